@@ -1,0 +1,53 @@
+"""msgpack through msgspec structs: strict, bounded, no left-over bytes (PROTOCOL 7, encoding).
+
+Every message and document derives from `Message`. Arrays instead of maps: a field too many or too few is refused.
+"""
+
+from typing import TypeVar
+
+import msgspec
+
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.labels import PROTOCOL_VERSION
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of everything that has a wire form. Subclasses validate in `__post_init__` by raising `PeerError`."""
+
+
+class Envelope(Message, frozen=True):
+    """What travels: the protocol version, then the encoded message."""
+
+    version: int
+    content: msgspec.Raw
+
+
+M = TypeVar("M", bound=Message)
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message, version first. Sign and hash these; never re-encode what was received."""
+    return _encoder.encode((PROTOCOL_VERSION, message))
+
+
+def decode(kind: type[M], data: bytes, *, max_bytes: int) -> M:
+    """Decode one message of type `kind`.
+
+    Raises `PeerError`: `MESSAGE_TOO_LARGE` before anything is parsed, `MESSAGE_VERSION`, `MESSAGE_MALFORMED`
+    (truncation, left-over bytes, unknown or missing fields, wrong types, values the constructor refuses).
+    """
+    if len(data) > max_bytes:
+        raise PeerError(Refusal.MESSAGE_TOO_LARGE, f"{kind.__name__} of {len(data)} bytes, at most {max_bytes} allowed")
+    envelope = _strict(Envelope, data, kind.__name__)
+    if envelope.version != PROTOCOL_VERSION:
+        raise PeerError(Refusal.MESSAGE_VERSION, f"{kind.__name__} of protocol version {envelope.version}, this is {PROTOCOL_VERSION}")
+    return _strict(kind, bytes(envelope.content), kind.__name__)
+
+
+def _strict(kind: type[M], data: bytes, name: str) -> M:
+    try:
+        return msgspec.msgpack.decode(data, type=kind, strict=True)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise PeerError(Refusal.MESSAGE_MALFORMED, f"{name}: {error}") from error

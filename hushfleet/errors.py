@@ -1,0 +1,181 @@
+"""Every reason to refuse, and the errors that carry one.
+
+Two trunks: `LocalError` (this side was misused or cannot go on) and `PeerError` (something received is wrong).
+A `PeerError` says who is at fault and proves no more than its docstring states.
+Details stay in the local log; a peer is told `reason` at most.
+"""
+
+from enum import StrEnum
+
+
+class Refusal(StrEnum):
+    """One identifier per refusal that the protocol names. Each is reached by a test."""
+
+    # codec and signatures
+    MESSAGE_MALFORMED = "message-malformed"
+    MESSAGE_TOO_LARGE = "message-too-large"
+    MESSAGE_VERSION = "message-version"
+    SIGNATURE = "signature"
+    SEAL = "seal"
+    ID_MALFORMED = "id-malformed"
+
+    # keys and shares (PROTOCOL 2, 3)
+    KEY_MALFORMED = "key-malformed"
+    KEY_TOO_SMALL = "key-too-small"
+    COMMITTEE_SIZE = "committee-size"
+    SHARE_MISMATCH = "share-mismatch"
+    SHARE_FOR_ANOTHER = "share-for-another"
+    LEDGER_MISSING = "ledger-missing"
+    DECRYPTION_LOG_MISSING = "decryption-log-missing"
+
+    # roster and policy (PROTOCOL 2)
+    ROSTER_OLDER = "roster-older"
+    ROSTER_CONFLICT = "roster-conflict"
+    ROSTER_DUPLICATE = "roster-duplicate"
+    ROSTER_INVALID = "roster-invalid"
+    POLICY_INVALID = "policy-invalid"
+    NOT_ENROLLED = "not-enrolled"
+
+    # plan (PROTOCOL 5.1, 5.2, 6)
+    PLAN_FLEET = "plan-fleet"
+    PLAN_KEY = "plan-key"
+    PLAN_ROSTER = "plan-roster"
+    PLAN_ROUND_REPEATED = "plan-round-repeated"
+    PLAN_ROUND_STALE = "plan-round-stale"
+    PLAN_ARCHITECTURE = "plan-architecture"
+    PLAN_DIMENSION = "plan-dimension"
+    PLAN_SCHEME = "plan-scheme"
+    PLAN_COHORT_FLOOR = "plan-cohort-floor"
+    PLAN_COHORT_ORDER = "plan-cohort-order"
+    PLAN_COHORT_CEILING = "plan-cohort-ceiling"
+    PLAN_HONEST_CONTRIBUTORS = "plan-honest-contributors"
+    PLAN_VARIANCE = "plan-variance"
+    PLAN_SENSITIVITY = "plan-sensitivity"
+    PLAN_NOISE = "plan-noise"
+    PLAN_SLOTS = "plan-slots"
+    PLAN_CLIP_NORM = "plan-clip-norm"
+    PLAN_SCALE = "plan-scale"
+    PLAN_STEPS = "plan-steps"
+    PLAN_BATCH_SIZE = "plan-batch-size"
+    PLAN_LEARNING_RATE = "plan-learning-rate"
+    PLAN_PROXIMAL = "plan-proximal"
+    PLAN_MOMENTUM = "plan-momentum"
+    PLAN_SELECTION = "plan-selection"
+    PLAN_DEADLINE = "plan-deadline"
+    PLAN_WITHOUT_PRIVACY = "plan-without-privacy"
+    PLAN_UNREACHABLE = "plan-unreachable"
+    BUDGET_EXHAUSTED = "budget-exhausted"
+    EQUIVOCATION = "equivocation"
+
+    # model bytes (PROTOCOL 6, table)
+    MODEL_HASH = "model-hash"
+    MODEL_SHAPE = "model-shape"
+    MODEL_NOT_FINITE = "model-not-finite"
+    MODEL_TOO_LARGE = "model-too-large"
+
+    # the device's own data
+    DATA_EMPTY = "data-empty"
+    DATA_SHAPE = "data-shape"
+    DATA_NOT_FINITE = "data-not-finite"
+    DATA_LABEL = "data-label"
+    SETTINGS_INVALID = "settings-invalid"
+
+    # encoding
+    VALUE_OUT_OF_SLOT = "value-out-of-slot"
+    SUM_REMAINDER = "sum-remainder"
+    FIELD_ELEMENT = "field-element"
+
+    # contributions (PROTOCOL 5.3)
+    CONTRIBUTION_PLAN = "contribution-plan"
+    CONTRIBUTION_SECOND = "contribution-second"
+    CIPHERTEXT_COUNT = "ciphertext-count"
+    CIPHERTEXT_INVALID = "ciphertext-invalid"
+    MASKED_VECTOR = "masked-vector"
+    KNOWLEDGE_PROOF = "knowledge-proof"
+
+    # decryption requests (PROTOCOL 5.4)
+    REQUEST_ROOT = "request-root"
+    REQUEST_PLAN = "request-plan"
+    REQUEST_COUNT = "request-count"
+    REQUEST_DUPLICATE = "request-duplicate"
+    REQUEST_ORDER = "request-order"
+    REQUEST_ROUND_LOWER = "request-round-lower"
+    REQUEST_SECOND_ROOT = "request-second-root"
+
+    # answers and release (PROTOCOL 3, 5.5)
+    ANSWER_MEMBER = "answer-member"
+    ANSWER_ROUND = "answer-round"
+    PARTIAL_INVALID = "partial-invalid"
+    PARTIAL_PROOF = "partial-proof"
+    COMBINE_TOO_FEW = "combine-too-few"
+    COMBINE_RESIDUE = "combine-residue"
+    RELEASE_NORM = "release-norm"
+
+    # state machines and archives
+    PHASE = "phase"
+    RECEIPT = "receipt"
+    ARCHIVE = "archive"
+
+
+class HushfleetError(Exception):
+    """Base of all errors. `reason` is stable and may be shown to a peer; `next_step` tells a person what to do."""
+
+    def __init__(self, reason: Refusal, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message} [{self.reason}]" + (f" {self.next_step}" if self.next_step else "")
+
+
+class LocalError(HushfleetError):
+    """This side was misused, misconfigured or is out of budget. Proves nothing about any peer."""
+
+
+class DataError(LocalError):
+    """The device's own training data are unusable. `row` is the first offending row, counted from 0, or None."""
+
+    def __init__(self, reason: Refusal, message: str, *, row: int | None = None, next_step: str = "") -> None:
+        super().__init__(reason, message, next_step=next_step)
+        self.row = row
+
+
+class PhaseError(LocalError):
+    """An event that the present state does not allow. The state is as it was."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Refusal.PHASE, message)
+
+
+class BudgetError(LocalError):
+    """The privacy budget does not cover one more participation."""
+
+
+class PeerError(HushfleetError):
+    """Something received is wrong; nothing says who made it."""
+
+
+class FaultyDevice(PeerError):
+    """A contribution signed or claimed by `device` is wrong. Proves fault only if its signature was verified."""
+
+    def __init__(self, reason: Refusal, device: str, message: str) -> None:
+        super().__init__(reason, f"{device}: {message}")
+        self.device = device
+
+
+class FaultyMember(PeerError):
+    """An answer signed by the committee member `index` (from 1) is wrong."""
+
+    def __init__(self, reason: Refusal, index: int, message: str) -> None:
+        super().__init__(reason, f"committee member {index}: {message}")
+        self.index = index
+
+
+class FaultyOrchestrator(PeerError):
+    """A plan, request, model or receipt of the orchestrator is wrong."""
+
+
+class FaultyOwner(PeerError):
+    """A document signed (or claimed to be signed) by the root key is wrong."""

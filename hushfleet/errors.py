@@ -23,6 +23,7 @@ class Refusal(StrEnum):
     KEY_MALFORMED = "key-malformed"
     KEY_TOO_SMALL = "key-too-small"
     COMMITTEE_SIZE = "committee-size"
+    SHARE_INDEX = "share-index"
     SHARE_MISMATCH = "share-mismatch"
     SHARE_FOR_ANOTHER = "share-for-another"
     LEDGER_MISSING = "ledger-missing"
@@ -109,6 +110,7 @@ class Refusal(StrEnum):
     PARTIAL_PROOF = "partial-proof"
     COMBINE_TOO_FEW = "combine-too-few"
     COMBINE_RESIDUE = "combine-residue"
+    COMBINE_MISFIT = "combine-misfit"
     RELEASE_NORM = "release-norm"
 
     # state machines and archives

@@ -1,1 +1,51 @@
-"""..."""
+"""Shamir secret sharing: over the integers for the Paillier key, over a prime field for vectors and scalars.
+
+`field`, `shares` and `interpolation` are public mathematics; `dealing` is the secret side and is loaded only by name.
+May import the ground floor only.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hushfleet.sharing.dealing import deal, deal_integer, deal_scalar
+    from hushfleet.sharing.field import FIELD, PrimeField
+    from hushfleet.sharing.interpolation import combine, combine_scalar, field_coefficients, integer_coefficients
+    from hushfleet.sharing.shares import ScalarShare, VectorShare, add
+
+__all__ = [
+    "FIELD",
+    "PrimeField",
+    "ScalarShare",
+    "VectorShare",
+    "add",
+    "combine",
+    "combine_scalar",
+    "deal",
+    "deal_integer",
+    "deal_scalar",
+    "field_coefficients",
+    "integer_coefficients",
+]
+
+_HOME = {
+    "FIELD": "field",
+    "PrimeField": "field",
+    "ScalarShare": "shares",
+    "VectorShare": "shares",
+    "add": "shares",
+    "combine": "interpolation",
+    "combine_scalar": "interpolation",
+    "deal": "dealing",
+    "deal_integer": "dealing",
+    "deal_scalar": "dealing",
+    "field_coefficients": "interpolation",
+    "integer_coefficients": "interpolation",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module on first use, so that the public side never loads `dealing`."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -60,7 +60,6 @@ class Refusal(StrEnum):
     PLAN_BATCH_SIZE = "plan-batch-size"
     PLAN_LEARNING_RATE = "plan-learning-rate"
     PLAN_PROXIMAL = "plan-proximal"
-    PLAN_MOMENTUM = "plan-momentum"
     PLAN_SELECTION = "plan-selection"
     PLAN_DEADLINE = "plan-deadline"
     PLAN_WITHOUT_PRIVACY = "plan-without-privacy"
@@ -73,6 +72,8 @@ class Refusal(StrEnum):
     MODEL_SHAPE = "model-shape"
     MODEL_NOT_FINITE = "model-not-finite"
     MODEL_TOO_LARGE = "model-too-large"
+    MODEL_NAME = "model-name"
+    ARCHITECTURE_INVALID = "architecture-invalid"
 
     # the device's own data
     DATA_EMPTY = "data-empty"
@@ -80,6 +81,7 @@ class Refusal(StrEnum):
     DATA_NOT_FINITE = "data-not-finite"
     DATA_LABEL = "data-label"
     SETTINGS_INVALID = "settings-invalid"
+    TRAINING_FAILED = "training-failed"
 
     # encoding
     VALUE_OUT_OF_SLOT = "value-out-of-slot"

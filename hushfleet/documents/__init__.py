@@ -1,1 +1,49 @@
-"""..."""
+"""What the owner and the orchestrator sign: policy, roster, key shares, plan, request, receipt, round record.
+
+Each document has a struct (what it says), and where a signature matters a second type that only its `open_*` function
+makes: holding a `VerifiedRoster` or a `VerifiedPlan` means that the signature was checked.
+May import the ground floor only.
+"""
+
+from hushfleet.documents.grant import KeyShareGrant, SignedGrant, open_grant, sign_grant
+from hushfleet.documents.plan import Plan, PlanIntegers, TrainingPlan, VerifiedPlan, is_selected, open_plan, sign_plan
+from hushfleet.documents.policy import Policy
+from hushfleet.documents.receipt import Receipt, ReceiptStatus, open_receipt, sign_receipt
+from hushfleet.documents.record import OptimizerSettings, Outcome, RoundRecord, open_record, sign_record
+from hushfleet.documents.request import Header, Request, cohort_root, open_header, sign_header
+from hushfleet.documents.roster import DeviceEntry, Roster, VerifiedRoster, newer_roster, open_roster, sign_roster
+
+__all__ = [
+    "DeviceEntry",
+    "Header",
+    "KeyShareGrant",
+    "OptimizerSettings",
+    "Outcome",
+    "Plan",
+    "PlanIntegers",
+    "Policy",
+    "Receipt",
+    "ReceiptStatus",
+    "Request",
+    "Roster",
+    "RoundRecord",
+    "SignedGrant",
+    "TrainingPlan",
+    "VerifiedPlan",
+    "VerifiedRoster",
+    "cohort_root",
+    "is_selected",
+    "newer_roster",
+    "open_grant",
+    "open_header",
+    "open_plan",
+    "open_receipt",
+    "open_record",
+    "open_roster",
+    "sign_grant",
+    "sign_header",
+    "sign_plan",
+    "sign_receipt",
+    "sign_record",
+    "sign_roster",
+]

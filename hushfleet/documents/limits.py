@@ -1,0 +1,11 @@
+"""Ceilings for documents, before anything is parsed. Those for messages stand in `hushfleet.wire.limits`."""
+
+MAX_ROSTER_BYTES = 1 << 20
+MAX_PLAN_BYTES = 4096
+MAX_HEADER_BYTES = 1024
+MAX_GRANT_BYTES = 16 << 10
+MAX_RECEIPT_BYTES = 16 << 10
+MAX_RECORD_BYTES = 1 << 20
+
+MAX_COHORT = 2800
+"""Greatest k_max of any plan (PROTOCOL 2)."""

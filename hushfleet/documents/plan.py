@@ -1,0 +1,84 @@
+"""The plan: what the orchestrator asks of a round (PROTOCOL 5.1)."""
+
+from dataclasses import dataclass, field
+
+from hushfleet.codec import Message, decode, encode
+from hushfleet.documents.limits import MAX_PLAN_BYTES
+from hushfleet.labels import Label, labelled_hash, length_prefixed, sha256
+from hushfleet.signing import Signed, SigningKey, VerifyKey
+
+SELECT_ALL = 65_536
+
+
+class PlanIntegers(Message, frozen=True):
+    """The five integers that privacy depends on (PROTOCOL 6).
+
+    `b2`: bound on the squared norm of a rounded update; `variance`: parameter V of each device's noise N_Z(0, V),
+    0 in a plan without privacy; `bound`: clamp B of each coordinate; `k_min`, `k_max`: cohort size.
+    """
+
+    b2: int
+    variance: int
+    bound: int
+    k_min: int
+    k_max: int
+
+
+class TrainingPlan(Message, frozen=True):
+    """How each device trains: a fixed number of local steps, whatever its data."""
+
+    local_steps: int
+    batch_size: int
+    learning_rate: float
+    proximal: float
+
+
+class Plan(Message, frozen=True):
+    """One round, for one key. `dimension` is d, the number of model values; `deadline_s` counts from arrival.
+
+    `selection` of 65,536 asks every device; of s, about s/65,536 of them (see `is_selected`).
+    """
+
+    fleet: str
+    key_id: bytes
+    roster_serial: int
+    roster_hash: bytes
+    round: int
+    model_version: int
+    parameter_hash: bytes
+    architecture_hash: bytes
+    scheme: str
+    dimension: int
+    integers: PlanIntegers
+    clip_norm: float
+    scale: float
+    training: TrainingPlan
+    selection: int
+    deadline_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPlan:
+    """A plan whose signature by the orchestrator was checked; its contents are still to be judged. From `open_plan` only."""
+
+    plan: Plan
+    signed: Signed = field(repr=False)
+    digest: bytes = field(repr=False)
+
+
+def sign_plan(plan: Plan, orchestrator: SigningKey) -> VerifiedPlan:
+    """Sign a plan; the signer may hold it as verified."""
+    signed = orchestrator.sign(Label.PLAN, encode(plan))
+    return VerifiedPlan(plan, signed, sha256(signed.content))
+
+
+def open_plan(signed: Signed, orchestrator: VerifyKey) -> VerifiedPlan:
+    """Verify, then decode. `digest` is the plan hash: SHA-256 of the signed bytes. Raises `PeerError`."""
+    content = orchestrator.open(Label.PLAN, signed)
+    return VerifiedPlan(decode(Plan, content, max_bytes=MAX_PLAN_BYTES), signed, sha256(content))
+
+
+def is_selected(plan: VerifiedPlan, device_id: str) -> bool:
+    """Whether the plan asks this device: load spreading only, nobody enforces it (PROTOCOL 5.1)."""
+    draw = labelled_hash(Label.SELECTION, plan.digest, length_prefixed(device_id.encode()))
+    return int.from_bytes(draw[:2], "big") < plan.plan.selection

@@ -1,0 +1,62 @@
+"""The policy: the owner's floor, which an orchestrator cannot lower (PROTOCOL 2)."""
+
+import math
+from fractions import Fraction
+
+from hushfleet.codec import Message
+from hushfleet.documents.limits import MAX_COHORT
+from hushfleet.errors import FaultyOwner, Refusal
+from hushfleet.ids import HASH_BYTES
+
+
+class Policy(Message, frozen=True):
+    """What every device checks before training and every member before decrypting, each against its own roster.
+
+    `min_devices` is the least k_min, at least `colluding_contributors` + 2; `max_devices` the greatest k_max.
+    The least squared noise multiplier is `min_noise_numerator / min_noise_denominator`, a fraction of integers.
+    `budget_nano_rho` is what one device may spend in its lifetime, in 10^-9 rho.
+    `architectures` are 32-byte architecture hashes. Raises `FaultyOwner(POLICY_INVALID)`.
+    """
+
+    min_devices: int
+    max_devices: int
+    colluding_contributors: int
+    min_noise_numerator: int
+    min_noise_denominator: int
+    budget_nano_rho: int
+    allow_without_privacy: bool
+    schemes: tuple[str, ...]
+    architectures: tuple[bytes, ...]
+    max_values: int
+    max_abs_parameter: float
+    max_local_steps: int
+    max_batch_size: int
+    max_learning_rate: float
+    max_proximal: float
+
+    def __post_init__(self) -> None:
+        sizes = (self.max_values, self.max_local_steps, self.max_batch_size)
+        demands = {
+            "min_devices must be at least colluding_contributors + 2": self.min_devices >= self.colluding_contributors + 2,
+            "colluding_contributors must not be negative": self.colluding_contributors >= 0,
+            f"max_devices must lie between min_devices and {MAX_COHORT}": self.min_devices <= self.max_devices <= MAX_COHORT,
+            "the least noise multiplier must be a fraction of positive integers": self.min_noise_numerator >= 1
+            and self.min_noise_denominator >= 1,
+            "budget_nano_rho must not be negative": self.budget_nano_rho >= 0,
+            "an architecture hash has 32 bytes": all(len(digest) == HASH_BYTES for digest in self.architectures),
+            "max_values, max_local_steps and max_batch_size must be positive": min(sizes) >= 1,
+            "max_abs_parameter and max_learning_rate must be positive": _positive(self.max_abs_parameter, self.max_learning_rate),
+            "max_proximal must be finite and not negative": math.isfinite(self.max_proximal) and self.max_proximal >= 0,
+        }
+        for text, holds in demands.items():
+            if not holds:
+                raise FaultyOwner(Refusal.POLICY_INVALID, text)
+
+    @property
+    def min_noise_squared(self) -> Fraction:
+        """z2_min, the smallest squared noise multiplier."""
+        return Fraction(self.min_noise_numerator, self.min_noise_denominator)
+
+
+def _positive(*values: float) -> bool:
+    return all(math.isfinite(value) and value > 0 for value in values)

@@ -1,0 +1,26 @@
+"""Ceilings on what is received, checked before memory is taken."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, all inclusive. The defaults fit a cohort of 2,800 devices and a model of a million values."""
+
+    signed_document: int = (1 << 20) + 256
+    """A signed roster, plan, receipt or record."""
+    body: int = 1 << 20
+    """One contribution's body: its ciphertexts and proof."""
+    contribution: int = 8 << 20
+    """One contribution with its masked vector, opened."""
+    request: int = 1 << 30
+    """A decryption request: all bodies of a cohort."""
+    answer: int = 1 << 20
+    """One member's answer, opened."""
+    model: int = 16 << 20
+    """Parameters, four bytes a value."""
+    evidence: int = 4096
+    """Two signed headers."""
+
+
+LIMITS = Limits()

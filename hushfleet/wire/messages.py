@@ -1,0 +1,92 @@
+"""Messages that devices, members and the orchestrator exchange (PROTOCOL 5).
+
+A scheme says what `items`, `proof`, the masked vector and the sealed shares hold; the round treats them alike.
+"""
+
+from typing import TypeVar
+
+from hushfleet.codec import Message, decode, encode
+from hushfleet.documents import Request
+from hushfleet.ids import HASH_BYTES, parse_id
+from hushfleet.labels import length_prefixed, unsigned
+from hushfleet.signing import Signed
+from hushfleet.wire.limits import LIMITS
+
+M = TypeVar("M", bound=Message)
+
+
+class Body(Message, frozen=True):
+    """What a device signs: it took part in the round of `plan_hash` with exactly this.
+
+    `masked_hash` is the labelled hash of the masked vector. `items` are fixed-width ciphertexts (schemes `paillier`,
+    `masked`) or hashes of sealed shares (`shared`); `proof` is the proof of plaintext knowledge, empty in `shared`.
+    """
+
+    plan_hash: bytes
+    device_id: str
+    masked_hash: bytes
+    items: tuple[bytes, ...]
+    proof: bytes
+
+    def __post_init__(self) -> None:
+        parse_id(self.device_id)
+        if len(self.plan_hash) != HASH_BYTES or len(self.masked_hash) != HASH_BYTES:
+            raise ValueError("a hash has 32 bytes")
+
+
+class Contribution(Message, frozen=True):
+    """What is sealed to the orchestrator: a signed body, and what the body holds hashes of."""
+
+    body: Signed
+    masked_vector: bytes
+    sealed_shares: tuple[bytes, ...]
+
+
+class Answer(Message, frozen=True):
+    """What a member signs: its partials for the sum of exactly the contributions under `root`."""
+
+    key_id: bytes
+    round: int
+    plan_hash: bytes
+    root: bytes
+    index: int
+    items: tuple[bytes, ...]
+    proof: bytes
+
+
+class SealedAnswer(Message, frozen=True):
+    """What is sealed to the orchestrator: a signed answer."""
+
+    answer: Signed
+
+
+class Evidence(Message, frozen=True):
+    """Two headers for one round of one key, signed by the orchestrator, with different roots."""
+
+    first: Signed
+    second: Signed
+
+
+def contribution_context(key_id: bytes, round_number: int, device_id: str) -> bytes:
+    """What a sealed contribution is bound to besides its recipient."""
+    return key_id + unsigned(round_number, 8) + length_prefixed(device_id.encode())
+
+
+def answer_context(key_id: bytes, round_number: int, index: int) -> bytes:
+    """What a sealed answer is bound to besides its recipient."""
+    return key_id + unsigned(round_number, 8) + unsigned(index, 2)
+
+
+def encode_signed(signed: Signed) -> bytes:
+    """The wire form of a signed document."""
+    return encode(signed)
+
+
+def decode_signed(data: bytes, *, max_bytes: int = LIMITS.signed_document) -> Signed:
+    """A signed document, not yet verified. Raises `PeerError`."""
+    return decode(Signed, data, max_bytes=max_bytes)
+
+
+def decode_request(data: bytes) -> Request:
+    """A decryption request, not yet verified. Raises `PeerError`."""
+    return decode(Request, data, max_bytes=LIMITS.request)

@@ -1,0 +1,136 @@
+"""The topic table: one place that builds and parses topics both ways and gives the broker its ACL (PROTOCOL 7)."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.ids import parse_id
+
+PREFIX = "hushfleet/v1"
+
+
+class Role(Enum):
+    """Who publishes or reads."""
+
+    ORCHESTRATOR = "orchestrator"
+    DEVICE = "device"
+    """The device whose id stands in the topic."""
+    EVERYBODY = "everybody"
+    """Every device, and the orchestrator."""
+
+
+class Kind(Enum):
+    """What travels on a topic: its pattern, who publishes, who reads, and whether the broker retains it."""
+
+    ROSTER = ("roster/{number}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
+    PLAN = ("plan", Role.ORCHESTRATOR, Role.EVERYBODY, True)
+    MODEL = ("model/{digest}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
+    RECORD = ("record/{number}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
+    REQUEST = ("request/{number}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, False)
+    RECEIPT = ("receipt/{device}/{number}", Role.ORCHESTRATOR, Role.DEVICE, False)
+    INBOX = ("inbox/{device}/{chunk}", Role.ORCHESTRATOR, Role.DEVICE, False)
+    STATUS = ("device/{device}/status", Role.DEVICE, Role.ORCHESTRATOR, True)
+    CONTRIBUTION = ("device/{device}/contribution/{number}/{chunk}", Role.DEVICE, Role.ORCHESTRATOR, False)
+    PARTIAL = ("device/{device}/partial/{number}/{chunk}", Role.DEVICE, Role.ORCHESTRATOR, False)
+    EVIDENCE = ("device/{device}/evidence/{number}", Role.DEVICE, Role.EVERYBODY, False)
+    COMPLAINT = ("device/{device}/complaint/{number}", Role.DEVICE, Role.ORCHESTRATOR, False)
+
+    def __init__(self, pattern: str, publisher: Role, reader: Role, retained: bool) -> None:
+        self.pattern = pattern
+        self.publisher = publisher
+        self.reader = reader
+        self.retained = retained
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A parsed topic. `number` is a serial (roster) or a round; `digest` is lower-case hex; unused fields stay None."""
+
+    fleet: str
+    kind: Kind
+    device: str | None = None
+    number: int | None = None
+    digest: str | None = None
+    chunk: int | None = None
+
+
+def build(topic: Topic) -> str:
+    """The topic string. ValueError if a field that the pattern needs is None, or one it lacks is given."""
+    fields = _fields(topic)
+    wanted = {part[1:-1] for part in topic.kind.pattern.split("/") if part.startswith("{")}
+    if wanted != {name for name, value in fields.items() if value is not None}:
+        raise ValueError(f"{topic.kind.name} takes {sorted(wanted)}")
+    return f"{PREFIX}/{topic.fleet}/{topic.kind.pattern.format(**fields)}"
+
+
+def parse(text: str) -> Topic:
+    """The parts of a topic string. Raises `PeerError(MESSAGE_MALFORMED)` for anything outside the table."""
+    parts = text.split("/")
+    if "/".join(parts[:2]) == PREFIX and len(parts) > len(PREFIX.split("/")) + 1:
+        for kind in Kind:
+            fields = _match(kind.pattern.split("/"), parts[3:])
+            if fields is not None:
+                return _topic(parts[2], kind, fields)
+    raise PeerError(Refusal.MESSAGE_MALFORMED, f"no such topic: {text[:200]!r}")
+
+
+def acl(fleet: str, identity: str, *, orchestrator: bool) -> tuple[tuple[str, str], ...]:
+    """("write" | "read", topic filter) pairs for one identity: only its own topics, or everybody's."""
+    rules = []
+    for kind in Kind:
+        if kind.publisher is (Role.ORCHESTRATOR if orchestrator else Role.DEVICE):
+            rules.append(("write", _filter(fleet, kind, None if orchestrator else identity)))
+        if kind.reader is Role.EVERYBODY or (kind.reader is Role.ORCHESTRATOR) == orchestrator:
+            own = identity if kind.reader is Role.DEVICE else None
+            rules.append(("read", _filter(fleet, kind, own)))
+    return tuple(rules)
+
+
+def subscription(fleet: str, kind: Kind, *, device: str | None = None, digest: str | None = None) -> str:
+    """The filter that receives all topics of a kind, or those of one device or one digest."""
+    return _filter(fleet, kind, device, digest)
+
+
+def _filter(fleet: str, kind: Kind, device: str | None, digest: str | None = None) -> str:
+    fixed = {"{device}": device, "{digest}": digest}
+    parts = [(fixed.get(part) or "+") if part.startswith("{") else part for part in kind.pattern.split("/")]
+    return "/".join((PREFIX, fleet, *parts))
+
+
+def _fields(topic: Topic) -> dict[str, str | int | None]:
+    return {"device": topic.device, "number": topic.number, "digest": topic.digest, "chunk": topic.chunk}
+
+
+def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
+    if len(pattern) != len(parts):
+        return None
+    fields = {}
+    for expected, part in zip(pattern, parts, strict=True):
+        if expected.startswith("{"):
+            fields[expected[1:-1]] = part
+        elif expected != part:
+            return None
+    return fields
+
+
+def _topic(fleet: str, kind: Kind, fields: dict[str, str]) -> Topic:
+    device = parse_id(fields["device"]) if "device" in fields else None
+    digest = _hex(fields["digest"]) if "digest" in fields else None
+    return Topic(parse_id(fleet), kind, device, _number(fields.get("number")), digest, _number(fields.get("chunk")))
+
+
+def _number(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(1 << 63)) and str(int(text)) == text):
+        raise PeerError(Refusal.MESSAGE_MALFORMED, f"not a number in a topic: {text[:40]!r}")
+    return int(text)
+
+
+def _hex(text: str) -> str:
+    try:
+        if bytes.fromhex(text).hex() == text:
+            return text
+    except ValueError:
+        pass
+    raise PeerError(Refusal.MESSAGE_MALFORMED, f"not a hash in a topic: {text[:80]!r}")

@@ -1,0 +1,57 @@
+# `make help` lists the targets. PYTHON chooses the interpreter (3.11 to 3.13) that .venv is made with.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# setuptools comes first and from constraints.txt, so that the build itself uses a pinned one.
+INSTALL = $(PIP) install --quiet --constraint constraints.txt setuptools && $(PIP) install --constraint constraints.txt --no-build-isolation --editable
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check clean
+
+help:
+	@echo 'make demo    a whole fleet on this machine: trains on real data, then attacks itself (ARGS="--devices 20")'
+	@echo 'make test    every test that needs neither root nor a network'
+	@echo 'make check   lint, types, import contracts, documentation, generated files'
+	@echo 'make clean   remove what these targets made, .venv included'
+
+demo: $(VENV)/installed-demo
+	@$(BIN)/hushfleet demo $(ARGS)
+
+test: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m tests.vectors.generate --check
+
+clean:
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps are older than pyproject.toml or constraints.txt as soon as one of them changes: then the install is brought up to date.
+$(VENV)/installed-demo: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'Installing what the demo needs into $(VENV) (under a minute, once)'
+	@$(INSTALL) '.[demo]'
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo 'Installing the development tools into $(VENV) (about a minute, once)'
+	@$(INSTALL) '.[dev]'
+	@touch $@ $(VENV)/installed-demo
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo 'Python 3.11, 3.12 or 3.13 is needed; choose one with: make PYTHON=python3.11 ...'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call system-packages,python3-venv)
+	@$(PYTHON) -m venv $(VENV)
+
+# Installs Debian packages as root or with a sudo that asks nothing; otherwise says what to type.
+system-packages = { \
+  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y --no-install-recommends $(1); \
+  elif sudo -n true 2>/dev/null && command -v apt-get >/dev/null; then sudo apt-get update -qq && sudo apt-get install -y --no-install-recommends $(1); \
+  else echo 'Missing system packages. Type: sudo apt install $(1)'; exit 1; fi; }

@@ -1,1 +1,21 @@
-"""..."""
+"""What the orchestrator does with an opened sum: release checks, the mean update, the server optimiser. All of it pure.
+
+May import encryption, sharing, privacy, training, documents and the ground floor.
+"""
+
+from hushfleet.aggregation.mean import AggregateUpdate, mean_update
+from hushfleet.aggregation.optimizers import FedAdam, FedAvg, FedAvgM, Optimizer, OptimizerState, optimizer
+from hushfleet.aggregation.release import check_model, check_norm
+
+__all__ = [
+    "AggregateUpdate",
+    "FedAdam",
+    "FedAvg",
+    "FedAvgM",
+    "Optimizer",
+    "OptimizerState",
+    "check_model",
+    "check_norm",
+    "mean_update",
+    "optimizer",
+]

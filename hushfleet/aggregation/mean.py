@@ -1,0 +1,43 @@
+"""From the opened integer sum to the mean update of a round (PROTOCOL 5.5)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.privacy.rotation import unrotate
+
+FloatVector = npt.NDArray[np.float64]
+IntVector = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AggregateUpdate:
+    """The mean update `(d,)` of `count` devices, noise included; all that a round reveals. Read-only.
+
+    Raises `PeerError(MODEL_NOT_FINITE)`, `LocalError(SETTINGS_INVALID)` for a count below 1 or no vector.
+    """
+
+    mean: FloatVector
+    count: int
+
+    def __post_init__(self) -> None:
+        own = np.array(self.mean, dtype=np.float64)
+        if own.ndim != 1 or self.count < 1:
+            raise LocalError(Refusal.SETTINGS_INVALID, f"{own.ndim} axes and a count of {self.count} make no mean update")
+        if not np.all(np.isfinite(own)):
+            raise PeerError(Refusal.MODEL_NOT_FINITE, "the mean update is not finite")
+        own.flags.writeable = False
+        object.__setattr__(self, "mean", own)
+
+
+def mean_update(total: IntVector, *, plan_hash: bytes, dimension: int, scale: float, count: int) -> AggregateUpdate:
+    """The mean of `count` updates from their checked sum, int64 `(d',)`: un-rotated, cut to `dimension`, over (scale * count).
+
+    The same bits on every machine: the integers are exact in float64, then one multiplication and one division round.
+    Raises `LocalError(SETTINGS_INVALID)` unless scale is finite and positive and count at least 1; errors of `unrotate`.
+    """
+    if count < 1 or not (np.isfinite(scale) and scale > 0):
+        raise LocalError(Refusal.SETTINGS_INVALID, f"a scale of {scale} and a count of {count} give no mean")
+    return AggregateUpdate(unrotate(total, plan_hash, dimension) / (float(scale) * count), count)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from hushfleet.labels import Label, labelled_hash, length_prefixed, sha256, unsi
 
 Shape = tuple[int, ...]
 Values = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+F = TypeVar("F", np.float32, np.float64)
 
 _WIRE_TYPE = np.dtype("<f4")
 
@@ -54,7 +56,7 @@ class Architecture:
         head = length_prefixed(self.graph) + length_prefixed(self.loss.encode()) + unsigned(len(self.shapes), 4)
         return Digest(labelled_hash(Label.ARCHITECTURE, head, *shapes))
 
-    def split(self, vector: Values) -> dict[str, Values]:
+    def split(self, vector: npt.NDArray[F]) -> dict[str, npt.NDArray[F]]:
         """Views into `vector` (d,), one per parameter, in order. `LocalError(MODEL_SHAPE)` for any other shape."""
         if vector.shape != (self.dimension,):
             raise LocalError(Refusal.MODEL_SHAPE, f"{self.name} has {self.dimension} values, not {vector.shape}")

@@ -1,0 +1,102 @@
+"""Model names, as policies and jobs write them, and what each name means.
+
+A name is `FAMILY:SIZES[:OPTION...]`, for example `softmax:64x10`, `mlp:64x32x10:tanh`, `mlp:13x8x1:mse`. Sizes run from
+inputs to outputs; an option is an activation or a loss of the family, in any order, the first of each kind being the default.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.training import Architecture
+from models import mlp, softmax
+from models.evaluation import Model
+
+_SIZES = re.compile(r"[1-9][0-9]{0,6}(x[1-9][0-9]{0,6})+")
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One kind of model: how to build it and what its names may say. `most_sizes` None: any number of layers."""
+
+    build: Callable[[str, Sequence[int], str, str], Model]
+    description: str
+    example: str
+    activations: tuple[str, ...]
+    losses: tuple[str, ...]
+    most_sizes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelName:
+    """A name taken apart. `str` gives the canonical spelling: defaults left out, activation before loss."""
+
+    family: str
+    sizes: tuple[int, ...]
+    activation: str
+    loss: str
+
+    def __str__(self) -> str:
+        family = FAMILIES[self.family]
+        chosen = ((self.activation, family.activations), (self.loss, family.losses))
+        options = [value for value, choices in chosen if choices and value != choices[0]]
+        return ":".join([self.family, "x".join(map(str, self.sizes)), *options])
+
+
+_ANY_LOSS = ("softmax-cross-entropy", "mse", "binary-cross-entropy")
+
+FAMILIES: Mapping[str, Family] = MappingProxyType({
+    "softmax": Family(softmax.build, "softmax regression with bias", "softmax:64x10", (), _ANY_LOSS[:1], 2),
+    "mlp": Family(mlp.build, "dense layers", "mlp:64x32x10", ("relu", "tanh"), _ANY_LOSS),
+})
+
+
+def parse(name: str) -> ModelName:
+    """Take a name apart. `LocalError(MODEL_NAME)` says what is wrong and which names exist."""
+    kind, _, rest = name.partition(":")
+    sizes, *options = rest.split(":")
+    if kind not in FAMILIES:
+        raise _unknown(f"there is no model family {kind!r}")
+    family = FAMILIES[kind]
+    numbers = tuple(map(int, sizes.split("x"))) if _SIZES.fullmatch(sizes) else ()
+    if not numbers or len(numbers) > (family.most_sizes or len(numbers)):
+        raise _unknown(f"{name!r}: {sizes!r} are not sizes from inputs to outputs for {kind!r}")
+    activation = _choose(name, options, family.activations)
+    loss = _choose(name, options, family.losses)
+    if options:
+        raise _unknown(f"{name!r}: {options[0]!r} is no option of {kind!r}, or one too many")
+    return ModelName(kind, numbers, activation, loss)
+
+
+def trainer(name: str) -> Model:
+    """The model that `name` stands for, under its canonical name. `LocalError(MODEL_NAME)` as `parse`."""
+    parsed = parse(name)
+    return FAMILIES[parsed.family].build(str(parsed), parsed.sizes, parsed.activation, parsed.loss)
+
+
+def architecture(name: str) -> Architecture:
+    """Shapes and hash of the model that `name` stands for."""
+    return trainer(name).architecture
+
+
+def families() -> tuple[str, ...]:
+    """One line per family, for help texts and error messages."""
+    return tuple(
+        f"{family.example}  {family.description}; options: {', '.join(family.activations + family.losses)}"
+        for family in FAMILIES.values()
+    )
+
+
+def _choose(name: str, options: list[str], choices: tuple[str, ...]) -> str:
+    chosen = [option for option in options if option in choices]
+    if len(chosen) > 1:
+        raise _unknown(f"{name!r}: {' and '.join(chosen)} exclude each other")
+    for option in chosen:
+        options.remove(option)
+    return [*chosen, *choices, ""][0]
+
+
+def _unknown(message: str) -> LocalError:
+    return LocalError(Refusal.MODEL_NAME, message, next_step="Names look like " + " or ".join(f.example for f in FAMILIES.values()) + ".")

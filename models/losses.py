@@ -1,0 +1,98 @@
+"""Losses by name: value, derivative, and what a target must look like. Each takes the raw outputs (logits) of a model."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hushfleet.errors import DataError, Refusal
+from hushfleet.training import require_classes, require_targets
+
+FloatArray = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One loss over `outputs` (n, k).
+
+    `value_and_slope(outputs, targets)` gives the mean loss and its derivative by `outputs` (n, k); `check(targets, k)` raises
+    `DataError`; `answer(outputs)` turns outputs into predictions shaped like targets; `hits(outputs, targets)` says which
+    predictions are right, or is None for a loss without right and wrong.
+    """
+
+    name: str
+    check: Callable[[Array, int], None]
+    value_and_slope: Callable[[FloatArray, Array], tuple[float, FloatArray]]
+    answer: Callable[[FloatArray], Array]
+    hits: Callable[[FloatArray, Array], npt.NDArray[np.bool_]] | None
+
+
+def softmax_cross_entropy(outputs: FloatArray, targets: Array) -> tuple[float, FloatArray]:
+    """Mean over rows of -log softmax(outputs)[target]; targets (n,) are whole numbers in [0, k)."""
+    rows, labels = np.arange(len(outputs)), targets.astype(np.intp)
+    shifted = outputs - outputs.max(axis=1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    slope = np.exp(log_probabilities)
+    slope[rows, labels] -= 1.0
+    return -float(log_probabilities[rows, labels].mean()), slope / len(outputs)
+
+
+def mean_squared_error(outputs: FloatArray, targets: Array) -> tuple[float, FloatArray]:
+    """Mean over all elements of (output - target)^2; targets (n, k), or (n,) when k is 1."""
+    difference = outputs - targets.reshape(outputs.shape)
+    return float(np.square(difference).mean()), 2.0 * difference / difference.size
+
+
+def binary_cross_entropy(outputs: FloatArray, targets: Array) -> tuple[float, FloatArray]:
+    """Mean over all elements of -log P(target), P(1) = sigmoid(output); targets are 0 or 1, (n, k), or (n,) when k is 1."""
+    wanted = targets.reshape(outputs.shape).astype(np.float64)
+    # log(1 + e^x) - x t, written so that neither tail overflows
+    losses = np.maximum(outputs, 0.0) - outputs * wanted + np.log1p(np.exp(-np.abs(outputs)))
+    return float(losses.mean()), (_sigmoid(outputs) - wanted) / outputs.size
+
+
+def _sigmoid(values: FloatArray) -> FloatArray:
+    small = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1.0, small) / (1.0 + small)
+
+
+def _require_bits(targets: Array, width: int) -> None:
+    require_targets(targets, width)
+    good = ((targets == 0) | (targets == 1)).reshape(len(targets), -1).all(axis=1)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise DataError(Refusal.DATA_LABEL, f"row {row}: a label other than 0 and 1: {targets[row]}", row=row)
+
+
+def _largest(outputs: FloatArray) -> Array:
+    return np.asarray(outputs.argmax(axis=1))
+
+
+def _positive(outputs: FloatArray) -> Array:
+    return (outputs > 0).astype(np.int64)
+
+
+def _unchanged(outputs: FloatArray) -> Array:
+    return outputs
+
+
+def _class_hits(outputs: FloatArray, targets: Array) -> npt.NDArray[np.bool_]:
+    return np.equal(_largest(outputs), targets)
+
+
+def _bit_hits(outputs: FloatArray, targets: Array) -> npt.NDArray[np.bool_]:
+    return np.equal(_positive(outputs), targets.reshape(outputs.shape))
+
+
+LOSSES: Mapping[str, Loss] = MappingProxyType({
+    loss.name: loss
+    for loss in (
+        Loss("softmax-cross-entropy", require_classes, softmax_cross_entropy, _largest, _class_hits),
+        Loss("mse", require_targets, mean_squared_error, _unchanged, None),
+        Loss("binary-cross-entropy", _require_bits, binary_cross_entropy, _positive, _bit_hits),
+    )
+})

@@ -1,0 +1,129 @@
+"""Every import contract breaks when it is violated, directly and through a third module; the tree as it is keeps them all."""
+
+import configparser
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ".importlinter"
+PACKAGES = ("hushfleet", "models", "edge_agent", "orchestrator", "provisioning", "simulation")
+DEALING = "hushfleet.encryption.paillier.dealing"
+SECRET = "hushfleet.encryption.paillier.secret"  # noqa: S105 -- a module's name, not a password
+
+
+@dataclass(frozen=True)
+class Violation:
+    """`importer` imports `imported`; with `through`, a new module of that name stands between the two."""
+
+    contract: str
+    importer: str
+    imported: str
+    through: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.contract}:{self.importer}>{self.through + '>' if self.through else ''}{self.imported}"
+
+
+VIOLATIONS = (
+    Violation("layers", "hushfleet.errors", "hushfleet.documents"),
+    Violation("layers", "hushfleet.rounds", "hushfleet.link"),
+    Violation("layers", "hushfleet.sharing", "hushfleet.encryption"),
+    Violation("layers", "hushfleet.privacy", "hushfleet.training"),
+    Violation("layers", "hushfleet.schemes", "hushfleet.rounds", through="models.bridge"),
+    Violation("library", "hushfleet.training", "models"),
+    Violation("library", "hushfleet.cli", "simulation"),
+    Violation("programs", "edge_agent", "orchestrator"),
+    Violation("programs", "edge_agent", "models.softmax"),
+    Violation("programs", "orchestrator", "provisioning", through="simulation.bridge"),
+    Violation("simulation", "models", "simulation"),
+    Violation("simulation", "orchestrator", "simulation", through="hushfleet.bridge"),
+    Violation("orchestrator-side", "orchestrator", DEALING),
+    Violation("orchestrator-side", "orchestrator", SECRET, through="models.bridge"),
+    Violation("orchestrator-side", "hushfleet.audit", "hushfleet.sharing.dealing", through="hushfleet.wire.bridge"),
+    Violation("orchestrator-side", "hushfleet.rounds.coordinator", "hushfleet.rounds.member"),
+    Violation("orchestrator-side", "hushfleet.rounds.coordinator", "hushfleet.rounds.device"),
+    Violation("orchestrator-side", "hushfleet.rounds.coordinator", "hushfleet.schemes.paillier.member"),
+    Violation("orchestrator-side", "orchestrator", "hushfleet.schemes.paillier.device"),
+    Violation("orchestrator-side", "hushfleet.audit", "hushfleet.schemes.members"),
+    Violation("orchestrator-side", "hushfleet.audit", "hushfleet.schemes.devices", through="hushfleet.rounds.bridge"),
+    Violation("device-side", "edge_agent", "hushfleet.sharing.dealing"),
+    Violation("device-side", "edge_agent", DEALING, through="models.bridge"),
+    Violation("paillier-public", "hushfleet.encryption.paillier.public", SECRET),
+    Violation("paillier-public", "hushfleet.encryption.paillier.public", DEALING, through="hushfleet.wire.bridge"),
+    Violation("paillier-sides", SECRET, DEALING),
+    Violation("paillier-sides", DEALING, SECRET, through="hushfleet.encryption.bridge"),
+    Violation("network", "hushfleet.link.memory", "paho.mqtt.client"),
+    Violation("network", "edge_agent", "paho.mqtt.client"),
+    Violation("onnxruntime", "orchestrator", "onnxruntime"),
+    Violation("onnxruntime", "hushfleet.training", "onnxruntime"),
+    Violation("light-library", "hushfleet.cli", "rich"),
+    Violation("light-library", "hushfleet.privacy", "scipy.stats", through="hushfleet.bridge"),
+)
+
+
+@pytest.mark.parametrize("violation", VIOLATIONS, ids=str)
+def test_a_violation_breaks_its_contract(house: Path, violation: Violation) -> None:
+    _plant(house, violation)
+
+    result = _lint(house, "--contract", violation.contract)
+
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert f"{_contracts()[violation.contract]} BROKEN" in " ".join(result.stdout.split())
+
+
+def test_the_tree_as_it_is_keeps_every_contract(house: Path) -> None:
+    result = _lint(house)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"Contracts: {len(_contracts())} kept, 0 broken." in result.stdout
+
+
+def test_every_contract_has_a_violation() -> None:
+    assert {violation.contract for violation in VIOLATIONS} == set(_contracts())
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A copy of the packages and of the contracts."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / CONFIG, tmp_path)
+    return tmp_path
+
+
+def _plant(house: Path, violation: Violation) -> None:
+    if violation.through:
+        bridge = _new_module(house, violation.through)
+        bridge.write_text(f'"""A bridge."""\n\nimport {violation.imported}\n')
+    importer = _source(house, violation.importer)
+    importer.write_text(f"{importer.read_text()}\nimport {violation.through or violation.imported}\n")
+
+
+def _source(house: Path, module: str) -> Path:
+    """The file of an existing module; a contract about a module that went away must not go unnoticed."""
+    base = house.joinpath(*module.split("."))
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py").resolve(strict=True)
+
+
+def _new_module(house: Path, module: str) -> Path:
+    path = house.joinpath(*module.split(".")).with_suffix(".py")
+    assert not path.exists()
+    return path
+
+
+def _contracts() -> dict[str, str]:
+    """The contracts' names by identifier, as the configuration has them."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / CONFIG)
+    prefix = "importlinter:contract:"
+    return {section.removeprefix(prefix): config[section]["name"] for section in config.sections() if section.startswith(prefix)}
+
+
+def _lint(house: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", *options]
+    return subprocess.run(command, cwd=house, capture_output=True, text=True, check=False)

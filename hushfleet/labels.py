@@ -39,6 +39,7 @@ class Label(Enum):
     SEAL_CONTRIBUTION = "seal/contribution"
     SEAL_ANSWER = "seal/answer"
     SEAL_KEY_SHARE = "seal/key-share"
+    SEAL_SHARE = "seal/share"
     # tests and simulations only
     SEEDED_RANDOMNESS = "insecure/seeded-randomness"
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.privacy.rotation import unrotate
+from hushfleet.privacy.rules import SLOT_LIMIT
 
 FloatVector = npt.NDArray[np.float64]
 IntVector = npt.NDArray[np.int64]
@@ -36,8 +37,11 @@ def mean_update(total: IntVector, *, plan_hash: bytes, dimension: int, scale: fl
     """The mean of `count` updates from their checked sum, int64 `(d',)`: un-rotated, cut to `dimension`, over (scale * count).
 
     The same bits on every machine: the integers are exact in float64, then one multiplication and one division round.
-    Raises `LocalError(SETTINGS_INVALID)` unless scale is finite and positive and count at least 1; errors of `unrotate`.
+    Raises `PeerError(VALUE_OUT_OF_SLOT)` for a coordinate that no honest sum has (a balanced digit reaches one further down than
+    up), `LocalError(SETTINGS_INVALID)` unless scale is finite and positive and count at least 1, and the errors of `unrotate`.
     """
     if count < 1 or not (np.isfinite(scale) and scale > 0):
         raise LocalError(Refusal.SETTINGS_INVALID, f"a scale of {scale} and a count of {count} give no mean")
+    if total.size and (total.min() < -SLOT_LIMIT or total.max() > SLOT_LIMIT):
+        raise PeerError(Refusal.VALUE_OUT_OF_SLOT, f"a coordinate of the sum lies beyond +-{SLOT_LIMIT}")
     return AggregateUpdate(unrotate(total, plan_hash, dimension) / (float(scale) * count), count)

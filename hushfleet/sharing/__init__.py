@@ -1,6 +1,7 @@
 """Shamir secret sharing: over the integers for the Paillier key, over a prime field for vectors and scalars.
 
-`field`, `shares` and `interpolation` are public mathematics; `dealing` is the secret side and is loaded only by name.
+`field`, `shares` and `interpolation` are public mathematics. The secret side, loaded only when named: `dealing` (integers, for
+the vault) and `vectors` (vectors and scalars, for whoever owns them).
 May import the ground floor only.
 """
 
@@ -8,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hushfleet.sharing.dealing import deal, deal_integer, deal_scalar
+    from hushfleet.sharing.dealing import deal_integer
     from hushfleet.sharing.field import FIELD, PrimeField
     from hushfleet.sharing.interpolation import combine, combine_scalar, field_coefficients, integer_coefficients
     from hushfleet.sharing.shares import ScalarShare, VectorShare, add
+    from hushfleet.sharing.vectors import deal, deal_scalar
 
 __all__ = [
     "FIELD",
@@ -36,9 +38,9 @@ _HOME = {
     "add": "shares",
     "combine": "interpolation",
     "combine_scalar": "interpolation",
-    "deal": "dealing",
+    "deal": "vectors",
     "deal_integer": "dealing",
-    "deal_scalar": "dealing",
+    "deal_scalar": "vectors",
     "field_coefficients": "interpolation",
     "integer_coefficients": "interpolation",
 }

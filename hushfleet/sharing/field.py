@@ -1,6 +1,9 @@
 """Prime fields, and the fixed-width packing of their elements (PROTOCOL 4, `shared`)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
+from typing import TypeVar
 
 import gmpy2
 import numpy as np
@@ -96,3 +99,17 @@ class PrimeField:
 
 FIELD = PrimeField(1_048_573)
 """The field of the protocol: the largest prime below 2^20."""
+
+
+V = TypeVar("V", int, IntVector)
+
+
+def evaluate(coefficients: Sequence[V], x: int, modulus: int) -> V:
+    """c_0 + c_1 x + c_2 x^2 + .. mod `modulus` for coefficients in [0, modulus): scalars, or `(d,)` coordinate by coordinate."""
+    return reduce(lambda value, coefficient: (value * x + coefficient) % modulus, reversed(coefficients))
+
+
+def check_holders(threshold: int, members: int, modulus: int) -> None:
+    """Raise `LocalError(COMMITTEE_SIZE)` unless 1 <= threshold <= members < modulus."""
+    if not 1 <= threshold <= members < modulus:
+        raise LocalError(Refusal.COMMITTEE_SIZE, f"a threshold of {threshold} among {members} holders modulo {modulus} cannot be dealt")

@@ -1,0 +1,107 @@
+"""The public key of the committee: what everybody knows (PROTOCOL 3)."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import InitVar, dataclass
+from typing import Self
+
+from phe.paillier import PaillierPublicKey
+
+from hushfleet.encryption.paillier.arithmetic import first_unacceptable
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.labels import concatenated, unsigned
+
+LEAST_BITS = 2048
+LEAST_INSECURE_BITS = 512
+COMMITTEE_SIZES = (4, 7, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """N, the hiding base h_s, the verification base v and v_1..v_n, all as plain integers.
+
+    The constructor refuses with `PeerError`: `COMMITTEE_SIZE` (n not 4, 7 or 10), `KEY_TOO_SMALL` (below 2048 bit, or below
+    512 bit where `insecure` allows test keys), `KEY_MALFORMED` (N even or not of whole bytes; another value not a unit in
+    (1, N^2)). It cannot see whether N is a product of safe primes: that rests on the owner's signature.
+    """
+
+    modulus: int
+    h_s: int
+    v: int
+    verification: tuple[int, ...]
+    insecure: InitVar[bool] = False
+
+    def __post_init__(self, insecure: bool) -> None:
+        if self.members not in COMMITTEE_SIZES:
+            raise PeerError(Refusal.COMMITTEE_SIZE, f"a committee has 4, 7 or 10 members, not {self.members}")
+        least = LEAST_INSECURE_BITS if insecure else LEAST_BITS
+        if self.bits < least:
+            raise PeerError(Refusal.KEY_TOO_SMALL, f"a Paillier key of {self.bits} bit, at least {least} are required")
+        if self.modulus < 0 or self.modulus % 2 == 0 or self.bits % 8:
+            raise PeerError(Refusal.KEY_MALFORMED, "the modulus is not an odd number of whole bytes")
+        if first_unacceptable((self.h_s, self.v, *self.verification), self.modulus) is not None:
+            raise PeerError(Refusal.KEY_MALFORMED, "a base or verification value of the key is not a unit modulo N^2")
+
+    @property
+    def bits(self) -> int:
+        """|N|."""
+        return self.modulus.bit_length()
+
+    @property
+    def members(self) -> int:
+        """n, the size of the committee."""
+        return len(self.verification)
+
+    @property
+    def f(self) -> int:
+        """How many members may be faulty or colluding."""
+        return (self.members - 1) // 3
+
+    @property
+    def threshold(self) -> int:
+        """How many members are required to open a sum: 2f + 1."""
+        return 2 * self.f + 1
+
+    @property
+    def modulus_bytes(self) -> int:
+        """Width of a number modulo N."""
+        return self.bits // 8
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of a number modulo N^2."""
+        return self.bits // 4
+
+    @property
+    def modulus_squared(self) -> int:
+        """N^2."""
+        return self.modulus**2
+
+    @property
+    def delta(self) -> int:
+        """Delta = n!."""
+        return math.factorial(self.members)
+
+    def phe(self) -> PaillierPublicKey:
+        """The same key as python-paillier's public key type."""
+        return PaillierPublicKey(self.modulus)
+
+    def to_bytes(self) -> bytes:
+        """The Paillier part of the key id: N, then h_s, v, v_1..v_n, each at its fixed width."""
+        return unsigned(self.modulus, self.modulus_bytes) + concatenated((self.h_s, self.v, *self.verification), self.ciphertext_bytes)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, members: int, insecure: bool = False) -> Self:
+        """The key of `members` members in `data`; refuses as the constructor does, any other length with `KEY_MALFORMED`."""
+        if members not in COMMITTEE_SIZES:
+            raise PeerError(Refusal.COMMITTEE_SIZE, f"a committee has 4, 7 or 10 members, not {members}")
+        width, rest = divmod(len(data), 2 * members + 5)
+        modulus = int.from_bytes(data[:width], "big")
+        if rest or not width or (modulus.bit_length() + 7) // 8 != width:
+            raise PeerError(Refusal.KEY_MALFORMED, f"{len(data)} bytes are not a Paillier key of {members} members")
+        h_s, v, *verification = _numbers(data[width:], 2 * width)
+        return cls(modulus, h_s, v, tuple(verification), insecure)
+
+
+def _numbers(data: bytes, width: int) -> Iterator[int]:
+    return (int.from_bytes(data[start : start + width], "big") for start in range(0, len(data), width))

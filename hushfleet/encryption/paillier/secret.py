@@ -1,0 +1,41 @@
+"""A committee member's side: the only code that touches a key share in use (PROTOCOL 3, partial decryption)."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+
+from hushfleet.encryption.paillier.arithmetic import power_quiet
+from hushfleet.encryption.paillier.key import PublicKey
+from hushfleet.encryption.paillier.partials import Partial, PartialProof, mask_bits
+from hushfleet.encryption.paillier.public import accept
+from hushfleet.encryption.paillier.share import KeyShare
+from hushfleet.encryption.paillier.transcript import batched_partials, partial_challenge
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.randomness import Randomness
+
+
+def check_share(key: PublicKey, share: KeyShare) -> None:
+    """Return if v^(Delta s_i) = v_i, on import of a share; else `PeerError(SHARE_MISMATCH)`."""
+    exponent = key.delta * share.value
+    if share.index > key.members or power_quiet(key.v, exponent, key.modulus_squared) != key.verification[share.index - 1]:
+        raise PeerError(Refusal.SHARE_MISMATCH, f"the key share of member {share.index} does not fit the committee's public key")
+
+
+def answer(
+    key: PublicKey, share: KeyShare, ciphertexts: Sequence[int], context: bytes, randomness: Randomness, *, executor: Executor | None = None
+) -> Partial:
+    """The partial decryptions of `ciphertexts`, and the proof that this member's share made them.
+
+    Only ever call it on products this member formed itself from a cohort it has checked, once per round, after the answer's
+    place in its log is taken. The proof's mask is fresh and as secret as the share. `executor`: threads, which then work
+    side by side; a process pool is refused by the share's refusal to be pickled.
+    Raises `PeerError(CIPHERTEXT_INVALID)`.
+    """
+    square = key.modulus_squared
+    spread: Callable[..., Iterator[int]] = executor.map if executor else map
+    accepted = accept(key, ciphertexts)
+    values = tuple(spread(lambda c: int(power_quiet(c, 2 * key.delta * share.value, square)), accepted))
+    C, D = batched_partials(key, context, accepted, values)
+    w = randomness.bits(mask_bits(key))
+    a, b = spread(lambda pair: power_quiet(pair[0], pair[1], square), ((C, 4 * w), (key.v, w)))
+    e = partial_challenge(key, context, share.index, (C, D), (a, b))
+    return Partial(share.index, values, PartialProof(e, w + e * key.delta * share.value))

@@ -1,0 +1,51 @@
+"""One member's share of the decryption key."""
+
+import hmac
+from dataclasses import dataclass
+from typing import Self
+
+from hushfleet.encryption.paillier.key import PublicKey
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.labels import unsigned
+
+_INDEX_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class KeyShare:
+    """s_i of the member `index` (from 1). Its repr shows no value, it compares in constant time and cannot be pickled.
+
+    `PeerError(SHARE_MISMATCH)` for an index or value below 1. Whether it fits a key is for `secret.check_share` to say.
+    """
+
+    index: int
+    value: int
+
+    def __post_init__(self) -> None:
+        if self.index < 1 or self.value < 1:
+            raise PeerError(Refusal.SHARE_MISMATCH, "a key share has an index and a value of at least 1")
+
+    def __repr__(self) -> str:
+        return f"KeyShare(index={self.index}, secret)"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, KeyShare):
+            return NotImplemented
+        width = (max(self.value.bit_length(), other.value.bit_length()) + 7) // 8
+        return self.index == other.index and hmac.compare_digest(unsigned(self.value, width), unsigned(other.value, width))
+
+    __hash__ = None  # type: ignore[assignment]  # a secret is not a dictionary key
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a key share does not leave the process by accident; store to_bytes() on purpose")
+
+    def to_bytes(self, key: PublicKey) -> bytes:
+        """u16 index, then the value at the width of a ciphertext; for a sealed message or the member's own store."""
+        return unsigned(self.index, _INDEX_BYTES) + unsigned(self.value, key.ciphertext_bytes)
+
+    @classmethod
+    def from_bytes(cls, key: PublicKey, data: bytes) -> Self:
+        """Inverse of `to_bytes`; `PeerError(SHARE_MISMATCH)` for any other length."""
+        if len(data) != _INDEX_BYTES + key.ciphertext_bytes:
+            raise PeerError(Refusal.SHARE_MISMATCH, f"a share of this key has {_INDEX_BYTES + key.ciphertext_bytes} bytes, not {len(data)}")
+        return cls(int.from_bytes(data[:_INDEX_BYTES], "big"), int.from_bytes(data[_INDEX_BYTES:], "big"))

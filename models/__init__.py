@@ -1,6 +1,11 @@
-"""Models in numpy and the catalogue that names them. Imports `hushfleet.training` and the ground floor, never an application.
+"""Models and the mathematics of training them: numpy models here, ONNX graphs in `models.onnx`.
 
-A new model is one file here and one line in `models.catalogue`. `import models` loads nothing but this page.
+`catalogue` names every model a job may ask for and gives its architecture hash; it is the one module the programs import.
+May import `hushfleet` (the `Trainer` interface and its types) and numpy; the only package that may import onnxruntime.
+Randomness comes from the caller, so training is reproducible; nothing here reads files or knows of rounds.
 """
 
-__all__: list[str] = []
+import os
+
+# onnxruntime 1.29 and later reports to its maker unless this is set before its first import; a call afterwards does not help.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,0 +1,66 @@
+"""The house itself: every package says what lives in it, and nothing pulls in what it must not."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TOP_LEVEL = ("hushfleet", "models", "edge_agent", "orchestrator", "provisioning", "simulation")
+PACKAGES = sorted(path for name in TOP_LEVEL for path in (ROOT / name).rglob("__init__.py"))
+HEAVY = {"numpy", "onnxruntime", "paho", "sklearn", "scipy", "gmpy2", "phe", "nacl", "rich", "sqlalchemy", "dp_accounting"}
+_LEAST_DOCSTRING = 60
+
+
+def says_what_lives_there(source: str) -> bool:
+    docstring = ast.get_docstring(ast.parse(source)) or ""
+    return len(docstring) >= _LEAST_DOCSTRING and docstring.rstrip().endswith((".", ":", "`"))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_a_package_says_what_lives_in_it(package: Path) -> None:
+    assert says_what_lives_there(package.read_text())
+
+
+@pytest.mark.parametrize("source", ["", '"""..."""', '"""The models."""', "X = 1"])
+def test_an_empty_word_is_not_a_docstring(source: str) -> None:
+    assert not says_what_lives_there(source)
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    folders = {path.parent for name in TOP_LEVEL for path in (ROOT / name).rglob("*.py")}
+
+    assert folders == {package.parent for package in PACKAGES}
+
+
+@pytest.mark.parametrize("already_set", ["0", None])
+def test_models_turns_the_telemetry_of_onnxruntime_off(already_set: str | None) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment |= {"ORT_DISABLE_TELEMETRY": already_set} if already_set else {}
+
+    assert _in_python("import models, os; print(os.environ['ORT_DISABLE_TELEMETRY'])", environment) == "1"
+
+
+def test_the_help_loads_nothing_heavy() -> None:
+    loaded = set(json.loads(_in_python(LOADED_BY_HELP).splitlines()[-1]))
+
+    assert not loaded & HEAVY
+    assert not loaded & (set(TOP_LEVEL) - {"hushfleet"})
+    assert "click" in loaded
+
+
+LOADED_BY_HELP = """
+import json, sys
+from hushfleet.cli import run
+assert run(["--help"]) == 0
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+def _in_python(code: str, environment: dict[str, str] | None = None) -> str:
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return result.stdout.strip()

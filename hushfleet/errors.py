@@ -38,6 +38,7 @@ class Refusal(StrEnum):
     NOT_ENROLLED = "not-enrolled"
 
     # plan (PROTOCOL 5.1, 5.2, 6)
+    PLAN_HASH = "plan-hash"
     PLAN_FLEET = "plan-fleet"
     PLAN_KEY = "plan-key"
     PLAN_ROSTER = "plan-roster"
@@ -66,6 +67,7 @@ class Refusal(StrEnum):
     PLAN_UNREACHABLE = "plan-unreachable"
     BUDGET_EXHAUSTED = "budget-exhausted"
     EQUIVOCATION = "equivocation"
+    EVIDENCE = "evidence"
 
     # model bytes (PROTOCOL 6, table)
     MODEL_HASH = "model-hash"
@@ -82,6 +84,12 @@ class Refusal(StrEnum):
     DATA_LABEL = "data-label"
     SETTINGS_INVALID = "settings-invalid"
     TRAINING_FAILED = "training-failed"
+
+    # the device's own update (PROTOCOL 6)
+    UPDATE_SHAPE = "update-shape"
+    UPDATE_NOT_FINITE = "update-not-finite"
+    UPDATE_NORM = "update-norm"
+    LEDGER_INVALID = "ledger-invalid"
 
     # encoding
     VALUE_OUT_OF_SLOT = "value-out-of-slot"
@@ -118,6 +126,7 @@ class Refusal(StrEnum):
     # state machines and archives
     PHASE = "phase"
     RECEIPT = "receipt"
+    LINK_FORBIDDEN = "link-forbidden"
     ARCHIVE = "archive"
 
 

@@ -1,1 +1,42 @@
-"""..."""
+"""From a plain update to integers that are safe to add up: clip, rotate, round, noise; the plan's integers; the ledger.
+
+PROTOCOL section 6, one file a stage. Imports the ground floor only, and neither `training` nor `wire`, its sisters.
+"""
+
+from hushfleet.privacy.blocks import MAX_DIMENSION, block_size, padded_dimension
+from hushfleet.privacy.clipping import ClippedVector, clip
+from hushfleet.privacy.encode import encode, encode_zero
+from hushfleet.privacy.ledger import Event, EventKind, Ledger, Participation, WithoutPrivacy, revive, rho_nano
+from hushfleet.privacy.noise import EncodedVector, add_noise
+from hushfleet.privacy.plan_integers import PlanIntegers, derive
+from hushfleet.privacy.rotation import rotate, unrotate
+from hushfleet.privacy.rounding import round_within
+from hushfleet.privacy.rules import SLOT_BITS
+from hushfleet.privacy.sampler import DiscreteGaussian, discrete_gaussian
+
+__all__ = [
+    "MAX_DIMENSION",
+    "SLOT_BITS",
+    "ClippedVector",
+    "DiscreteGaussian",
+    "EncodedVector",
+    "Event",
+    "EventKind",
+    "Ledger",
+    "Participation",
+    "PlanIntegers",
+    "WithoutPrivacy",
+    "add_noise",
+    "block_size",
+    "clip",
+    "derive",
+    "discrete_gaussian",
+    "encode",
+    "encode_zero",
+    "padded_dimension",
+    "revive",
+    "rho_nano",
+    "rotate",
+    "round_within",
+    "unrotate",
+]

@@ -1,0 +1,34 @@
+"""The whole way of an update to what a scheme encrypts (PROTOCOL 6, 5.2)."""
+
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.privacy.blocks import padded_dimension
+from hushfleet.privacy.clipping import ClippedVector
+from hushfleet.privacy.noise import EncodedVector, add_noise
+from hushfleet.privacy.plan_integers import PlanIntegers
+from hushfleet.privacy.rotation import rotate
+from hushfleet.privacy.rounding import round_within
+from hushfleet.randomness import Randomness
+
+
+def encode(clipped: ClippedVector, plan: PlanIntegers, plan_hash: bytes, randomness: Randomness) -> EncodedVector:
+    """Rotate, scale, round, clamp, check in integers, add noise: `clipped` (d,) becomes (d',) int64.
+
+    `randomness` must be fresh: two encodings of one update under the same noise would reveal it. Encode once per plan.
+    `LocalError`: `PLAN_DIMENSION` or `PLAN_CLIP_NORM` if `clipped` was not made for this `plan`.
+    """
+    _check(clipped, plan)
+    rotated = rotate(clipped.values, plan_hash)
+    rounded = round_within(rotated * plan.scale, bound=plan.bound, b2=plan.b2, randomness=randomness)
+    return add_noise(rounded, plan.variance, randomness)
+
+
+def encode_zero(dimension: int, plan: PlanIntegers, plan_hash: bytes, randomness: Randomness) -> EncodedVector:
+    """The zero vector with full noise, through `encode` itself, for a device without a usable update. Errors as `encode`."""
+    return encode(ClippedVector.zero(dimension, plan.clip_norm), plan, plan_hash, randomness)
+
+
+def _check(clipped: ClippedVector, plan: PlanIntegers) -> None:
+    if padded_dimension(clipped.values.size) != plan.padded:
+        raise LocalError(Refusal.PLAN_DIMENSION, f"an update of {clipped.values.size} values does not fill the plan's {plan.padded}")
+    if clipped.clip_norm != plan.clip_norm:
+        raise LocalError(Refusal.PLAN_CLIP_NORM, f"an update clipped to {clipped.clip_norm}, the plan says {plan.clip_norm}")

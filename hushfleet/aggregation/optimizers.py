@@ -192,10 +192,15 @@ def _check(vector: FloatVector, dimension: int, what: str) -> None:
 
 
 def _require_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise LocalError(Refusal.SETTINGS_INVALID, f"{name} = {value} must be above 0", next_step=f"Set {name} to a positive number.")
+    if not (_is_number(value) and math.isfinite(value) and value > 0):
+        raise LocalError(Refusal.SETTINGS_INVALID, f"{name} = {value!r} must be above 0", next_step=f"Set {name} to a positive number.")
 
 
 def _require_fraction(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise LocalError(Refusal.SETTINGS_INVALID, f"{name} = {value} must lie in [0, 1)", next_step=f"Set {name} below 1, say to 0.9.")
+    if not (_is_number(value) and 0 <= value < 1):
+        raise LocalError(Refusal.SETTINGS_INVALID, f"{name} = {value!r} must lie in [0, 1)", next_step=f"Set {name} below 1, say to 0.9.")
+
+
+def _is_number(value: object) -> bool:
+    # Settings come from TOML, where true and "0.1" are easily written for a number.
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,11 +1,11 @@
 """From a plain update to integers that are safe to add up: clip, rotate, round, noise; the plan's integers; the ledger.
 
-PROTOCOL section 6, one file a stage. Imports the ground floor only, and neither `training` nor `wire`, its sisters.
+PROTOCOL section 6, one file a stage. May import documents and the ground floor, not `training` or `wire`, its sisters.
 """
 
 from hushfleet.privacy.blocks import MAX_DIMENSION, block_size, padded_dimension
 from hushfleet.privacy.clipping import ClippedVector, clip
-from hushfleet.privacy.encode import encode, encode_zero
+from hushfleet.privacy.encode import encode_vector, encode_zero
 from hushfleet.privacy.ledger import Event, EventKind, Ledger, Participation, WithoutPrivacy, revive, rho_nano
 from hushfleet.privacy.noise import EncodedVector, add_noise
 from hushfleet.privacy.plan_integers import PlanIntegers, derive
@@ -31,7 +31,7 @@ __all__ = [
     "clip",
     "derive",
     "discrete_gaussian",
-    "encode",
+    "encode_vector",
     "encode_zero",
     "padded_dimension",
     "revive",

@@ -48,9 +48,10 @@ def clip(update: npt.NDArray[np.float64], clip_norm: float) -> ClippedVector:
     | norm <= C (1 - 2^-20), zero included | a copy |
     | longer, also where the squares or the norm itself leave float64 | the same direction, norm C (1 - 2^-20) |
     | subnormal values | a copy, or scaled like any other |
+    | C so small (below 1e-300) that no float64 vector of norm C points the same way | possibly `LocalError`, `UPDATE_NORM` |
     | NaN or infinity anywhere | `LocalError`, `UPDATE_NOT_FINITE`: the caller goes on with `ClippedVector.zero` |
     | empty, not one axis, not float64 | `LocalError`, `UPDATE_SHAPE` |
-    | C not finite, or not a normal number above 0 | `LocalError`, `PLAN_CLIP_NORM` |
+    | C not finite or not above 0 | `LocalError`, `PLAN_CLIP_NORM` |
     """
     _check_clip_norm(clip_norm)
     _check_vector(update)
@@ -73,7 +74,7 @@ def _length(unit: npt.NDArray[np.float64]) -> float:
 
 
 def _check_clip_norm(clip_norm: float) -> None:
-    if not (math.isfinite(clip_norm) and clip_norm >= np.finfo(np.float64).tiny):
+    if not (math.isfinite(clip_norm) and clip_norm > 0):
         raise LocalError(Refusal.PLAN_CLIP_NORM, f"a clip norm of {clip_norm}; a finite number above 0 is expected")
 
 

@@ -9,22 +9,26 @@ from hushfleet.privacy.rotation import rotate
 from hushfleet.privacy.rounding import round_within
 from hushfleet.randomness import Randomness
 
+_MOST_STEPS = 2.0**53
 
-def encode(clipped: ClippedVector, plan: PlanIntegers, plan_hash: bytes, randomness: Randomness) -> EncodedVector:
+
+def encode_vector(clipped: ClippedVector, plan: PlanIntegers, plan_hash: bytes, randomness: Randomness) -> EncodedVector:
     """Rotate, scale, round, clamp, check in integers, add noise: `clipped` (d,) becomes (d',) int64.
 
     `randomness` must be fresh: two encodings of one update under the same noise would reveal it. Encode once per plan.
-    `LocalError`: `PLAN_DIMENSION` or `PLAN_CLIP_NORM` if `clipped` was not made for this `plan`.
+    `LocalError`: `PLAN_DIMENSION` or `PLAN_CLIP_NORM` if `clipped` was not made for this `plan`, `PLAN_HASH`. Whether it
+    raises never depends on the update's values, however ill-matched a plan's scale and clip norm are.
     """
     _check(clipped, plan)
-    rotated = rotate(clipped.values, plan_hash)
-    rounded = round_within(rotated * plan.scale, bound=plan.bound, b2=plan.b2, randomness=randomness)
+    steps_per_norm = min(plan.scale * plan.clip_norm, _MOST_STEPS)
+    scaled = rotate(clipped.values / plan.clip_norm, plan_hash) * steps_per_norm
+    rounded = round_within(scaled, bound=plan.bound, b2=plan.b2, randomness=randomness)
     return add_noise(rounded, plan.variance, randomness)
 
 
 def encode_zero(dimension: int, plan: PlanIntegers, plan_hash: bytes, randomness: Randomness) -> EncodedVector:
-    """The zero vector with full noise, through `encode` itself, for a device without a usable update. Errors as `encode`."""
-    return encode(ClippedVector.zero(dimension, plan.clip_norm), plan, plan_hash, randomness)
+    """The zero vector with full noise, through `encode_vector` itself, for a device without a usable update. Errors as there."""
+    return encode_vector(ClippedVector.zero(dimension, plan.clip_norm), plan, plan_hash, randomness)
 
 
 def _check(clipped: ClippedVector, plan: PlanIntegers) -> None:

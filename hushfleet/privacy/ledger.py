@@ -4,8 +4,7 @@ rho is zero-concentrated differential privacy of whole devices (zero-out neighbo
 device stores the event in the same transaction as its signed contribution, before the first byte leaves.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from hushfleet.errors import BudgetError, LocalError, Refusal
@@ -23,7 +22,7 @@ class EventKind(StrEnum):
 
 
 def rho_nano(b2: int, honest: int, variance: int) -> int:
-    """ceil(10^9 B2 / (2 h V)): the cost of one participation in nano-rho, computed by whoever relies on it, never read from a plan.
+    """The cost of one participation, ceil(10^9 B2 / (2 h V)): computed by whoever relies on it, never read from a plan.
 
     `LocalError`: `PLAN_SENSITIVITY` (B2 < 1), `PLAN_HONEST_CONTRIBUTORS` (h < 2), `PLAN_VARIANCE` (V < 16).
     """
@@ -35,22 +34,15 @@ def rho_nano(b2: int, honest: int, variance: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Participation:
-    """One differentially private contribution. Errors as `rho_nano`, and `LEDGER_INVALID` for the key id (32 bytes) or round."""
+    """One differentially private contribution and its cost, at least 1. `LocalError` (`LEDGER_INVALID`) for anything else."""
 
     key_id: bytes
     round_number: int
-    b2: int
-    honest: int
-    variance: int
+    rho_nano: int
 
     def __post_init__(self) -> None:
         _check_place(self.key_id, self.round_number)
-        rho_nano(self.b2, self.honest, self.variance)
-
-    @property
-    def rho_nano(self) -> int:
-        """What it cost."""
-        return rho_nano(self.b2, self.honest, self.variance)
+        _require_whole(self.rho_nano, 1, Refusal.LEDGER_INVALID, "the cost of a participation")
 
     @property
     def kind(self) -> EventKind:
@@ -82,28 +74,25 @@ class WithoutPrivacy:
 Event = Participation | WithoutPrivacy
 
 
-def revive(kind: str, key_id: bytes, round_number: int, numbers: Sequence[int]) -> Event:
-    """The stored event: `numbers` is (B2, h, V) of a participation, empty without privacy. `LEDGER_INVALID` for anything else."""
-    if kind == EventKind.PARTICIPATION and len(numbers) == 3:
-        return Participation(key_id, round_number, *numbers)
-    if kind == EventKind.WITHOUT_PRIVACY and not numbers:
+def revive(kind: str, key_id: bytes, round_number: int, rho_nano: int) -> Event:
+    """The event that was stored under these four values. `LocalError` (`LEDGER_INVALID`) for an unknown kind or a cost it cannot have."""
+    if kind == EventKind.PARTICIPATION:
+        return Participation(key_id, round_number, rho_nano)
+    if kind == EventKind.WITHOUT_PRIVACY and rho_nano == 0:
         return WithoutPrivacy(key_id, round_number)
-    raise LocalError(Refusal.LEDGER_INVALID, f"an event of kind {kind!r} with {len(numbers)} numbers")
+    raise LocalError(Refusal.LEDGER_INVALID, f"an event of kind {kind!r} that costs {rho_nano}")
 
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """A device's events under every key id it ever had, and the budget they share (the policy's, in nano-rho).
+    """A device's events under every key id it ever had. They share one budget; only re-enrolment starts an empty ledger.
 
-    Only re-enrolment starts an empty one. `LocalError` (`LEDGER_INVALID`): negative budget, unknown kind of event,
-    two events for one (key id, round). A sum above the budget is allowed here, since a later policy may lower it.
+    `LocalError` (`LEDGER_INVALID`): an unknown kind of event, or two events for one (key id, round).
     """
 
-    budget_nano: int
     events: tuple[Event, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_whole(self.budget_nano, 0, Refusal.LEDGER_INVALID, "the budget")
         if not all(isinstance(event, Participation | WithoutPrivacy) for event in self.events):
             raise LocalError(Refusal.LEDGER_INVALID, "an event of unknown kind")
         if len({(event.key_id, event.round_number) for event in self.events}) < len(self.events):
@@ -115,11 +104,6 @@ class Ledger:
         return sum(event.rho_nano for event in self.events)
 
     @property
-    def left_nano(self) -> int:
-        """What may still be spent, at least 0."""
-        return max(0, self.budget_nano - self.spent_nano)
-
-    @property
     def without_privacy(self) -> bool:
         """Whether any contribution was made without privacy."""
         return any(event.kind is EventKind.WITHOUT_PRIVACY for event in self.events)
@@ -128,35 +112,41 @@ class Ledger:
         """The event of that round, if there is one."""
         return next((event for event in self.events if (event.key_id, event.round_number) == (key_id, round_number)), None)
 
-    def under(self, budget_nano: int) -> "Ledger":
-        """The same events under the budget of a newer policy."""
-        return replace(self, budget_nano=budget_nano)
+    def last_round(self, key_id: bytes) -> int:
+        """The highest round contributed to under `key_id`; -1, below every round, if there is none."""
+        return max((event.round_number for event in self.events if event.key_id == key_id), default=-1)
 
-    def charge(self, key_id: bytes, round_number: int, b2: int, honest: int, variance: int) -> "Ledger":
-        """The ledger after one participation, whose h is `honest`. The same participation again: the same ledger, no second charge.
+    def charge(self, key_id: bytes, round_number: int, *, b2: int, honest: int, variance: int, budget_nano: int) -> "Ledger":
+        """The ledger after one participation of h = `honest`, within the policy's budget. The same one again: the same ledger.
 
-        Raises and leaves everything as it was: `BudgetError` (`BUDGET_EXHAUSTED`); `LocalError` `PLAN_ROUND_REPEATED` if
-        the round holds a different event; `PLAN_SENSITIVITY`, `PLAN_HONEST_CONTRIBUTORS`, `PLAN_VARIANCE`, `LEDGER_INVALID`.
+        Raises and leaves everything as it was: `BudgetError` (`BUDGET_EXHAUSTED`, also when a newer policy has lowered the
+        budget below what is spent); `LocalError` `PLAN_ROUND_REPEATED` if the round holds a different event, `LEDGER_INVALID`
+        for a negative budget, and as `rho_nano` and `Participation`. V = 0 is refused: see `record_without_privacy`.
         """
-        return self._record(Participation(key_id, round_number, b2, honest, variance))
+        _require_whole(budget_nano, 0, Refusal.LEDGER_INVALID, "the budget")
+        event = Participation(key_id, round_number, rho_nano(b2, honest, variance))
+        return self if self._holds(event) else self._paid(event, budget_nano)
 
     def record_without_privacy(self, key_id: bytes, round_number: int) -> "Ledger":
-        """The ledger after one contribution under a plan without noise. Errors as `charge`, except that no budget is needed."""
-        return self._record(WithoutPrivacy(key_id, round_number))
+        """The ledger after one contribution under a plan without noise, which needs no budget. Other errors as `charge`."""
+        event = WithoutPrivacy(key_id, round_number)
+        return self if self._holds(event) else Ledger((*self.events, event))
 
-    def _record(self, event: Event) -> "Ledger":
+    def _holds(self, event: Event) -> bool:
         held = self.find(event.key_id, event.round_number)
-        if held == event:
-            return self
-        if held is not None:
-            raise LocalError(Refusal.PLAN_ROUND_REPEATED, f"round {event.round_number} is already in the ledger with other terms")
-        if event.rho_nano > self.left_nano:
+        if held not in (None, event):
+            raise LocalError(Refusal.PLAN_ROUND_REPEATED, f"round {event.round_number} is already in the ledger at another cost")
+        return held is not None
+
+    def _paid(self, event: Participation, budget_nano: int) -> "Ledger":
+        left = max(0, budget_nano - self.spent_nano)
+        if event.rho_nano > left:
             raise BudgetError(
                 Refusal.BUDGET_EXHAUSTED,
-                f"one more participation costs {event.rho_nano} nano-rho; {self.left_nano} of {self.budget_nano} are left.",
+                f"one more participation costs {event.rho_nano} nano-rho; {left} of {budget_nano} are left.",
                 next_step="Only the owner can raise budget_rho in the policy; more noise or more devices make a round cheaper.",
             )
-        return replace(self, events=(*self.events, event))
+        return Ledger((*self.events, event))
 
 
 def _check_place(key_id: bytes, round_number: int) -> None:

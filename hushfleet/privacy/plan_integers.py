@@ -1,16 +1,15 @@
 """The integers of a plan, from settings that a person understands (PROTOCOL 6). Nobody sets B2, V, B or the scale by hand."""
 
 import math
-import sys
 from dataclasses import dataclass
 from fractions import Fraction
 
+from hushfleet.documents.limits import MAX_COHORT
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy.blocks import block_size, padded_dimension
 from hushfleet.privacy.rules import (
     LEAST_HONEST,
     LEAST_VARIANCE,
-    MAX_COHORT,
     enough_honest_contributors,
     enough_variance,
     honest_contributors,
@@ -48,7 +47,7 @@ class PlanIntegers:
         fits = self.bound >= 1 and slots_fit(self.k_max, self.bound, self.variance)
         _require(fits, Refusal.PLAN_SLOTS, f"{self.k_max} values of +-{self.bound} with variance {self.variance} do not fit a slot")
         _check_clip_norm(self.clip_norm)
-        _require(_is_normal(self.scale), Refusal.PLAN_SCALE, f"a scale of {self.scale}; a finite number above 0 is expected")
+        _require(_is_positive(self.scale), Refusal.PLAN_SCALE, f"a scale of {self.scale}; a finite number above 0 is expected")
         _require(padded_dimension(self.padded) == self.padded, Refusal.PLAN_DIMENSION, f"{self.padded} is not a padded dimension")
 
 
@@ -115,7 +114,7 @@ def _noise_multiplier(given: Fraction | float | str, *, without_privacy: bool) -
 
 
 def _check_cohort(k_min: int, k_max: int) -> None:
-    _require(1 <= k_min <= k_max, Refusal.PLAN_COHORT_ORDER, f"a cohort of {k_min} to {k_max} devices")
+    _require(LEAST_HONEST <= k_min <= k_max, Refusal.PLAN_COHORT_ORDER, f"a cohort of {k_min} to {k_max} devices")
     _require(k_max <= MAX_COHORT, Refusal.PLAN_COHORT_CEILING, f"a cohort of up to {k_max} devices; at most {MAX_COHORT} are possible")
 
 
@@ -126,11 +125,11 @@ def _check_honest(k_min: int, colluding: int) -> None:
 
 
 def _check_clip_norm(clip_norm: float) -> None:
-    _require(_is_normal(clip_norm), Refusal.PLAN_CLIP_NORM, f"a clip norm of {clip_norm}; a finite number above 0 is expected")
+    _require(_is_positive(clip_norm), Refusal.PLAN_CLIP_NORM, f"a clip norm of {clip_norm}; a finite number above 0 is expected")
 
 
-def _is_normal(value: float) -> bool:
-    return math.isfinite(value) and value >= sys.float_info.min
+def _is_positive(value: float) -> bool:
+    return math.isfinite(value) and value > 0
 
 
 def _require(condition: bool, reason: Refusal, message: str) -> None:

@@ -9,7 +9,6 @@ SLOT_LIMIT = (1 << (SLOT_BITS - 1)) - 1
 """Largest magnitude that a balanced 20-bit slot holds on both sides of zero."""
 LARGEST_BOUND = SLOT_LIMIT // 2
 """Largest clamp B that any plan can have, since every cohort has two contributors."""
-MAX_COHORT = 2_800
 LEAST_HONEST = 2
 LEAST_VARIANCE = 16
 _TAIL_SQUARED = 144

@@ -1,5 +1,6 @@
 """From the opened integer sum to the mean update of a round (PROTOCOL 5.5)."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +39,12 @@ def mean_update(total: IntVector, *, plan_hash: bytes, dimension: int, scale: fl
 
     The same bits on every machine: the integers are exact in float64, then one multiplication and one division round.
     Raises `PeerError(VALUE_OUT_OF_SLOT)` for a coordinate that no honest sum has (a balanced digit reaches one further down than
-    up), `LocalError(SETTINGS_INVALID)` unless scale is finite and positive and count at least 1, and the errors of `unrotate`.
+    up), `LocalError(SETTINGS_INVALID)` unless scale * count is finite and positive, and the errors of `unrotate`.
     """
-    if count < 1 or not (np.isfinite(scale) and scale > 0):
+    divisor = float(scale) * count
+    if count < 1 or not (math.isfinite(divisor) and divisor > 0):
         raise LocalError(Refusal.SETTINGS_INVALID, f"a scale of {scale} and a count of {count} give no mean")
     if total.size and (total.min() < -SLOT_LIMIT or total.max() > SLOT_LIMIT):
         raise PeerError(Refusal.VALUE_OUT_OF_SLOT, f"a coordinate of the sum lies beyond +-{SLOT_LIMIT}")
-    return AggregateUpdate(unrotate(total, plan_hash, dimension) / (float(scale) * count), count)
+    with np.errstate(over="ignore"):
+        return AggregateUpdate(unrotate(total, plan_hash, dimension) / divisor, count)

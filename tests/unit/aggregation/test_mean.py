@@ -47,10 +47,15 @@ def test_a_coordinate_beyond_the_slots_is_the_peers_fault(value):
         mean_update(total, plan_hash=PLAN_HASH, dimension=64, scale=1.0, count=1)
 
 
-@pytest.mark.parametrize(("scale", "count"), [(0.0, 1), (-1.0, 1), (math.nan, 1), (math.inf, 1), (1.0, 0)])
+@pytest.mark.parametrize(("scale", "count"), [(0.0, 1), (-1.0, 1), (math.nan, 1), (math.inf, 1), (1e308, 10), (1.0, 0), (-1.0, -1)])
 def test_scales_and_counts_that_give_no_mean_are_refused(scale, count):
     with refused(Refusal.SETTINGS_INVALID, LocalError):
         mean_update(np.zeros(64, dtype=np.int64), plan_hash=PLAN_HASH, dimension=64, scale=scale, count=count)
+
+
+def test_a_scale_so_small_that_the_mean_overflows_is_refused():
+    with refused(Refusal.MODEL_NOT_FINITE, PeerError):
+        mean_update(np.ones(64, dtype=np.int64), plan_hash=PLAN_HASH, dimension=64, scale=5e-324, count=1)
 
 
 def test_an_aggregate_is_finite_flat_and_counted():

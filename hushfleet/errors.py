@@ -99,6 +99,7 @@ class Refusal(StrEnum):
     # contributions (PROTOCOL 5.3)
     CONTRIBUTION_PLAN = "contribution-plan"
     CONTRIBUTION_SECOND = "contribution-second"
+    CONTRIBUTION_LATE = "contribution-late"
     CIPHERTEXT_COUNT = "ciphertext-count"
     CIPHERTEXT_INVALID = "ciphertext-invalid"
     MASKED_VECTOR = "masked-vector"

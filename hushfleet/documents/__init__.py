@@ -6,7 +6,7 @@ May import the ground floor only.
 """
 
 from hushfleet.documents.grant import KeyShareGrant, SignedGrant, open_grant, sign_grant
-from hushfleet.documents.plan import Plan, PlanIntegers, TrainingPlan, VerifiedPlan, is_selected, open_plan, sign_plan
+from hushfleet.documents.plan import Plan, PrivacyPlan, TrainingPlan, VerifiedPlan, is_selected, open_plan, sign_plan
 from hushfleet.documents.policy import Policy
 from hushfleet.documents.receipt import Receipt, ReceiptStatus, open_receipt, sign_receipt
 from hushfleet.documents.record import OptimizerSettings, Outcome, RoundRecord, open_record, sign_record
@@ -20,8 +20,8 @@ __all__ = [
     "OptimizerSettings",
     "Outcome",
     "Plan",
-    "PlanIntegers",
     "Policy",
+    "PrivacyPlan",
     "Receipt",
     "ReceiptStatus",
     "Request",

@@ -10,7 +10,7 @@ from hushfleet.signing import Signed, SigningKey, VerifyKey
 SELECT_ALL = 65_536
 
 
-class PlanIntegers(Message, frozen=True):
+class PrivacyPlan(Message, frozen=True):
     """The five integers that privacy depends on (PROTOCOL 6).
 
     `b2`: bound on the squared norm of a rounded update; `variance`: parameter V of each device's noise N_Z(0, V),
@@ -49,7 +49,7 @@ class Plan(Message, frozen=True):
     architecture_hash: bytes
     scheme: str
     dimension: int
-    integers: PlanIntegers
+    privacy: PrivacyPlan
     clip_norm: float
     scale: float
     training: TrainingPlan

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from typing import Any, Self
 
 from hushfleet.codec import Message
 from hushfleet.documents.limits import MAX_COHORT
@@ -52,10 +53,35 @@ class Policy(Message, frozen=True):
             if not holds:
                 raise FaultyOwner(Refusal.POLICY_INVALID, text)
 
+    @classmethod
+    def make(cls, **fields: Any) -> Self:  # noqa: ANN401 -- the fields have different types; the constructor checks them
+        """A policy with the shipped defaults for what is not given; `architectures` is empty unless given."""
+        return cls(**{**_DEFAULTS, **fields})
+
     @property
     def min_noise_squared(self) -> Fraction:
         """z2_min, the smallest squared noise multiplier."""
         return Fraction(self.min_noise_numerator, self.min_noise_denominator)
+
+
+_DEFAULTS: dict[str, Any] = {
+    "min_devices": 10,
+    "max_devices": MAX_COHORT,
+    "colluding_contributors": 2,
+    "min_noise_numerator": 1,
+    "min_noise_denominator": 1,
+    "budget_nano_rho": 10**9,
+    "allow_without_privacy": False,
+    "schemes": ("paillier", "masked", "shared"),
+    "architectures": (),
+    "max_values": 1_000_000,
+    "max_abs_parameter": 1e4,
+    "max_local_steps": 1000,
+    "max_batch_size": 1024,
+    "max_learning_rate": 10.0,
+    "max_proximal": 10.0,
+}
+"""What a policy says where the owner says nothing (see policy.toml in the documentation)."""
 
 
 def _positive(*values: float) -> bool:

@@ -25,8 +25,8 @@ class Receipt(Message, frozen=True):
     round: int
     whole_hash: bytes
     status: ReceiptStatus
-    missing: tuple[tuple[int, int], ...] = ()
-    reason: str = ""
+    missing: tuple[tuple[int, int], ...]
+    reason: str
 
 
 def sign_receipt(receipt: Receipt, orchestrator: SigningKey) -> Signed:

@@ -1,1 +1,9 @@
-"""..."""
+"""The one room with a network: the `Link` that the programs use, over MQTT or in memory.
+
+May import wire and what lies below it. Nothing in the library imports this room.
+"""
+
+from hushfleet.link.interface import Delivery, Link, LinkError
+from hushfleet.link.memory import MemoryBroker, MemoryLink
+
+__all__ = ["Delivery", "Link", "LinkError", "MemoryBroker", "MemoryLink"]

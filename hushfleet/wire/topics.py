@@ -15,6 +15,8 @@ class Role(Enum):
     ORCHESTRATOR = "orchestrator"
     DEVICE = "device"
     """The device whose id stands in the topic."""
+    MEMBER = "member"
+    """Every committee member."""
     EVERYBODY = "everybody"
     """Every device, and the orchestrator."""
 
@@ -26,7 +28,7 @@ class Kind(Enum):
     PLAN = ("plan", Role.ORCHESTRATOR, Role.EVERYBODY, True)
     MODEL = ("model/{digest}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
     RECORD = ("record/{number}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
-    REQUEST = ("request/{number}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, False)
+    REQUEST = ("request/{number}/{chunk}", Role.ORCHESTRATOR, Role.MEMBER, False)
     RECEIPT = ("receipt/{device}/{number}", Role.ORCHESTRATOR, Role.DEVICE, False)
     INBOX = ("inbox/{device}/{chunk}", Role.ORCHESTRATOR, Role.DEVICE, False)
     STATUS = ("device/{device}/status", Role.DEVICE, Role.ORCHESTRATOR, True)
@@ -74,15 +76,14 @@ def parse(text: str) -> Topic:
     raise PeerError(Refusal.MESSAGE_MALFORMED, f"no such topic: {text[:200]!r}")
 
 
-def acl(fleet: str, identity: str, *, orchestrator: bool) -> tuple[tuple[str, str], ...]:
-    """("write" | "read", topic filter) pairs for one identity: only its own topics, or everybody's."""
+def acl(fleet: str, identity: str, *, orchestrator: bool = False, member: bool = False) -> tuple[tuple[str, str], ...]:
+    """("write" | "read", topic filter) pairs for one identity: only its own topics, its role's, or everybody's."""
+    roles = {Role.EVERYBODY, Role.ORCHESTRATOR if orchestrator else Role.DEVICE} | ({Role.MEMBER} if member else set())
     rules = []
     for kind in Kind:
-        if kind.publisher is (Role.ORCHESTRATOR if orchestrator else Role.DEVICE):
-            rules.append(("write", _filter(fleet, kind, None if orchestrator else identity)))
-        if kind.reader is Role.EVERYBODY or (kind.reader is Role.ORCHESTRATOR) == orchestrator:
-            own = identity if kind.reader is Role.DEVICE else None
-            rules.append(("read", _filter(fleet, kind, own)))
+        for verb, role in (("write", kind.publisher), ("read", kind.reader)):
+            if role in roles:
+                rules.append((verb, _filter(fleet, kind, identity if role is Role.DEVICE else None)))
     return tuple(rules)
 
 

@@ -14,8 +14,8 @@ def refused(reason: Refusal, kind: type[HushfleetError] = HushfleetError) -> Ite
     try:
         yield
     except HushfleetError as error:
-        assert isinstance(error, kind), f"expected {kind.__name__}, got {error!r}"
-        assert error.reason is reason, f"expected {reason!r}, got {error.reason!r}: {error}"
+        assert isinstance(error, kind), f"expected {kind.__name__}, got {error!r}"  # noqa: PT017 -- this is the assertion helper itself
+        assert error.reason is reason, f"expected {reason!r}, got {error.reason!r}: {error}"  # noqa: PT017 -- likewise
         reached.add(reason)
         return
     raise AssertionError(f"nothing was refused; expected {reason}")

@@ -1,1 +1,5 @@
-"""..."""
+"""Scheme `paillier`: the encoded update itself, packed into Paillier slots (PROTOCOL 4).
+
+Simple and assumption-light; cost grows with the model. `device` and `member` each serve one role, `orchestrator` folds and
+opens, `cohort` is what member, orchestrator and auditor check alike. May import what `hushfleet.schemes` may.
+"""

@@ -1,0 +1,188 @@
+"""What an agent must never forget: one SQLite database, and one blob file for a contribution under way.
+
+The blob first, fsynced and renamed; then one transaction with its hash and the ledger charge (PROTOCOL 5.2). A member's key
+share and its decryption log live in the same database (PROTOCOL 2).
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from functools import singledispatchmethod
+from pathlib import Path
+
+from edge_agent.files import write_durably
+from hushfleet.codec import decode, encode
+from hushfleet.documents import VerifiedRoster, open_roster
+from hushfleet.encryption.paillier.share import KeyShare
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.labels import sha256
+from hushfleet.privacy import Ledger, revive
+from hushfleet.rounds import device, member
+from hushfleet.rounds.effects import (
+    Change,
+    DropContribution,
+    DropShare,
+    KeepAnswer,
+    KeepContribution,
+    KeepRoster,
+    KeepSeen,
+    KeepShare,
+    KeepStop,
+)
+from hushfleet.schemes.setting import public_key
+from hushfleet.signing import Signed, VerifyKey
+from hushfleet.wire.limits import LIMITS
+
+_DATABASE = "agent.db"
+_BLOB = "contribution.blob"
+_SCHEMA = """
+CREATE TABLE roster (only INTEGER PRIMARY KEY CHECK (only = 1), signed BLOB NOT NULL);
+CREATE TABLE seen (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL);
+CREATE TABLE ledger (key_id BLOB, round INTEGER, kind TEXT NOT NULL, rho_nano INTEGER NOT NULL, PRIMARY KEY (key_id, round));
+CREATE TABLE contribution (only INTEGER PRIMARY KEY CHECK (only = 1), key_id BLOB, round INTEGER, hash BLOB NOT NULL);
+CREATE TABLE stopped (key_id BLOB PRIMARY KEY, evidence BLOB NOT NULL);
+CREATE TABLE share (key_id BLOB PRIMARY KEY, share BLOB NOT NULL);
+CREATE TABLE answer (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL, root BLOB NOT NULL, header BLOB NOT NULL, sealed BLOB NOT NULL);
+"""
+
+
+class Store:
+    """One agent's memory, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the database that `create` made.
+
+        Raises `LocalError`: `LEDGER_MISSING` if it is gone while the device's keys are here, `DECRYPTION_LOG_MISSING` if a key
+        share is here without its log. Neither heals by itself: what was spent or answered is no longer known.
+        """
+        self._folder = folder
+        if not (folder / _DATABASE).exists():
+            raise LocalError(
+                Refusal.LEDGER_MISSING,
+                f"{folder / _DATABASE} is gone: what this device has spent of its budget is not known",
+                next_step="Enrol the device anew, with new keys; that resets its budget, and the owner's tool says so.",
+            )
+        self._connection = _connect(folder / _DATABASE)
+        tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "ledger" not in tables:
+            raise LocalError(Refusal.LEDGER_MISSING, f"{folder / _DATABASE} holds no ledger", next_step="Enrol the device anew.")
+        if "answer" not in tables:
+            message = f"{folder / _DATABASE} holds no decryption log"
+            raise LocalError(Refusal.DECRYPTION_LOG_MISSING, message, next_step="Have the committee's key dealt anew.")
+
+    @classmethod
+    def create(cls, folder: Path) -> "Store":
+        """A fresh store, once, at enrolment. FileExistsError if there is one."""
+        (folder / _DATABASE).touch(mode=0o600, exist_ok=False)
+        connection = _connect(folder / _DATABASE)
+        connection.executescript(_SCHEMA)
+        connection.close()
+        return cls(folder)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def persist(self, changes: Iterable[Change]) -> None:
+        """Make all changes durable in one transaction; on an error, none."""
+        changes = tuple(changes)
+        for change in changes:
+            if isinstance(change, KeepContribution):
+                write_durably(self._folder / _BLOB, change.sealed)
+        with self._connection:
+            for change in changes:
+                self._keep(change)
+
+    def ledger(self) -> Ledger:
+        """What this device has spent."""
+        rows = self._connection.execute("SELECT kind, key_id, round, rho_nano FROM ledger ORDER BY rowid")
+        return Ledger(tuple(revive(*row) for row in rows))
+
+    def roster(self, root: VerifyKey) -> VerifiedRoster | None:
+        """The roster in force, verified again."""
+        row = self._connection.execute("SELECT signed FROM roster").fetchone()
+        return open_roster(decode(Signed, row[0], max_bytes=LIMITS.signed_document), root) if row else None
+
+    def device_state(self, root: VerifyKey) -> device.DeviceState:
+        """The device machine's state as of the last transaction."""
+        sent = self._sent()
+        return device.DeviceState(
+            roster=self.roster(root),
+            ledger=self.ledger(),
+            phase=device.Phase.SENT if sent else device.Phase.IDLE,
+            seen=dict(self._connection.execute("SELECT key_id, round FROM seen")),
+            stopped=frozenset(key_id for (key_id,) in self._connection.execute("SELECT key_id FROM stopped")),
+            sent=sent,
+        )
+
+    def member_state(self, root: VerifyKey, *, insecure_keys: bool = False) -> member.MemberState:
+        """The member machine's state as of the last transaction."""
+        roster = self.roster(root)
+        share = self._share(roster, insecure_keys=insecure_keys) if roster else None
+        answered = {
+            key_id: member.Answered(number, root_, decode(Signed, header, max_bytes=LIMITS.signed_document), sealed)
+            for key_id, number, root_, header, sealed in self._connection.execute("SELECT key_id, round, root, header, sealed FROM answer")
+        }
+        return member.MemberState(roster, member.Phase.READY if share else member.Phase.WITHOUT_SHARE, share, answered)
+
+    def _sent(self) -> device.Sent | None:
+        row = self._connection.execute("SELECT key_id, round, hash FROM contribution").fetchone()
+        if row is None:
+            return None
+        sealed = (self._folder / _BLOB).read_bytes()
+        return device.Sent(row[0], row[1], sealed) if sha256(sealed) == row[2] else None
+
+    def _share(self, roster: VerifiedRoster, *, insecure_keys: bool) -> KeyShare | None:
+        row = self._connection.execute("SELECT share FROM share WHERE key_id = ?", (roster.key_id,)).fetchone()
+        key = public_key(roster.roster.paillier, len(roster.roster.committee), insecure=insecure_keys) if row else None
+        return KeyShare.from_bytes(key, row[0]) if key else None
+
+    def _run(self, sql: str, *values: object) -> None:
+        self._connection.execute(sql, values)
+
+    @singledispatchmethod
+    def _keep(self, change: object) -> None:
+        raise TypeError(f"an agent does not store {type(change).__name__}")
+
+    @_keep.register
+    def _(self, change: KeepRoster) -> None:
+        self._run("INSERT OR REPLACE INTO roster VALUES (1, ?)", encode(change.signed))
+
+    @_keep.register
+    def _(self, change: KeepSeen) -> None:
+        self._run("INSERT OR REPLACE INTO seen VALUES (?, ?)", change.key_id, change.round)
+
+    @_keep.register
+    def _(self, change: KeepContribution) -> None:
+        event = change.event
+        self._run("INSERT INTO ledger VALUES (?, ?, ?, ?)", event.key_id, event.round_number, event.kind.value, event.rho_nano)
+        values = (event.key_id, event.round_number, sha256(change.sealed))
+        self._run("INSERT OR REPLACE INTO contribution VALUES (1, ?, ?, ?)", *values)
+
+    @_keep.register
+    def _(self, change: DropContribution) -> None:
+        self._run("DELETE FROM contribution WHERE key_id = ? AND round = ?", change.key_id, change.round)
+
+    @_keep.register
+    def _(self, change: KeepStop) -> None:
+        self._run("INSERT OR IGNORE INTO stopped VALUES (?, ?)", change.key_id, change.evidence)
+
+    @_keep.register
+    def _(self, change: KeepShare) -> None:
+        self._run("INSERT INTO share VALUES (?, ?)", change.key_id, change.share)
+
+    @_keep.register
+    def _(self, change: DropShare) -> None:
+        self._run("DELETE FROM share WHERE key_id = ?", change.key_id)
+
+    @_keep.register
+    def _(self, change: KeepAnswer) -> None:
+        values = (change.key_id, change.round, change.root, encode(change.header), change.sealed)
+        self._run("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)", *values)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Threads take turns: the runner that owns a store holds a lock around every step.
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON")
+    return connection

@@ -1,0 +1,111 @@
+"""A broker in this process: retained messages, sessions that survive their connection, and the ACL of the topic table.
+
+For the simulator, the attack tests, the library example and the demo where no broker is installed.
+All parties then share one process; nothing but the link is different.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+
+from hushfleet.errors import Refusal
+from hushfleet.link.interface import Delivery, LinkError
+from hushfleet.wire.topics import acl
+
+Tap = Callable[[str, Delivery], Delivery | None]
+"""Sees every publication (identity, delivery) and returns what to deliver instead, or None to drop it."""
+
+
+def matches(pattern: str, topic: str) -> bool:
+    """Whether an MQTT filter without `#` matches a topic."""
+    wanted, parts = pattern.split("/"), topic.split("/")
+    return len(wanted) == len(parts) and all(w in ("+", p) for w, p in zip(wanted, parts, strict=True))
+
+
+class MemoryBroker:
+    """Delivers between sessions of one fleet. Thread safe. `tap` is how a test plays a malicious network."""
+
+    def __init__(self, fleet: str, tap: Tap | None = None) -> None:
+        self.fleet = fleet
+        self.tap = tap
+        self.bytes_published: dict[str, int] = {}
+        self._retained: dict[str, Delivery] = {}
+        self._sessions: dict[str, MemoryLink] = {}
+        self._lock = threading.RLock()
+
+    def connect(self, identity: str, *, orchestrator: bool = False, member: bool = False) -> "MemoryLink":
+        """The session of an identity: a new one, or the one it had, with what arrived meanwhile."""
+        with self._lock:
+            if identity not in self._sessions:
+                rules = acl(self.fleet, identity, orchestrator=orchestrator, member=member)
+                self._sessions[identity] = MemoryLink(self, identity, rules)
+            return self._sessions[identity]
+
+    def deliver(self, identity: str, delivery: Delivery, *, retain: bool) -> None:
+        """Route one publication to every session that subscribed to it, through the tap."""
+        with self._lock:
+            self.bytes_published[identity] = self.bytes_published.get(identity, 0) + len(delivery.data)
+            passed = self.tap(identity, delivery) if self.tap else delivery
+            if passed is None:
+                return
+            if retain:
+                self._retain(passed)
+            for session in self._sessions.values():
+                session.offer(passed)
+
+    def retained(self, pattern: str) -> list[Delivery]:
+        """What is retained under a filter."""
+        with self._lock:
+            return [delivery for topic, delivery in sorted(self._retained.items()) if matches(pattern, topic)]
+
+    def _retain(self, delivery: Delivery) -> None:
+        if delivery.data:
+            self._retained[delivery.topic] = Delivery(delivery.topic, delivery.data, retained=True)
+        else:
+            self._retained.pop(delivery.topic, None)
+
+
+class MemoryLink:
+    """One session. Made by `MemoryBroker.connect`; satisfies `Link`."""
+
+    def __init__(self, broker: MemoryBroker, identity: str, rules: tuple[tuple[str, str], ...]) -> None:
+        self._broker = broker
+        self._identity = identity
+        self._writable = [pattern for verb, pattern in rules if verb == "write"]
+        self._readable = [pattern for verb, pattern in rules if verb == "read"]
+        self._patterns: set[str] = set()
+        self._arrived: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+
+    @property
+    def identity(self) -> str:
+        """The id under which the broker knows this session."""
+        return self._identity
+
+    def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
+        """Deliver at once. Raises `LinkError` where the ACL forbids this identity to publish."""
+        if not any(matches(pattern, topic) for pattern in self._writable):
+            raise LinkError(Refusal.LINK_FORBIDDEN, f"{self._identity} may not publish on {topic}")
+        self._broker.deliver(self._identity, Delivery(topic, bytes(data)), retain=retain)
+
+    def subscribe(self, pattern: str) -> None:
+        """Receive from now on, and what is retained. Like Mosquitto, grants a forbidden filter and delivers nothing on it."""
+        self._patterns.add(pattern)
+        for delivery in self._broker.retained(pattern):
+            self.offer(delivery)
+
+    def unsubscribe(self, pattern: str) -> None:
+        """Stop receiving what matches."""
+        self._patterns.discard(pattern)
+
+    def offer(self, delivery: Delivery) -> None:
+        """Queue a delivery if this session asked for it and may read it."""
+        asked = any(matches(pattern, delivery.topic) for pattern in self._patterns)
+        if asked and any(matches(pattern, delivery.topic) for pattern in self._readable):
+            self._arrived.put(delivery)
+
+    def receive(self, timeout_s: float | None = 0) -> Delivery | None:
+        """The next message, or None after `timeout_s` without one."""
+        try:
+            return self._arrived.get(timeout=timeout_s) if timeout_s != 0 else self._arrived.get_nowait()
+        except queue.Empty:
+            return None

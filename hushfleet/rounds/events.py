@@ -1,0 +1,106 @@
+"""What can happen to a machine. Bytes are as they arrived: nothing in an event has been verified."""
+
+from dataclasses import dataclass, field
+
+from hushfleet.training import LocalUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class RosterArrived:
+    """A signed roster, from a file or the broker."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanArrived:
+    """A signed plan."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelArrived:
+    """Model parameters that were asked for with `Fetch`."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Training for a plan ended: with an update, or without one for the `reason`, which stays in the local log."""
+
+    plan_hash: bytes
+    update: LocalUpdate | None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptArrived:
+    """A signed receipt."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceArrived:
+    """Two signed headers, said to contradict each other."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The link is up (again): send what may have been lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantArrived:
+    """A sealed key share."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestArrived:
+    """A decryption request."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundWanted:
+    """The program wants the next round to start. `now_ms` comes from a monotonic clock."""
+
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionsArrived:
+    """Sealed contributions, verified together: (device id from the topic, sealed bytes)."""
+
+    contributions: tuple[tuple[str, bytes], ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The plan's deadline is over."""
+
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerArrived:
+    """A sealed answer from the committee member with this device id."""
+
+    device_id: str
+    data: bytes = field(repr=False)
+    now_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AbortWanted:
+    """The program gives the round up."""
+
+    reason: str
+    now_ms: int = 0

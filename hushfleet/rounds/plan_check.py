@@ -1,0 +1,90 @@
+"""The one policy function: every check of the plan table in PROTOCOL section 6, a line each.
+
+A device calls it before training and a member before decrypting, each against its own current roster.
+Roster order and round numbers depend on what each has seen and are judged in their own machines.
+"""
+
+import math
+import sys
+from collections.abc import Iterator
+from enum import Enum
+
+from hushfleet.documents import Plan, VerifiedPlan, VerifiedRoster
+from hushfleet.documents.limits import MAX_COHORT
+from hushfleet.errors import FaultyOrchestrator, Refusal
+from hushfleet.privacy import rules
+from hushfleet.privacy.ledger import rho_nano
+
+MAX_DEADLINE_S = 30 * 24 * 3600
+SELECTION_RANGE = range(65_537)
+
+
+class Standing(Enum):
+    """How a plan's roster stands to the roster held here."""
+
+    SAME = "same"
+    WAIT = "wait for the roster that the plan names"
+    STAY_OUT = "stay out: the plan names an older roster"
+
+
+def standing(plan: Plan, roster: VerifiedRoster) -> Standing:
+    """A device takes part on equality of hashes only (PROTOCOL 5.1). Two hashes for one serial prove nothing here: stay out."""
+    if plan.roster_hash == roster.digest:
+        return Standing.SAME
+    return Standing.WAIT if plan.roster_serial > roster.roster.serial else Standing.STAY_OUT
+
+
+def check_plan(plan: VerifiedPlan, roster: VerifiedRoster) -> None:
+    """Raise `FaultyOrchestrator` with the first check that fails; return if the plan is within the owner's policy."""
+    for reason, holds, text in _checks(plan.plan, roster):
+        if not holds:
+            raise FaultyOrchestrator(reason, f"round {plan.plan.round}: {text}")
+
+
+def nano_rho(plan: Plan, roster: VerifiedRoster) -> int:
+    """What one participation costs, in 10^-9 rho, from the plan's integers and the policy's c (PROTOCOL 6). 0 without privacy."""
+    if plan.privacy.variance == 0:
+        return 0
+    return rho_nano(plan.privacy.b2, honest(plan, roster), plan.privacy.variance)
+
+
+def honest(plan: Plan, roster: VerifiedRoster) -> int:
+    """`h` = k_min - c: contributors whose noise is counted on."""
+    return rules.honest_contributors(plan.privacy.k_min, roster.policy.colluding_contributors)
+
+
+def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool, str]]:
+    policy, n, t = roster.policy, plan.privacy, plan.training
+    z2, h, private = policy.min_noise_squared, honest(plan, roster), n.variance != 0
+    yield Refusal.PLAN_FLEET, plan.fleet == roster.roster.fleet, "it is for another fleet"
+    yield Refusal.PLAN_KEY, plan.key_id == roster.key_id, "it is for another key or committee"
+    yield Refusal.PLAN_ARCHITECTURE, plan.architecture_hash in policy.architectures, "the owner did not allow this model"
+    yield Refusal.PLAN_DIMENSION, 1 <= plan.dimension <= policy.max_values, f"{plan.dimension} values, allowed {policy.max_values}"
+    yield Refusal.PLAN_SCHEME, plan.scheme in policy.schemes, f"the owner did not allow the scheme {plan.scheme[:40]!r}"
+    yield Refusal.PLAN_COHORT_FLOOR, n.k_min >= policy.min_devices, f"k_min {n.k_min} is below the owner's {policy.min_devices}"
+    yield Refusal.PLAN_COHORT_ORDER, n.k_min <= n.k_max, f"k_min {n.k_min} is above k_max {n.k_max}"
+    yield Refusal.PLAN_COHORT_CEILING, n.k_max <= min(policy.max_devices, MAX_COHORT), f"k_max {n.k_max} is above the owner's"
+    yield Refusal.PLAN_HONEST_CONTRIBUTORS, rules.enough_honest_contributors(n.k_min, policy.colluding_contributors), "fewer than 2 honest"
+    yield Refusal.PLAN_WITHOUT_PRIVACY, private or policy.allow_without_privacy, "it adds no noise, which the owner did not allow"
+    yield Refusal.PLAN_VARIANCE, not private or rules.enough_variance(n.variance), f"variance {n.variance} is below 16"
+    yield Refusal.PLAN_SENSITIVITY, rules.positive_sensitivity(n.b2) and n.bound >= 1, "B2 and B must be at least 1"
+    yield (
+        Refusal.PLAN_NOISE,
+        not private or rules.enough_noise(h, n.variance, z2.numerator, z2.denominator, n.b2),
+        f"the noise of {h} honest contributors is below the owner's z^2 = {z2}",
+    )
+    yield Refusal.PLAN_SLOTS, rules.slots_fit(n.k_max, n.bound, n.variance), "the sum could leave its slots"
+    yield Refusal.PLAN_CLIP_NORM, _positive(plan.clip_norm), "the clip norm must be finite and positive"
+    yield Refusal.PLAN_SCALE, _positive(plan.scale), "the scale must be finite and positive"
+    yield Refusal.PLAN_STEPS, 1 <= t.local_steps <= policy.max_local_steps, f"{t.local_steps} local steps"
+    yield Refusal.PLAN_BATCH_SIZE, 1 <= t.batch_size <= policy.max_batch_size, f"batch size {t.batch_size}"
+    rate = _positive(t.learning_rate) and t.learning_rate <= policy.max_learning_rate
+    yield Refusal.PLAN_LEARNING_RATE, rate, f"learning rate {t.learning_rate}"
+    proximal = math.isfinite(t.proximal) and 0 <= t.proximal <= policy.max_proximal
+    yield Refusal.PLAN_PROXIMAL, proximal, f"proximal term {t.proximal}"
+    yield Refusal.PLAN_SELECTION, plan.selection in SELECTION_RANGE, f"selection {plan.selection}"
+    yield Refusal.PLAN_DEADLINE, 1 <= plan.deadline_s <= MAX_DEADLINE_S, f"deadline of {plan.deadline_s} s"
+
+
+def _positive(value: float) -> bool:
+    return math.isfinite(value) and value >= sys.float_info.min

@@ -1,0 +1,34 @@
+"""From checked answers to the next model: what orchestrator and auditor compute alike (PROTOCOL 5.5)."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hushfleet.aggregation import Optimizer, OptimizerState, check_norm, mean_update
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from hushfleet.schemes.setting import RoundSetting
+from hushfleet.training import GlobalModel, check_parameters
+from hushfleet.wire import Answer
+
+
+def release(
+    setting: RoundSetting,
+    answers: Mapping[int, Answer],
+    *,
+    count: int,
+    optimizer: Optimizer,
+    optimizer_state: OptimizerState,
+    model: GlobalModel,
+) -> tuple[OptimizerState, GlobalModel]:
+    """The optimiser's next state and the next model version, the same bits on every machine.
+
+    `answers` were checked; `count` is the cohort's size. Raises `PeerError` if the sum or the model fails a check: the round
+    aborts, and nobody can be named.
+    """
+    plan, n = setting.plan, setting.plan.privacy
+    total = ORCHESTRATOR_SCHEMES[plan.scheme].open(setting, answers)
+    check_norm(total, count=count, b2=n.b2, variance=n.variance)
+    aggregate = mean_update(total, plan_hash=setting.plan_hash, dimension=plan.dimension, scale=plan.scale, count=count)
+    optimizer_state, parameters = optimizer.step(optimizer_state, model.parameters.astype(np.float64), aggregate.mean)
+    check_parameters(parameters, setting.roster.policy.max_abs_parameter)
+    return optimizer_state, GlobalModel(model.version + 1, parameters.astype(np.float32))

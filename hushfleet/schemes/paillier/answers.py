@@ -1,0 +1,23 @@
+"""A partial on the wire: one item per ciphertext at fixed width, and the proof."""
+
+from collections.abc import Sequence
+
+from hushfleet.encryption.paillier.key import PublicKey
+from hushfleet.encryption.paillier.partials import Partial
+from hushfleet.errors import FaultyMember, PeerError
+from hushfleet.labels import unsigned
+
+
+def to_wire(key: PublicKey, partial: Partial) -> tuple[tuple[bytes, ...], bytes]:
+    """(items, proof)."""
+    items = tuple(unsigned(value, key.ciphertext_bytes) for value in partial.values)
+    return items, partial.to_bytes(key)[: -len(items) * key.ciphertext_bytes]
+
+
+def from_wire(key: PublicKey, index: int, items: Sequence[bytes], proof: bytes) -> Partial:
+    """The inverse, not yet verified. Raises `FaultyMember`."""
+    try:
+        partial = Partial.from_bytes(key, proof + b"".join(items), len(items))
+    except PeerError as error:
+        raise FaultyMember(error.reason, index, error.message) from error
+    return partial

@@ -1,0 +1,59 @@
+"""What every role knows of a round: the plan, the roster and the committee's public key."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from hushfleet.documents import Plan, VerifiedPlan, VerifiedRoster
+from hushfleet.encryption.paillier.contexts import contribution_context, partial_context
+from hushfleet.encryption.paillier.key import PublicKey
+from hushfleet.privacy.blocks import padded_dimension
+from hushfleet.privacy.plan_integers import PlanIntegers
+
+
+@lru_cache(maxsize=8)
+def public_key(paillier: bytes, members: int, *, insecure: bool = False) -> PublicKey:
+    """The committee's public key from a roster's Paillier part. Raises `PeerError`; `insecure` admits test keys."""
+    return PublicKey.from_bytes(paillier, members=members, insecure=insecure)
+
+
+@dataclass(frozen=True)
+class RoundSetting:
+    """A round as all roles see it. `plan` has passed `check_plan` against `roster`. `insecure_keys` is for tests only."""
+
+    verified_plan: VerifiedPlan
+    roster: VerifiedRoster
+    insecure_keys: bool = False
+
+    @property
+    def plan(self) -> Plan:
+        """What the orchestrator asks."""
+        return self.verified_plan.plan
+
+    @property
+    def plan_hash(self) -> bytes:
+        """SHA-256 of the signed plan, 32 bytes."""
+        return self.verified_plan.digest
+
+    @property
+    def key(self) -> PublicKey:
+        """The committee's Paillier key."""
+        return public_key(self.roster.roster.paillier, len(self.roster.roster.committee), insecure=self.insecure_keys)
+
+    @property
+    def padded(self) -> int:
+        """`d'`, the length of an encoded vector."""
+        return padded_dimension(self.plan.dimension)
+
+    @property
+    def encoding(self) -> PlanIntegers:
+        """The plan's integers and scale, as `hushfleet.privacy` takes them."""
+        n = self.plan.privacy
+        return PlanIntegers(n.b2, n.variance, n.bound, n.k_min, n.k_max, self.plan.scale, self.plan.clip_norm, self.padded)
+
+    def contribution_context(self, device_id: str, masked_hash: bytes) -> bytes:
+        """What a proof of plaintext knowledge is bound to."""
+        return contribution_context(self.plan_hash, device_id, masked_hash)
+
+    def partial_context(self, root: bytes, index: int) -> bytes:
+        """What a proof of a correct partial is bound to."""
+        return partial_context(self.plan.key_id, self.plan.round, self.plan_hash, root, index)

@@ -3,6 +3,8 @@
 A slot of `width` bits carries sums within +-(2^(width-1) - 1). Updates use width 20; other users of slots choose their own.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -43,7 +45,7 @@ def pack(values: npt.NDArray[np.int64], width: int, key: PublicKey) -> list[int]
     return [(_joined(row, width) - offset) % key.modulus for row in padded.reshape(-1, per_plaintext)]
 
 
-def unpack(plaintexts: list[int] | tuple[int, ...], count: int, width: int, key: PublicKey) -> npt.NDArray[np.int64]:
+def unpack(plaintexts: Sequence[int], count: int, width: int, key: PublicKey) -> npt.NDArray[np.int64]:
     """The first `count` slots as int64 `(count,)`, each in [-2^(width-1), 2^(width-1)).
 
     Raises `PeerError(SUM_REMAINDER)` if anything is left beyond them, in the unused slots too;

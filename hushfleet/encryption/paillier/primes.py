@@ -15,6 +15,7 @@ PRIMALITY_ROUNDS = 40
 _WINDOW = 1 << 20
 _SIEVED_BELOW = 1 << 17
 _PROGRESS_EVERY = 64
+_LEAST_BITS = 64
 
 Progress = Callable[[int], None]
 
@@ -28,7 +29,10 @@ def safe_prime(bits: int, randomness: Randomness, on_progress: Progress | None =
     """A prime p of exactly `bits` bits, its top two set, with (p-1)/2 prime too: the first such one after a random start.
 
     `on_progress` hears how many candidates were tried, every 64 of them, in the calling thread. 1536 bit take seconds.
+    ValueError below 64 bit.
     """
+    if bits < _LEAST_BITS:
+        raise ValueError(f"the sieve finds primes of {_LEAST_BITS} bit and more")
     tried = 0
     while True:
         start = mpz(randomness.bits(bits - 1)) | (3 << (bits - 3)) | 1

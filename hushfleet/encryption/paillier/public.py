@@ -1,7 +1,6 @@
 """Encrypting, accepting and adding ciphertexts: what needs the public key only (PROTOCOL 3, encryption)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import reduce
 
 from phe.util import mulmod
@@ -16,12 +15,14 @@ from hushfleet.randomness import Randomness
 HIDING_SLACK_BITS = 265
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Encryption:
-    """Ciphertexts, and the exponents r_k that open them: as secret as the plaintexts, erased once the proof is made."""
+    """Ciphertexts, and the exponents r_k that open them: as secret as the plaintexts, dropped once the proof is made."""
 
-    ciphertexts: tuple[int, ...]
-    openings: tuple[int, ...]
+    # Not a dataclass: msgspec would encode one without being asked twice.
+    __slots__ = ("ciphertexts", "openings")
+
+    def __init__(self, ciphertexts: tuple[int, ...], openings: tuple[int, ...]) -> None:
+        self.ciphertexts, self.openings = ciphertexts, openings
 
     def __repr__(self) -> str:
         return f"Encryption({len(self.ciphertexts)} ciphertexts, openings secret)"

@@ -27,9 +27,11 @@ def answer(
 
     Only ever call it on products this member formed itself from a cohort it has checked, once per round, after the answer's
     place in its log is taken. The proof's mask is fresh and as secret as the share. `executor`: threads, which then work
-    side by side; a process pool is refused by the share's refusal to be pickled.
-    Raises `PeerError(CIPHERTEXT_INVALID)`.
+    side by side; other processes are never handed the share.
+    Raises `PeerError`: `CIPHERTEXT_INVALID`, `SHARE_MISMATCH` (an index that is not of this committee).
     """
+    if share.index > key.members:
+        raise PeerError(Refusal.SHARE_MISMATCH, f"the committee has {key.members} members, this is the share of member {share.index}")
     square = key.modulus_squared
     spread: Callable[..., Iterator[int]] = executor.map if executor else map
     accepted = accept(key, ciphertexts)

@@ -1,7 +1,6 @@
 """One member's share of the decryption key."""
 
 import hmac
-from dataclasses import dataclass
 from typing import Self
 
 from hushfleet.encryption.paillier.key import PublicKey
@@ -11,19 +10,29 @@ from hushfleet.labels import unsigned
 _INDEX_BYTES = 2
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KeyShare:
-    """s_i of the member `index` (from 1). Its repr shows no value, it compares in constant time and cannot be pickled.
+    """s_i of the member `index` (from 1). Its repr shows no value, it compares in constant time and no encoder takes it.
 
     `PeerError(SHARE_MISMATCH)` for an index or value below 1. Whether it fits a key is for `secret.check_share` to say.
     """
 
-    index: int
-    value: int
+    # Not a dataclass: msgspec would encode one without being asked twice.
+    __slots__ = ("_index", "_value")
 
-    def __post_init__(self) -> None:
-        if self.index < 1 or self.value < 1:
+    def __init__(self, index: int, value: int) -> None:
+        if index < 1 or value < 1:
             raise PeerError(Refusal.SHARE_MISMATCH, "a key share has an index and a value of at least 1")
+        self._index, self._value = index, value
+
+    @property
+    def index(self) -> int:
+        """Which member this share is for, from 1."""
+        return self._index
+
+    @property
+    def value(self) -> int:
+        """The secret s_i."""
+        return self._value
 
     def __repr__(self) -> str:
         return f"KeyShare(index={self.index}, secret)"

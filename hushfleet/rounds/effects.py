@@ -1,7 +1,8 @@
-"""What a machine asks its program to do. Effects are carried out in order, each finished before the next begins.
+"""What a machine asks its program to do.
 
-So what a `Persist` holds is durable before a later `Publish` lets a byte leave. If a `Persist` fails, the program drops the
-remaining effects and keeps the state it had.
+A program makes all changes of a step durable in one transaction, then adopts the new state, then carries out the rest in
+order (see `sorted_out`). So no byte leaves before what it depends on is stored. If the transaction fails, the program keeps the
+state it had and drops the rest.
 """
 
 from dataclasses import dataclass, field
@@ -185,3 +186,9 @@ class Note:
 
 
 Effect = Publish | Fetch | Train | Persist | Refused | Alert | Note
+
+
+def sorted_out(effects: tuple[Effect, ...]) -> tuple[tuple[Change, ...], tuple[Effect, ...]]:
+    """The changes to store in one transaction, and what to do once they are durable."""
+    changes = tuple(change for effect in effects if isinstance(effect, Persist) for change in effect.changes)
+    return changes, tuple(effect for effect in effects if not isinstance(effect, Persist))

@@ -1,0 +1,147 @@
+"""One device at work: link and store around the device machine and, on a committee member, the member machine."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from edge_agent.keys import DeviceKeys
+from edge_agent.store import Store
+from hushfleet.errors import HushfleetError
+from hushfleet.link import Delivery, Link
+from hushfleet.randomness import Randomness, SystemRandomness
+from hushfleet.rounds.device import Device
+from hushfleet.rounds.effects import Alert, Effect, Fetch, Note, Publish, Refused, Train
+from hushfleet.rounds.events import (
+    Connected,
+    EvidenceArrived,
+    GrantArrived,
+    ModelArrived,
+    PlanArrived,
+    ReceiptArrived,
+    RequestArrived,
+    RosterArrived,
+    Trained,
+)
+from hushfleet.rounds.member import Member, MemberState
+from hushfleet.rounds.running import Running
+from hushfleet.signing import VerifyKey
+from hushfleet.training import Data, Trainer, train
+from hushfleet.wire import Kind, build, parse
+from hushfleet.wire.topics import subscription
+
+Report = Callable[[str, Note | Alert | Refused], None]
+"""Told of every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
+
+_EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
+    Kind.ROSTER: RosterArrived,
+    Kind.PLAN: PlanArrived,
+    Kind.MODEL: ModelArrived,
+    Kind.RECEIPT: ReceiptArrived,
+    Kind.EVIDENCE: EvidenceArrived,
+}
+_MEMBER_EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
+    Kind.ROSTER: RosterArrived,
+    Kind.REQUEST: RequestArrived,
+    Kind.INBOX: GrantArrived,
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a device can train, and on what. `read_data` may raise `DataError`: the device then contributes zero plus noise."""
+
+    trainers: Mapping[bytes, Trainer]
+    read_data: Callable[[], Data]
+    randomness: Randomness = field(default_factory=SystemRandomness)
+    """Picks batches; may be seeded. Keys, noise and masks never come from here."""
+
+
+class Agent:
+    """Feeds deliveries to the machines and carries out their effects. Not for two threads at once; it locks itself."""
+
+    def __init__(
+        self,
+        keys: DeviceKeys,
+        root: VerifyKey,
+        store: Store,
+        link: Link,
+        work: Work,
+        *,
+        fleet: str,
+        member: bool = False,
+        report: Report = lambda _, __: None,
+        insecure_keys: bool = False,
+    ) -> None:
+        architectures = {digest: trainer.architecture.dimension for digest, trainer in work.trainers.items()}
+        self._keys, self._link, self._work, self._report = keys, link, work, report
+        self._fleet = fleet
+        self._lock = threading.Lock()
+        randomness = SystemRandomness()
+        device = Device(keys.device_id, keys.signing, root, architectures, insecure_keys)
+        self._device = Running(device, store.device_state(root), store.persist, randomness)
+        self._member: Running[MemberState] | None = None
+        if member:
+            machine = Member(keys.device_id, keys.signing, keys.sealing, root, insecure_keys)
+            self._member = Running(machine, store.member_state(root, insecure_keys=insecure_keys), store.persist, randomness)
+
+    @property
+    def device_id(self) -> str:
+        """This device's id."""
+        return self._keys.device_id
+
+    def connect(self) -> None:
+        """Subscribe, and send again what may have been lost."""
+        kinds = [Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE]
+        kinds += [Kind.INBOX, Kind.REQUEST] if self._member else []
+        for kind in kinds:
+            own = self.device_id if kind in (Kind.RECEIPT, Kind.INBOX) else None
+            self._link.subscribe(subscription(self._fleet, kind, device=own))
+        with self._lock:
+            self._carry_out(self._device.offer(Connected()))
+            if self._member:
+                self._carry_out(self._member.offer(Connected()))
+
+    def pump(self) -> int:
+        """Handle what has arrived; how many messages that was."""
+        handled = 0
+        with self._lock:
+            while (delivery := self._link.receive(0)) is not None:
+                self._handle(delivery)
+                handled += 1
+        return handled
+
+    def _handle(self, delivery: Delivery) -> None:
+        try:
+            kind = parse(delivery.topic).kind
+        except HushfleetError as error:
+            self._report(self.device_id, Refused(error))
+            return
+        if kind is Kind.MODEL:
+            self._link.unsubscribe(delivery.topic)
+        if not delivery.data:
+            return  # a retained topic was cleared
+        if kind in _EVENTS:
+            self._carry_out(self._device.offer(_EVENTS[kind](delivery.data)))
+        if self._member and kind in _MEMBER_EVENTS:
+            self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](delivery.data)))
+
+    def _carry_out(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case Publish(topic, data):
+                    self._link.publish(build(topic), data, retain=topic.kind.retained)
+                case Fetch(digest):
+                    self._link.subscribe(subscription(self._fleet, Kind.MODEL, digest=digest.hex()))
+                case Train():
+                    self._carry_out(self._device.offer(self._train(effect)))
+                case Note() | Alert() | Refused():
+                    self._report(self.device_id, effect)
+
+    def _train(self, wanted: Train) -> Trained:
+        try:
+            trainer = self._work.trainers[wanted.architecture_hash]
+            data = self._work.read_data()
+            update = train(trainer, wanted.model, wanted.settings, data, self._work.randomness)
+        except HushfleetError as error:
+            return Trained(wanted.plan_hash, None, str(error))
+        return Trained(wanted.plan_hash, update)

@@ -1,0 +1,188 @@
+"""Checks every signature, proof and number of a job's archive and computes each released model again.
+
+What it proves: each released model is the stated optimiser's step on the mean of exactly the named contributions, each signed by
+an enrolled device under the same plan, opened by a quorum of the committee, with the stated privacy cost. What it cannot
+prove: that a device trained honestly, or that the archive holds every round there was.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hushfleet.aggregation import OptimizerState
+from hushfleet.codec import decode
+from hushfleet.documents import Outcome, Request, RoundRecord, open_header, open_plan, open_record, open_roster
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.labels import Label
+from hushfleet.randomness import Randomness
+from hushfleet.rounds.cohort import cohort_of, open_bodies
+from hushfleet.rounds.job import make_optimizer
+from hushfleet.rounds.plan_check import Standing, check_plan, nano_rho, standing
+from hushfleet.rounds.release import release
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from hushfleet.schemes.parts import VerifiedBody
+from hushfleet.schemes.setting import RoundSetting
+from hushfleet.signing import Signed, VerifyKey
+from hushfleet.training import GlobalModel
+from hushfleet.wire import Answer, Contribution, decode_request, decode_signed
+from hushfleet.wire.limits import LIMITS
+
+Files = Mapping[str, bytes]
+"""One round's files by name, as the orchestrator archived them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """One round that checks out."""
+
+    number: int
+    outcome: Outcome
+    reason: str
+    devices: int
+    members: tuple[int, ...]
+    rho_nano: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job that checks out from its first round to its last."""
+
+    fleet: str
+    rounds: tuple[RoundReport, ...]
+    model_digest: bytes
+
+    @property
+    def released(self) -> int:
+        """Rounds that released a model."""
+        return sum(one.outcome is Outcome.RELEASED for one in self.rounds)
+
+    @property
+    def rho_nano(self) -> int:
+        """What a device that took part in every round spent, at most, in 10^-9 rho."""
+        return sum(one.rho_nano for one in self.rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """What one round hands to the next."""
+
+    model: GlobalModel
+    optimizer_state: OptimizerState
+
+
+def verify_job(rounds: Sequence[Files], root: VerifyKey, randomness: Randomness, *, insecure_keys: bool = False) -> JobReport:
+    """Verify rounds in their order. Raises `PeerError` at the first thing that does not hold; its message names round and file.
+
+    `randomness` weighs proofs in batches: it must be unpredictable to those who made the archive.
+    """
+    if not rounds:
+        raise PeerError(Refusal.ARCHIVE, "the archive holds no round")
+    first, _ = _open_round(rounds[0], root, insecure_keys=insecure_keys)
+    chain = _start(first, rounds[0])
+    reports: list[RoundReport] = []
+    for files in rounds:
+        setting, record = _open_round(files, root, insecure_keys=insecure_keys)
+        _require(not reports or record.round > reports[-1].number, record, "rounds are not in order")
+        chain, members = _check_round(setting, record, files, chain, randomness)
+        count = len(record.device_ids)
+        reports.append(RoundReport(record.round, record.outcome, record.reason, count, members, record.rho_nano))
+    return JobReport(first.plan.fleet, tuple(reports), chain.model.digest)
+
+
+def _open_round(files: Files, root: VerifyKey, *, insecure_keys: bool) -> tuple[RoundSetting, RoundRecord]:
+    """Roster, plan and record: signatures, policy, and that they belong together."""
+    roster = open_roster(_signed(files, "roster"), root)
+    plan = open_plan(_signed(files, "plan"), roster.orchestrator)
+    check_plan(plan, roster)
+    record = open_record(_signed(files, "record"), roster.orchestrator)
+    _require(standing(plan.plan, roster) is Standing.SAME, record, "the plan names another roster")
+    named = (record.fleet, record.key_id, record.round, record.plan_hash, record.model_before)
+    _require(
+        named == (plan.plan.fleet, plan.plan.key_id, plan.plan.round, plan.digest, plan.plan.parameter_hash),
+        record,
+        "record and plan do not belong together",
+    )
+    _require(record.rho_nano == nano_rho(plan.plan, roster), record, "the stated privacy cost is not the plan's")
+    return RoundSetting(plan, roster, insecure_keys), record
+
+
+def _start(setting: RoundSetting, files: Files) -> _Chain:
+    plan = setting.plan
+    model = GlobalModel.from_bytes(
+        _file(files, "model-before"),
+        version=plan.model_version,
+        dimension=plan.dimension,
+        max_abs=setting.roster.policy.max_abs_parameter,
+    )
+    return _Chain(model, OptimizerState.initial(plan.dimension))
+
+
+def _check_round(
+    setting: RoundSetting, record: RoundRecord, files: Files, chain: _Chain, randomness: Randomness
+) -> tuple[_Chain, tuple[int, ...]]:
+    _require(chain.model.digest == record.model_before, record, "the round does not start from the model before it")
+    _require(_file(files, "model-before") == chain.model.to_bytes(), record, "model-before is another model")
+    if record.outcome is Outcome.ABORTED:
+        _require(record.model_after == record.model_before, record, "an aborted round changed the model")
+        return chain, ()
+    bodies = _check_cohort(setting, record, decode_request(_file(files, "request")), randomness)
+    answers = _check_answers(setting, record, bodies, files)
+    optimizer_state, model = release(
+        setting,
+        answers,
+        count=len(bodies),
+        optimizer=make_optimizer(record.optimizer),
+        optimizer_state=chain.optimizer_state,
+        model=chain.model,
+    )
+    _require(model.digest == record.model_after and model.version == record.version_after, record, "the record states another model")
+    _require(_file(files, "model-after") == model.to_bytes(), record, "model-after is not what the sum gives")
+    return _Chain(model, optimizer_state), tuple(sorted(answers))
+
+
+def _check_cohort(setting: RoundSetting, record: RoundRecord, request: Request, randomness: Randomness) -> tuple[VerifiedBody, ...]:
+    """The header, its root, and every contribution with its signature and proof."""
+    header = open_header(request.header, setting.roster.orchestrator)
+    named = (header.fleet, header.key_id, header.round, header.plan_hash)
+    _require(named == (record.fleet, record.key_id, record.round, record.plan_hash), record, "the request is for another round")
+    _require(header.root == record.root == cohort_of(setting.plan_hash, request.bodies), record, "the root is not the cohort's")
+    bodies = open_bodies(setting, request.bodies)
+    _require(tuple(one.body.device_id for one in bodies) == record.device_ids, record, "the record names another cohort")
+    n = setting.plan.privacy
+    _require(header.count == len(bodies) and n.k_min <= len(bodies) <= n.k_max, record, "the cohort's size is not the plan's")
+    nothing_beside = [Contribution(one.signed, b"", ()) for one in bodies]
+    faulty = ORCHESTRATOR_SCHEMES[setting.plan.scheme].find_faulty(setting, bodies, nothing_beside, randomness)
+    if faulty:
+        raise faulty[min(faulty)]
+    return bodies
+
+
+def _check_answers(setting: RoundSetting, record: RoundRecord, bodies: Sequence[VerifiedBody], files: Files) -> dict[int, Answer]:
+    """Every member answer: its signature, that it is for this cohort, its proof; and that they are a quorum."""
+    answers: dict[int, Answer] = {}
+    for index, member_id in enumerate(setting.roster.roster.committee, start=1):
+        if f"answer-{index}" not in files:
+            continue
+        key = VerifyKey(setting.roster.device(member_id).verify_key)
+        answer = decode(Answer, key.open(Label.ANSWER, _signed(files, f"answer-{index}")), max_bytes=LIMITS.answer)
+        named = (answer.index, answer.key_id, answer.round, answer.plan_hash, answer.root)
+        wanted = (index, record.key_id, record.round, record.plan_hash, record.root)
+        _require(named == wanted, record, f"answer-{index} is for another round or cohort")
+        ORCHESTRATOR_SCHEMES[setting.plan.scheme].check_answer(setting, [one.body for one in bodies], answer)
+        answers[index] = answer
+    _require(len(answers) >= setting.roster.threshold, record, f"{len(answers)} answers are no quorum")
+    return answers
+
+
+def _signed(files: Files, name: str) -> Signed:
+    return decode_signed(_file(files, name))
+
+
+def _file(files: Files, name: str) -> bytes:
+    if name not in files:
+        raise PeerError(Refusal.ARCHIVE, f"the archive lacks the file {name}")
+    return files[name]
+
+
+def _require(holds: bool, record: RoundRecord, text: str) -> None:
+    if not holds:
+        raise PeerError(Refusal.ARCHIVE, f"round {record.round}: {text}")

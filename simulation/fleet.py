@@ -1,0 +1,204 @@
+"""A whole fleet on one machine over the in-memory link: owner, devices, committee and orchestrator, each with its own keys.
+
+Every device has its own state folder and link session. Committee answers and trainings run side by side on threads; the heavy
+arithmetic releases the interpreter's lock.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_agent.agent import Agent, Work
+from edge_agent.keys import DeviceKeys
+from edge_agent.store import Store
+from hushfleet.aggregation import OptimizerState
+from hushfleet.documents import Policy, VerifiedRoster
+from hushfleet.encryption.paillier.dealing import Dealing
+from hushfleet.link import MemoryBroker, MemoryLink
+from hushfleet.randomness import Randomness, SystemRandomness
+from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
+from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.rounds.job import Job
+from hushfleet.signing import SigningKey
+from hushfleet.training import Data, GlobalModel, Trainer
+from hushfleet.wire import Kind, Topic, build
+from orchestrator.archive import Archive
+from orchestrator.service import Orchestrator
+from provisioning.owner import Owner
+
+Happening = Note | Alert | Refused
+
+
+@dataclass
+class Journal:
+    """Everything that the parties noted, refused or raised an alarm about, with who did."""
+
+    entries: list[tuple[str, Happening]] = field(default_factory=list)
+
+    def add(self, party: str, happening: Happening) -> None:
+        """Called by the parties, from several threads."""
+        self.entries.append((party, happening))
+
+    def take_refusals(self) -> list[tuple[str, Refused]]:
+        """The refusals since the last call."""
+        found = [(party, happening) for party, happening in self.entries if isinstance(happening, Refused)]
+        self.entries.clear()
+        return found
+
+
+@dataclass(frozen=True)
+class Parties:
+    """All keys of a fleet. A test or the demo may play any party with them; the machines get only their own."""
+
+    owner: Owner
+    orchestrator: DeviceKeys
+    devices: Mapping[str, DeviceKeys]
+    committee: tuple[str, ...]
+
+    @classmethod
+    def generate(cls, fleet: str, devices: int, committee: int, randomness: Randomness) -> "Parties":
+        """Fresh keys for `devices` devices, the first `committee` of which are the committee."""
+        names = [f"device-{number:02d}" for number in range(1, devices + 1)]
+        keys = {name: DeviceKeys.generate(name, randomness) for name in names}
+        owner = Owner(fleet, SigningKey.generate(randomness))
+        return cls(owner, DeviceKeys.generate("orchestrator", randomness), keys, tuple(names[:committee]))
+
+    def roster(self, dealing: Dealing | None, policy: Policy, *, serial: int = 1, key_epoch: int = 0) -> VerifiedRoster:
+        """The roster of all devices, signed by the owner."""
+        return self.owner.roster(
+            serial=serial,
+            key_epoch=key_epoch,
+            orchestrator=self.orchestrator.entry,
+            devices=[keys.entry for keys in self.devices.values()],
+            committee=self.committee,
+            dealing=dealing,
+            policy=policy,
+        )
+
+
+class Fleet:
+    """The running fleet. `insecure_keys` is for tests with small keys."""
+
+    def __init__(
+        self,
+        parties: Parties,
+        dealing: Dealing,
+        policy: Policy,
+        job: Job,
+        model: GlobalModel,
+        *,
+        trainer: Trainer,
+        data: Mapping[str, Data],
+        folder: Path,
+        executor: Executor,
+        target: int | None = None,
+        insecure_keys: bool = False,
+        batches: Randomness | None = None,
+    ) -> None:
+        self.parties, self.job, self.journal, self.folder = parties, job, Journal(), folder
+        self.broker = MemoryBroker(parties.owner.fleet)
+        self.roster = parties.roster(dealing, policy)
+        self._executor = executor
+        root = parties.owner.root.verify_key
+        self.orchestrator_link = self.broker.connect(parties.orchestrator.device_id, orchestrator=True)
+        keys = parties.orchestrator
+        self.coordinator = Coordinator(keys.signing, keys.sealing, root, job, target, insecure_keys)
+        self.orchestrator = Orchestrator(
+            self.coordinator,
+            CoordinatorState(self.roster, model, OptimizerState.initial(model.dimension)),
+            self.orchestrator_link,
+            Archive(folder / "archive", root),
+            now_ms=lambda: time.monotonic_ns() // 1_000_000,
+            report=lambda happening: self.journal.add("orchestrator", happening),
+        )
+        trainers: dict[bytes, Trainer] = {trainer.architecture.digest: trainer}
+        self.links: dict[str, MemoryLink] = {}
+        self.agents: dict[str, Agent] = {}
+        self.stores: list[Store] = []
+        for name, device_keys in parties.devices.items():
+            work = Work(trainers, lambda name=name: data[name], batches or SystemRandomness())  # type: ignore[misc]  # binds name now
+            self._add_agent(name, device_keys, work, insecure_keys=insecure_keys)
+        self._deliver_grants(dealing)
+
+    def _add_agent(self, name: str, keys: DeviceKeys, work: Work, *, insecure_keys: bool) -> None:
+        folder = self.folder / "devices" / name
+        folder.mkdir(parents=True)
+        keys.save(folder)
+        store = Store.create(folder)
+        member = name in self.parties.committee
+        self.stores.append(store)
+        self.links[name] = self.broker.connect(name, member=member)
+        self.agents[name] = Agent(
+            keys,
+            self.parties.owner.root.verify_key,
+            store,
+            self.links[name],
+            work,
+            fleet=self.parties.owner.fleet,
+            member=member,
+            report=self.journal.add,
+            insecure_keys=insecure_keys,
+        )
+
+    def _deliver_grants(self, dealing: Dealing) -> None:
+        """Roster first, then each member's sealed share on its inbox topic."""
+        for agent in self.agents.values():
+            agent.connect()
+        self.orchestrator.connect()
+        self.pump_agents()
+        for name, grant in self.parties.owner.grants(self.roster, dealing).items():
+            self.orchestrator_link.publish(build(Topic(self.parties.owner.fleet, Kind.INBOX, device=name, chunk=0)), grant)
+        self.pump_agents(self.parties.committee)
+
+    def close(self) -> None:
+        """Close the devices' databases."""
+        for store in self.stores:
+            store.close()
+
+    def pump_agents(self, names: "tuple[str, ...] | None" = None) -> int:
+        """Let these devices (default: all) handle what arrived, side by side; how many messages that was."""
+        wanted = self.agents if names is None else {name: self.agents[name] for name in names}
+        return sum(self._executor.map(lambda agent: agent.pump(), wanted.values()))
+
+    def settle(self) -> None:
+        """Deliver until nobody has anything left to say."""
+        while self.pump_agents() + self.orchestrator.pump():
+            pass
+
+    def collect(self, progress: Callable[[int], None] = lambda _: None, *, at_once: int = 10) -> None:
+        """Start a round and let all devices contribute, `at_once` at a time; `progress` gets the number accepted."""
+        self.orchestrator.start_round()
+        names = tuple(self.agents)
+        for start in range(0, len(names), at_once):
+            self.pump_agents(names[start : start + at_once])
+            self.orchestrator.pump()
+            progress(len(self.orchestrator.state.accepted))
+
+    def decrypt(self, progress: Callable[[int], None] = lambda _: None) -> bool:
+        """Let the committee answer and the orchestrator release; whether it did."""
+        version = self.orchestrator.state.model.version
+        if self.orchestrator.phase is Phase.COLLECTING:
+            self.orchestrator.end_collection()
+        for future in [self._executor.submit(self.agents[name].pump) for name in self.parties.committee]:
+            future.result()
+            self.orchestrator.pump()
+            progress(len(self.orchestrator.state.answers))
+        self.settle()
+        return self.orchestrator.state.model.version > version
+
+    def run_round(self) -> bool:
+        """One whole round; whether it released a model."""
+        self.collect()
+        return self.decrypt()
+
+
+@contextmanager
+def closing(fleet: Fleet) -> Iterator[Fleet]:
+    """The fleet, its databases closed at the end."""
+    try:
+        yield fleet
+    finally:
+        fleet.close()

@@ -1,0 +1,121 @@
+"""The three machines around a `World` without link or store: a round by hand, message by message."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hushfleet.documents import VerifiedPlan
+from hushfleet.randomness import Randomness, SeededRandomness
+from hushfleet.rounds.coordinator import CoordinatorState, Phase
+from hushfleet.rounds.device import DeviceState
+from hushfleet.rounds.effects import Change, Effect, Fetch, Publish, Train
+from hushfleet.rounds.events import (
+    AnswerArrived,
+    ContributionsArrived,
+    DeadlinePassed,
+    ModelArrived,
+    PlanArrived,
+    ReceiptArrived,
+    RequestArrived,
+    RosterArrived,
+    RoundWanted,
+    Trained,
+)
+from hushfleet.rounds.member import MemberState
+from hushfleet.rounds.running import Running
+from hushfleet.training import LocalUpdate
+from hushfleet.wire import Kind, encode_signed
+from tests.support.world import World, of, published, update_of
+
+
+@dataclass
+class Company:
+    """Every party's machine with its state. Messages are handed over by the test; `kept` lists what each party stored."""
+
+    world: World
+    randomness: Randomness = field(default_factory=lambda: SeededRandomness(b"company"))
+    kept: dict[str, list[Change]] = field(default_factory=dict)
+    coordinator: Running[CoordinatorState] = field(init=False)
+    devices: dict[str, Running[DeviceState]] = field(init=False)
+    members: dict[str, Running[MemberState]] = field(init=False)
+    plan: bytes = b""
+    request: bytes = b""
+    effects: list[tuple[str, Effect]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        world = self.world
+        self.coordinator = self._running("orchestrator", world.coordinator(), world.coordinator_state())
+        self.devices = {
+            name: self._running(name, world.device(name), world.device_state()) for name in world.names
+        }
+        self.members = {
+            name: self._running(f"{name} as member", world.member(name), world.member_state(name)) for name in world.parties.committee
+        }
+
+    def _running(self, party: str, machine: object, state: object) -> Running[Any]:
+        kept = self.kept.setdefault(party, [])
+        return Running(machine, state, kept.extend, self.randomness)
+
+    def take(self, party: str, running: Running[Any], event: object) -> tuple[Effect, ...]:
+        """One step; everything left to do is also noted in `effects`."""
+        effects = running.step(event)
+        self.effects += [(party, effect) for effect in effects]
+        return effects
+
+    def orchestrate(self, event: object) -> tuple[Effect, ...]:
+        effects = self.take("orchestrator", self.coordinator, event)
+        self.request = (published(effects, Kind.REQUEST) or [self.request])[-1]
+        return effects
+
+    def start(self) -> VerifiedPlan:
+        self.plan = published(self.orchestrate(RoundWanted(1000)), Kind.PLAN)[0]
+        assert self.coordinator.state.setting is not None
+        return self.coordinator.state.setting.verified_plan
+
+    def contribute(self, name: str, update: npt.NDArray[np.float64] | None = None) -> bytes:
+        """The plan arrives, the model arrives, training ends: the sealed contribution. No update means a failed training."""
+        device, model = self.devices[name], self.coordinator.state.model
+        assert of(self.take(name, device, PlanArrived(self.plan)), Fetch)[0].digest == model.digest
+        train = of(self.take(name, device, ModelArrived(model.to_bytes())), Train)[0]
+        trained = Trained(train.plan_hash, None if update is None else LocalUpdate(update), "no update in this test")
+        return published(self.take(name, device, trained), Kind.CONTRIBUTION)[0]
+
+    def collect(self, sealed: Mapping[str, bytes]) -> tuple[Effect, ...]:
+        """One batch; each receipt goes back to its device."""
+        effects = self.orchestrate(ContributionsArrived(tuple(sealed.items())))
+        for effect in of(effects, Publish):
+            if effect.topic.kind is Kind.RECEIPT and effect.topic.device is not None:
+                self.take(effect.topic.device, self.devices[effect.topic.device], ReceiptArrived(effect.data))
+        return effects
+
+    def answer(self, name: str) -> bytes:
+        return published(self.take(name, self.members[name], RequestArrived(self.request)), Kind.PARTIAL)[0]
+
+    def decrypt(self, names: Iterable[str] | None = None) -> tuple[Effect, ...]:
+        """Close the collection if it is open; these members (default: all) answer until the round is over."""
+        effects: tuple[Effect, ...] = ()
+        if self.coordinator.state.phase is Phase.COLLECTING:
+            effects += self.orchestrate(DeadlinePassed(2000))
+        for name in names or self.world.parties.committee:
+            if self.coordinator.state.phase is Phase.DECRYPTING:
+                effects += self.orchestrate(AnswerArrived(name, self.answer(name), 3000))
+        return effects
+
+    def run_round(self, updates: Mapping[str, npt.NDArray[np.float64]] | None = None) -> tuple[Effect, ...]:
+        """One honest round: each named device (default: k_min of them) contributes, the committee answers. What followed."""
+        if updates is None:
+            updates = {name: update_of(name.encode()) for name in self.world.names[: self.world.job.k_min]}
+        self.start()
+        effects = self.collect({name: self.contribute(name, update) for name, update in updates.items()})
+        return effects + self.decrypt()
+
+    def renew(self, world: World) -> None:
+        """Everybody gets the roster of `world`."""
+        event = RosterArrived(encode_signed(world.roster.signed))
+        self.orchestrate(event)
+        for party in (*self.devices.items(), *self.members.items()):
+            self.take(*party, event)
+        self.world = world

@@ -1,0 +1,222 @@
+"""Small fleets for tests: keys, rosters, plans, jobs and messages, true ones and others. `tests.support.company` runs their rounds.
+
+Everything is derived from a seed, with the 512-bit test keys, 10 model values and 3 ciphertexts a contribution.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from hushfleet.aggregation import OptimizerState
+from hushfleet.codec import decode, encode
+from hushfleet.documents import (
+    Header,
+    Plan,
+    Policy,
+    Request,
+    TrainingPlan,
+    VerifiedPlan,
+    VerifiedRoster,
+    sign_header,
+    sign_plan,
+)
+from hushfleet.encryption.paillier.dealing import Dealing
+from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
+from hushfleet.labels import Label
+from hushfleet.privacy import EncodedVector, Ledger
+from hushfleet.randomness import SeededRandomness
+from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.coordinator import Coordinator, CoordinatorState
+from hushfleet.rounds.device import Device, DeviceState
+from hushfleet.rounds.effects import Change, Effect, Persist, Publish, Refused
+from hushfleet.rounds.events import (
+    GrantArrived,
+)
+from hushfleet.rounds.job import Job, make_plan
+from hushfleet.rounds.member import Member, MemberState
+from hushfleet.schemes.devices import DEVICE_SCHEMES
+from hushfleet.schemes.setting import RoundSetting
+from hushfleet.signing import Signed
+from hushfleet.training import Architecture, GlobalModel
+from hushfleet.wire import Body, Contribution, Kind, contribution_context
+from hushfleet.wire.limits import LIMITS
+from simulation.fleet import Parties
+from tests.support.keys import load
+
+ARCHITECTURE = Architecture("tiny", (("weights", (10,)),), "none", b"tiny")
+FLEET = "testers"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class World:
+    """Who there is and what is asked of them. `replace` any field for another world; the first four or seven devices are members."""
+
+    parties: Parties
+    dealing: Dealing
+    policy: Policy
+    job: Job
+    model: GlobalModel
+    serial: int = 1
+    key_epoch: int = 0
+
+    @cached_property
+    def roster(self) -> VerifiedRoster:
+        return self.parties.roster(self.dealing, self.policy, serial=self.serial, key_epoch=self.key_epoch)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.parties.devices)
+
+    def newer(self, **changes: object) -> "World":
+        """The same fleet under the next serial."""
+        return replace(self, **{"serial": self.serial + 1, **changes})
+
+    def without(self, *names: str, **changes: object) -> "World":
+        """The same fleet under the next serial, these devices revoked."""
+        left = {name: keys for name, keys in self.parties.devices.items() if name not in names}
+        return self.newer(parties=replace(self.parties, devices=left), **changes)
+
+    def signed(self, plan: Plan) -> VerifiedPlan:
+        """Any plan, signed by the orchestrator."""
+        return sign_plan(plan, self.parties.orchestrator.signing)
+
+    def plan(self, number: int = 1, **changes: object) -> VerifiedPlan:
+        """The plan of a round; `changes` replace fields of the plan, of its integers or of its training settings before it is signed."""
+        plan = make_plan(self.job, self.roster, self.model, number)
+        inner = {name: _changed(getattr(plan, name), changes) for name in ("privacy", "training")}
+        return self.signed(msgspec.structs.replace(_changed(plan, changes), **({} if "privacy" in changes else inner)))
+
+    def setting(self, plan: VerifiedPlan | None = None) -> RoundSetting:
+        return RoundSetting(plan or self.plan(), self.roster, insecure_keys=True)
+
+    def coordinator(self, *, target: int | None = None) -> Coordinator:
+        keys = self.parties.orchestrator
+        return Coordinator(keys.signing, keys.sealing, self.parties.owner.root.verify_key, self.job, target, insecure_keys=True)
+
+    def coordinator_state(self) -> CoordinatorState:
+        return CoordinatorState(self.roster, self.model, OptimizerState.initial(self.model.dimension))
+
+    def device(self, name: str = "device-05", *, architectures: Mapping[bytes, int] | None = None) -> Device:
+        known = {ARCHITECTURE.digest: ARCHITECTURE.dimension} if architectures is None else architectures
+        return Device(name, self.parties.devices[name].signing, self.parties.owner.root.verify_key, known, insecure_keys=True)
+
+    def device_state(self, **changes: object) -> DeviceState:
+        return replace(DeviceState(self.roster, Ledger()), **changes)
+
+    def member(self, name: str = "device-01") -> Member:
+        keys = self.parties.devices[name]
+        return Member(name, keys.signing, keys.sealing, self.parties.owner.root.verify_key, insecure_keys=True)
+
+    def member_state(self, name: str = "device-01") -> MemberState:
+        """A member that holds the roster and its share."""
+        state, _ = self.member(name).step(MemberState(self.roster), GrantArrived(self.grants[name]), SeededRandomness(b""))
+        return state
+
+    @cached_property
+    def grants(self) -> Mapping[str, bytes]:
+        return self.parties.owner.grants(self.roster, self.dealing)
+
+    def body(self, plan: VerifiedPlan, name: str, values: npt.NDArray[np.int64] | None = None, seed: bytes = b"") -> Signed:
+        """A device's signed body for these encoded values (default: zeros), without any noise."""
+        setting = self.setting(plan)
+        encoded = EncodedVector(np.zeros(setting.padded, np.int64) if values is None else values)
+        parts = DEVICE_SCHEMES[plan.plan.scheme].encrypt(setting, name, encoded, SeededRandomness(name.encode() + seed))
+        return self.sign_body(Body(plan.digest, name, parts.masked_hash, parts.items, parts.proof))
+
+    def sign_body(self, body: Body, *, by: str | None = None) -> Signed:
+        return self.parties.devices[by or body.device_id].signing.sign(Label.BODY, encode(body))
+
+    def sealed(self, plan: VerifiedPlan, name: str, body: Signed, masked_vector: bytes = b"", shares: tuple[bytes, ...] = ()) -> bytes:
+        """What travels: a body sealed to the orchestrator."""
+        context = contribution_context(plan.plan.key_id, plan.plan.round, name)
+        recipient = SealingPublicKey(self.parties.orchestrator.entry.sealing_key)
+        return seal(recipient, Label.SEAL_CONTRIBUTION, context, encode(Contribution(body, masked_vector, shares)))
+
+    def unsealed(self, plan: VerifiedPlan, name: str, sealed: bytes) -> Contribution:
+        context = contribution_context(plan.plan.key_id, plan.plan.round, name)
+        plain = unseal(self.parties.orchestrator.sealing, Label.SEAL_CONTRIBUTION, context, sealed)
+        return decode(Contribution, plain, max_bytes=LIMITS.contribution)
+
+    def request(self, plan: VerifiedPlan, bodies: Sequence[Signed], **header: object) -> Request:
+        """A decryption request over `bodies` as they stand; `header` replaces fields before the header is signed."""
+        p = plan.plan
+        honest = Header(p.fleet, p.key_id, p.round, plan.digest, cohort_of(plan.digest, bodies), len(bodies))
+        return Request(self.sign_header(msgspec.structs.replace(honest, **header)), plan.signed, tuple(bodies))
+
+    def sign_header(self, header: Header) -> Signed:
+        return sign_header(header, self.parties.orchestrator.signing)
+
+    def bodies(self, plan: VerifiedPlan, names: Iterable[str] | None = None) -> tuple[Signed, ...]:
+        """Bodies of zeros from these devices (default: as many as k_min asks for), in id order."""
+        chosen = self.names[: plan.plan.privacy.k_min] if names is None else names
+        return tuple(self.body(plan, name) for name in sorted(chosen))
+
+
+def _changed(struct: T, changes: Mapping[str, Any]) -> T:
+    fields = set(struct.__struct_fields__)  # type: ignore[attr-defined]  # a msgspec struct
+    return msgspec.structs.replace(struct, **{name: value for name, value in changes.items() if name in fields})  # type: ignore[type-var]  # likewise
+
+
+def make_world(
+    *,
+    devices: int = 6,
+    k_min: int = 4,
+    k_max: int = 5,
+    key: str = "insecure-512",
+    seed: bytes = b"world",
+    policy: Mapping[str, Any] | None = None,
+    job: Mapping[str, Any] | None = None,
+) -> World:
+    """A world with a noise multiplier of 4 and two assumed colluders. `policy` and `job` replace single fields."""
+    randomness, test_key = SeededRandomness(seed), load(key)
+    parties = Parties.generate(FLEET, devices, test_key.public.members, randomness)
+    allowed = {"min_devices": 4, "max_devices": max(k_max, 10), "architectures": (ARCHITECTURE.digest,), "max_values": 1000}
+    wanted = Job(ARCHITECTURE, TrainingPlan(2, 4, 0.5, 0.0), 1.0, 4, k_min, k_max)
+    return World(
+        parties,
+        Dealing(test_key.public, test_key.shares),
+        Policy.make(**{**allowed, **(policy or {})}),
+        replace(wanted, **(job or {})),
+        GlobalModel(0, np.linspace(-1, 1, ARCHITECTURE.dimension, dtype=np.float32)),
+    )
+
+
+def without_privacy(world: World) -> World:
+    """The same world with a job that adds no noise, which the owner allows."""
+    policy = msgspec.structs.replace(world.policy, allow_without_privacy=True)
+    return replace(world, policy=policy, job=replace(world.job, noise_multiplier=0, without_privacy=True))
+
+
+def published(effects: Iterable[Effect], kind: Kind) -> list[bytes]:
+    """What is sent on this kind of topic, in order."""
+    return [effect.data for effect in effects if isinstance(effect, Publish) and effect.topic.kind is kind]
+
+
+def changes(effects: Iterable[Effect]) -> list[Change]:
+    """Everything to be made durable, in order."""
+    return [change for effect in effects if isinstance(effect, Persist) for change in effect.changes]
+
+
+def of(effects: Iterable[Effect], kind: type[T]) -> list[T]:
+    """The effects of one type, in order."""
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def raise_refusal(effects: Iterable[Effect]) -> None:
+    """Raise the first refusal among `effects`, so that `refused` can judge it."""
+    for effect in effects:
+        if isinstance(effect, Refused):
+            raise effect.error
+
+
+def update_of(seed: bytes, *, norm: float = 0.8) -> npt.NDArray[np.float64]:
+    """An arbitrary update `(10,)` of this norm."""
+    raw = np.frombuffer(SeededRandomness(seed).octets(2 * ARCHITECTURE.dimension), dtype="<i2").astype(np.float64)
+    return raw * (norm / np.linalg.norm(raw))

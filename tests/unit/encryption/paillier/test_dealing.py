@@ -4,15 +4,17 @@ from concurrent.futures import ThreadPoolExecutor
 import gmpy2
 import pytest
 
+from hushfleet.encryption.paillier import dealing as dealing_module
 from hushfleet.encryption.paillier.dealing import check_bases, check_every_quorum, check_primes, deal
 from hushfleet.encryption.paillier.primes import safe_prime
 from hushfleet.encryption.paillier.public import encrypt
 from hushfleet.encryption.paillier.secret import check_share
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import SeededRandomness, SystemRandomness
+from hushfleet.sharing.dealing import deal_integer
 from hushfleet.sharing.interpolation import integer_coefficients
 from tests.support.keys import load
-from tests.support.paillier import phe_decrypt
+from tests.support.paillier import Watched, phe_decrypt
 from tests.support.refusals import refused
 
 TEST = load("insecure-512")
@@ -63,6 +65,12 @@ def test_safe_primes(bits):
     assert gmpy2.is_prime(prime // 2, 60)
     assert prime == safe_prime(bits, SeededRandomness(b"prime"))
     assert heard == [64 * (step + 1) for step in range(len(heard))]
+
+
+def test_a_search_that_runs_past_the_length_starts_anew():
+    randomness = Watched(bits_given=[(1 << 63) - 1])
+    assert safe_prime(64, randomness).bit_length() == 64
+    assert len(randomness.bits_asked) > 1
 
 
 def test_progress_is_heard():
@@ -166,6 +174,15 @@ class Unlucky(SeededRandomness):
 def test_a_drawn_v_without_its_n_part_stops_the_dealing():
     with refused(Refusal.KEY_MALFORMED, LocalError):
         deal(512, 1, Unlucky(b"unlucky"), primes=(P, Q), insecure=True)
+
+
+def test_a_polynomial_that_went_wrong_stops_the_dealing(monkeypatch):
+    def wrong(secret, **settings: object):
+        return deal_integer(secret + M, **settings)
+
+    monkeypatch.setattr(dealing_module, "deal_integer", wrong)
+    with refused(Refusal.KEY_MALFORMED, LocalError):
+        dealt()
 
 
 @pytest.mark.parametrize("wrong", range(4))

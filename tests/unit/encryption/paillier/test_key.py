@@ -68,6 +68,17 @@ def test_malformed_keys_are_refused(fields):
         changed(**fields)
 
 
+SMALL_UNITS = {"h_s": 3, "v": 5, "verification": (7, 11, 13, 17)}
+
+
+def test_a_modulus_is_odd_and_of_whole_bytes():
+    fermat = (1 << 512) + 1
+    assert changed(modulus=fermat << 7 | 1, **SMALL_UNITS).bits == 520, "the control: only the modulus is at fault below"
+    for modulus in (1 << 511, fermat):
+        with refused(Refusal.KEY_MALFORMED, PeerError):
+            changed(modulus=modulus, **SMALL_UNITS)
+
+
 def test_bytes_of_another_length_or_a_short_modulus_are_refused():
     data = KEY.to_bytes()
     for wrong in (b"", data[:-1], data + b"\0", data + bytes(13), bytes(len(data)), b"\0" + data[1:]):

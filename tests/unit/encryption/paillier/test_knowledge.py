@@ -4,6 +4,7 @@ import pytest
 
 from hushfleet.encryption.paillier.knowledge import KnowledgeProof, Statement, prove, verify, verify_batch
 from hushfleet.encryption.paillier.public import encrypt, sum_ciphertexts
+from hushfleet.encryption.paillier.transcript import batch_coefficients
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.randomness import SeededRandomness, SystemRandomness
 from tests.support.keys import load
@@ -103,7 +104,6 @@ TAMPERED = {
     "a ciphertext not reduced": replace(GOOD, ciphertexts=(GOOD.ciphertexts[0] + SQUARE, *GOOD.ciphertexts[1:])),
     "a ciphertext one": replace(GOOD, ciphertexts=(1, *GOOD.ciphertexts[1:])),
     "no ciphertext": replace(GOOD, ciphertexts=()),
-    "too many ciphertexts": replace(GOOD, ciphertexts=GOOD.ciphertexts[:1] * 4097),
 }
 
 
@@ -120,6 +120,30 @@ def test_a_response_one_past_its_bound_is_refused_and_the_bound_itself_is_only_a
     # 2^bound - 1 passes the range check and fails the relation; 2^bound fails the range even if the relation held.
     for z_r in ((1 << RESPONSE_BITS) - 1, 1 << RESPONSE_BITS):
         refused_singly_and_in_batch(replace(GOOD, proof=replace(GOOD.proof, z_r=z_r)))
+
+
+def repeated(count):
+    """A proof that satisfies the relation over `count` times the same ciphertext."""
+    opening, ciphertext = 3, (1 + 9 * N) * pow(KEY.h_s, 3, SQUARE) % SQUARE
+    proof = knowledge_with_commitment(KEY, [ciphertext] * count, [9] * count, [opening] * count, context_of("many"), factor=1)
+    return Statement((ciphertext,) * count, context_of("many"), proof)
+
+
+def test_a_proof_covers_at_least_one_and_at_most_4096_ciphertexts():
+    for count in (1, 4096):
+        verify_one(repeated(count))
+    for count in (0, 4097):
+        refused_singly_and_in_batch(repeated(count))
+
+
+@pytest.mark.parametrize("commitment", [1, 1 + SQUARE])
+def test_a_commitment_that_fits_the_relation_but_not_the_group_is_refused(commitment):
+    # u = w = 0: the relation holds, and so it does for an A that is not reduced.
+    ciphertexts, plaintexts, openings = opened()
+    rho = batch_coefficients(KEY, context_of("pi"), ciphertexts, (commitment,))
+    z_m = sum(r * m for r, m in zip(rho, plaintexts, strict=True)) % N
+    proof = KnowledgeProof(commitment, z_m, sum(r * o for r, o in zip(rho, openings, strict=True)))
+    refused_singly_and_in_batch(Statement(ciphertexts, context_of("pi"), proof))
 
 
 def test_sign_variants_are_accepted_singly_and_in_batch_alike():

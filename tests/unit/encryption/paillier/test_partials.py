@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from hushfleet.encryption.paillier import arithmetic
 from hushfleet.encryption.paillier import partials as partials_module
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.partials import Partial, PartialProof, combine, mask_bits, open_one, response_bits, verify_partial
@@ -72,6 +73,12 @@ def test_a_member_refuses_what_is_no_ciphertext_or_not_its_committee():
             answer(KEY, TEST.shares[0], (*CIPHERTEXTS, bad), context_for(1), SystemRandomness())
     with refused(Refusal.SHARE_MISMATCH, PeerError):
         answer(KEY, KeyShare(5, 3), CIPHERTEXTS, context_for(5), SystemRandomness())
+
+
+def test_a_share_is_used_by_the_quiet_power_only(monkeypatch):
+    monkeypatch.setattr(arithmetic.gmpy2, "powmod", None)
+    assert answer(KEY, TEST.shares[1], CIPHERTEXTS, context_for(2), SystemRandomness()).values == GOOD.values
+    check_share(KEY, TEST.shares[1])
 
 
 # The mask.

@@ -5,7 +5,7 @@ May import encryption, sharing, privacy, training, documents and the ground floo
 
 from hushfleet.aggregation.mean import AggregateUpdate, mean_update
 from hushfleet.aggregation.optimizers import FedAdam, FedAvg, FedAvgM, Optimizer, OptimizerState, optimizer
-from hushfleet.aggregation.release import check_model, check_norm
+from hushfleet.aggregation.release import check_norm
 
 __all__ = [
     "AggregateUpdate",
@@ -14,7 +14,6 @@ __all__ = [
     "FedAvgM",
     "Optimizer",
     "OptimizerState",
-    "check_model",
     "check_norm",
     "mean_update",
     "optimizer",

@@ -1,4 +1,4 @@
-"""What an opened sum and a new model must satisfy before anybody sees them (PROTOCOL 5.5)."""
+"""What an opened sum must satisfy before anybody sees it (PROTOCOL 5.5)."""
 
 import math
 
@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from hushfleet.errors import LocalError, PeerError, Refusal
 
-FloatVector = npt.NDArray[np.float64]
 IntVector = npt.NDArray[np.int64]
 
 _FRACTION_BITS = 64
@@ -33,21 +32,6 @@ def check_norm(total: IntVector, *, count: int, b2: int, variance: int) -> None:
         raise PeerError(Refusal.RELEASE_NORM, f"the sum has norm {math.sqrt(squared):.6g}, {count} contributions allow {allowed:.6g}")
 
 
-def check_model(parameters: npt.NDArray[np.floating], max_abs: float) -> None:
-    """Refuse parameters `(d,)` that no device would train: not finite, or above `max_abs` in magnitude.
-
-    Raises `PeerError`: `MODEL_NOT_FINITE`, `MODEL_TOO_LARGE`.
-    """
-    if not np.all(np.isfinite(parameters)):
-        raise PeerError(Refusal.MODEL_NOT_FINITE, f"parameter {_first(~np.isfinite(parameters))} of the model is not finite")
-    if np.any(np.abs(parameters) > max_abs):
-        raise PeerError(Refusal.MODEL_TOO_LARGE, f"parameter {_first(np.abs(parameters) > max_abs)} of the model exceeds {max_abs:g}")
-
-
 def _root(value: int) -> int:
     """Sqrt of a non-negative integer in units of 2^-64, rounded up."""
     return math.isqrt((value << (2 * _FRACTION_BITS)) - 1) + 1 if value else 0
-
-
-def _first(bad: npt.NDArray[np.bool_]) -> int:
-    return int(np.argmax(bad))

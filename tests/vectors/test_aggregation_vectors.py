@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hushfleet.aggregation import OptimizerState, check_model, check_norm, mean_update, optimizer
+from hushfleet.aggregation import OptimizerState, check_norm, mean_update, optimizer
 from hushfleet.errors import PeerError, Refusal
+from hushfleet.training import check_parameters
 from tests.support.refusals import refused
 
 VECTORS = json.loads(Path(__file__).with_name("aggregation.json").read_text())
@@ -51,7 +52,7 @@ def test_norm(case):
 
 @pytest.mark.parametrize("case", VECTORS["model"], ids=lambda case: case["what"])
 def test_model(case):
-    replay(case, lambda: check_model(floats(case["parameters"]), case["max_abs"]))
+    replay(case, lambda: check_parameters(floats(case["parameters"]), case["max_abs"]))
 
 
 @pytest.mark.parametrize("case", VECTORS["state"], ids=lambda case: case["what"])

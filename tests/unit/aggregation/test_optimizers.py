@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from hushfleet.aggregation import FedAdam, FedAvg, FedAvgM, OptimizerState, check_model, optimizer
+from hushfleet.aggregation import FedAdam, FedAvg, FedAvgM, OptimizerState, optimizer
 from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.training import check_parameters
 from tests.support.refusals import refused
 
 EVERY = [FedAvg(0.7), FedAvgM(0.8, 0.5), FedAdam(0.9, 0.99, 1e-3, 0.05)]
@@ -124,7 +125,7 @@ def test_arguments_that_are_not_finite_are_refused(chosen, bad):
 def test_parameters_that_overflow_are_left_to_the_check_of_the_model(chosen):
     _, parameters = chosen.step(OptimizerState.initial(1), np.zeros(1), np.array([1e200]))
     with refused(Refusal.MODEL_NOT_FINITE, PeerError):
-        check_model(parameters, 1e4)
+        check_parameters(parameters, 1e4)
 
 
 def test_moments_that_overflow_are_refused():

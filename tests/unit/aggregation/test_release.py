@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from hushfleet.aggregation import check_model, check_norm
+from hushfleet.aggregation import check_norm
 from hushfleet.errors import LocalError, PeerError, Refusal
 from tests.support.refusals import refused
 
@@ -68,25 +68,6 @@ def test_an_honest_sum_with_noise_passes_and_a_uniform_one_is_refused():
 def test_figures_that_no_plan_has_are_refused(count, b2, variance):
     with refused(Refusal.SETTINGS_INVALID, LocalError):
         check_norm(np.zeros(64, dtype=np.int64), count=count, b2=b2, variance=variance)
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_a_model_up_to_its_bound_is_accepted(kind):
-    check_model(np.array([0, -8, 8], dtype=kind), 8.0)
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_a_model_that_is_not_finite_is_refused(bad):
-    with refused(Refusal.MODEL_NOT_FINITE, PeerError):
-        check_model(np.array([0.0, bad, 1.0]), 8.0)
-
-
-@pytest.mark.parametrize("bad", [np.nextafter(8, 9), -np.nextafter(8, 9), 1e300])
-def test_a_model_beyond_its_bound_is_refused_and_the_parameter_named(bad):
-    with refused(Refusal.MODEL_TOO_LARGE, PeerError):
-        check_model(np.array([0.0, 8.0, bad]), 8.0)
-    with pytest.raises(PeerError, match="parameter 2 "):
-        check_model(np.array([0.0, 8.0, bad]), 8.0)
 
 
 def test_the_bound_of_this_test_agrees_with_exact_fractions_where_roots_are_integers():

@@ -1,20 +1,29 @@
 """A key share as the owner gives it: root-signed, then sealed to one member (PROTOCOL 2)."""
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.limits import MAX_GRANT_BYTES
+from hushfleet.documents.fields import require_counts, require_hashes, require_ids
+from hushfleet.documents.limits import MAX_GRANT_BYTES, MAX_MEMBERS
 from hushfleet.errors import FaultyOwner, Refusal
 from hushfleet.labels import Label
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 
 
 class KeyShareGrant(Message, frozen=True):
-    """Member `index` (from 1) of the committee named by `key_id` holds `share` (big-endian). Its repr hides the share."""
+    """Member `index` (from 1) of the committee named by `key_id` holds `share` (big-endian). Its repr hides the share.
+
+    Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
+    """
 
     fleet: str
     key_id: bytes
     member_id: str
     index: int
     share: bytes
+
+    def __post_init__(self) -> None:
+        require_ids(self.fleet, self.member_id)
+        require_hashes(self.key_id)
+        require_counts(self.index, least=1, most=MAX_MEMBERS)
 
     def __repr__(self) -> str:
         return f"KeyShareGrant({self.member_id}, index {self.index}, share hidden)"

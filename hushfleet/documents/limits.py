@@ -7,5 +7,11 @@ MAX_GRANT_BYTES = 16 << 10
 MAX_RECEIPT_BYTES = 16 << 10
 MAX_RECORD_BYTES = 1 << 20
 
+MAX_COUNTER = (1 << 63) - 1
+"""Greatest serial, key epoch, round, version or count."""
+
 MAX_COHORT = 2800
 """Greatest k_max of any plan (PROTOCOL 2)."""
+
+MAX_MEMBERS = 10
+"""Greatest committee, f = 3 (PROTOCOL 3)."""

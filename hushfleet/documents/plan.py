@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from hushfleet.codec import Message, decode, encode
+from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_PLAN_BYTES
 from hushfleet.labels import Label, labelled_hash, length_prefixed, sha256
 from hushfleet.signing import Signed, SigningKey, VerifyKey
@@ -15,6 +16,7 @@ class PrivacyPlan(Message, frozen=True):
 
     `b2`: bound on the squared norm of a rounded update; `variance`: parameter V of each device's noise N_Z(0, V),
     0 in a plan without privacy; `bound`: clamp B of each coordinate; `k_min`, `k_max`: cohort size.
+    Raises `PeerError(MESSAGE_MALFORMED)` for a negative one or one of 64 bits and more; `rounds.plan_check` judges the rest.
     """
 
     b2: int
@@ -22,6 +24,9 @@ class PrivacyPlan(Message, frozen=True):
     bound: int
     k_min: int
     k_max: int
+
+    def __post_init__(self) -> None:
+        require_counts(self.b2, self.variance, self.bound, self.k_min, self.k_max)
 
 
 class TrainingPlan(Message, frozen=True):
@@ -37,6 +42,7 @@ class Plan(Message, frozen=True):
     """One round, for one key. `dimension` is d, the number of model values; `deadline_s` counts from arrival.
 
     `selection` of 65,536 asks every device; of s, about s/65,536 of them (see `is_selected`).
+    Rounds count from 1. Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`; `rounds.plan_check` judges the rest.
     """
 
     fleet: str
@@ -55,6 +61,12 @@ class Plan(Message, frozen=True):
     training: TrainingPlan
     selection: int
     deadline_s: int
+
+    def __post_init__(self) -> None:
+        require_ids(self.fleet)
+        require_hashes(self.key_id, self.roster_hash, self.parameter_hash, self.architecture_hash)
+        require_counts(self.round, self.roster_serial, least=1)
+        require_counts(self.model_version)
 
 
 @dataclass(frozen=True, slots=True)

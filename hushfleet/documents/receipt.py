@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
+from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_RECEIPT_BYTES
 from hushfleet.labels import Label
 from hushfleet.signing import Signed, SigningKey, VerifyKey
@@ -17,7 +18,10 @@ class ReceiptStatus(StrEnum):
 
 
 class Receipt(Message, frozen=True):
-    """`whole_hash` is SHA-256 of the sealed contribution; `missing` are half-open chunk ranges; `reason` is generic."""
+    """`whole_hash` is SHA-256 of the sealed contribution; `missing` are half-open chunk ranges; `reason` is generic.
+
+    Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
+    """
 
     fleet: str
     device_id: str
@@ -27,6 +31,14 @@ class Receipt(Message, frozen=True):
     status: ReceiptStatus
     missing: tuple[tuple[int, int], ...]
     reason: str
+
+    def __post_init__(self) -> None:
+        require_ids(self.fleet, self.device_id)
+        require_hashes(self.key_id, self.whole_hash)
+        require_counts(self.round, least=1)
+        for first, end in self.missing:
+            require_counts(first)
+            require_counts(end, least=first + 1)
 
 
 def sign_receipt(receipt: Receipt, orchestrator: SigningKey) -> Signed:

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
+from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.labels import Label
 from hushfleet.signing import Signed, SigningKey, VerifyKey
@@ -26,7 +27,8 @@ class RoundRecord(Message, frozen=True):
     """What was released, from whom, at what cost; or why nothing was.
 
     `rho_nano` is the cost of one participation in 10^-9 rho; `bytes_up` the sealed bytes received from the cohort;
-    `duration_ms` from the plan to this record. An aborted round has an empty root and equal model hashes.
+    `duration_ms` from the plan to this record. An aborted round has equal model hashes, and an empty root
+    if the committee was not asked. Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
     """
 
     fleet: str
@@ -44,6 +46,14 @@ class RoundRecord(Message, frozen=True):
     rho_nano: int
     bytes_up: int
     duration_ms: int
+
+    def __post_init__(self) -> None:
+        require_ids(self.fleet, *self.device_ids)
+        require_hashes(self.key_id, self.plan_hash, self.model_before, self.model_after)
+        if self.root or self.outcome is Outcome.RELEASED:
+            require_hashes(self.root)
+        require_counts(self.round, least=1)
+        require_counts(self.version_after, self.rho_nano, self.bytes_up, self.duration_ms)
 
 
 def sign_record(record: RoundRecord, orchestrator: SigningKey) -> Signed:

@@ -3,13 +3,17 @@
 from collections.abc import Iterable
 
 from hushfleet.codec import Message, decode, encode
+from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_HEADER_BYTES
 from hushfleet.labels import Label, labelled_hash, length_prefixed, unsigned
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 
 
 class Header(Message, frozen=True):
-    """What the orchestrator commits to: `count` contributions with this `root`, in this round of this key."""
+    """What the orchestrator commits to: `count` contributions with this `root`, in this round of this key.
+
+    Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
+    """
 
     fleet: str
     key_id: bytes
@@ -17,6 +21,12 @@ class Header(Message, frozen=True):
     plan_hash: bytes
     root: bytes
     count: int
+
+    def __post_init__(self) -> None:
+        require_ids(self.fleet)
+        require_hashes(self.key_id, self.plan_hash, self.root)
+        require_counts(self.round, least=1)
+        require_counts(self.count)
 
 
 class Request(Message, frozen=True):

@@ -3,16 +3,13 @@
 A scheme says what `items`, `proof`, the masked vector and the sealed shares hold; the round treats them alike.
 """
 
-from typing import TypeVar
-
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents import Request
-from hushfleet.ids import HASH_BYTES, parse_id
+from hushfleet.documents.fields import require_counts, require_hashes, require_ids
+from hushfleet.documents.limits import MAX_MEMBERS
 from hushfleet.labels import length_prefixed, unsigned
 from hushfleet.signing import Signed
 from hushfleet.wire.limits import LIMITS
-
-M = TypeVar("M", bound=Message)
 
 
 class Body(Message, frozen=True):
@@ -20,6 +17,7 @@ class Body(Message, frozen=True):
 
     `masked_hash` is the labelled hash of the masked vector. `items` are fixed-width ciphertexts (schemes `paillier`,
     `masked`) or hashes of sealed shares (`shared`); `proof` is the proof of plaintext knowledge, empty in `shared`.
+    Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
     """
 
     plan_hash: bytes
@@ -29,9 +27,8 @@ class Body(Message, frozen=True):
     proof: bytes
 
     def __post_init__(self) -> None:
-        parse_id(self.device_id)
-        if len(self.plan_hash) != HASH_BYTES or len(self.masked_hash) != HASH_BYTES:
-            raise ValueError("a hash has 32 bytes")
+        require_ids(self.device_id)
+        require_hashes(self.plan_hash, self.masked_hash)
 
 
 class Contribution(Message, frozen=True):
@@ -43,7 +40,10 @@ class Contribution(Message, frozen=True):
 
 
 class Answer(Message, frozen=True):
-    """What a member signs: its partials for the sum of exactly the contributions under `root`."""
+    """What a member signs: its partials for the sum of exactly the contributions under `root`.
+
+    Raises `PeerError(MESSAGE_MALFORMED)`.
+    """
 
     key_id: bytes
     round: int
@@ -52,6 +52,11 @@ class Answer(Message, frozen=True):
     index: int
     items: tuple[bytes, ...]
     proof: bytes
+
+    def __post_init__(self) -> None:
+        require_hashes(self.key_id, self.plan_hash, self.root)
+        require_counts(self.round, least=1)
+        require_counts(self.index, least=1, most=MAX_MEMBERS)
 
 
 class SealedAnswer(Message, frozen=True):

@@ -1,0 +1,28 @@
+"""What single fields of documents and messages must be, whoever wrote them. Their constructors call these, and so do decoders.
+
+A value that passes here fits every fixed-width hash input and a signed 64-bit database column.
+"""
+
+from hushfleet.documents.limits import MAX_COUNTER
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.ids import HASH_BYTES, parse_id
+
+
+def require_ids(*texts: str) -> None:
+    """Raise `PeerError(ID_MALFORMED)` unless each is an id."""
+    for text in texts:
+        parse_id(text)
+
+
+def require_hashes(*values: bytes) -> None:
+    """Raise `PeerError(MESSAGE_MALFORMED)` unless each has 32 bytes."""
+    for value in values:
+        if len(value) != HASH_BYTES:
+            raise PeerError(Refusal.MESSAGE_MALFORMED, f"a hash has {HASH_BYTES} bytes, not {len(value)}")
+
+
+def require_counts(*values: int, least: int = 0, most: int = MAX_COUNTER) -> None:
+    """Raise `PeerError(MESSAGE_MALFORMED)` unless each lies in `least`..`most`."""
+    for value in values:
+        if not least <= value <= most:
+            raise PeerError(Refusal.MESSAGE_MALFORMED, f"{value} does not lie between {least} and {most}")

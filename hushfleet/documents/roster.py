@@ -4,14 +4,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.limits import MAX_ROSTER_BYTES
+from hushfleet.documents.limits import MAX_COUNTER, MAX_ROSTER_BYTES
 from hushfleet.documents.policy import Policy
 from hushfleet.errors import FaultyOwner, PeerError, Refusal
 from hushfleet.ids import parse_id
 from hushfleet.labels import Label, labelled_hash, length_prefixed, sha256, unsigned
 from hushfleet.signing import KEY_BYTES, Signed, SigningKey, VerifyKey
-
-MAX_COUNTER = (1 << 63) - 1
 
 
 class DeviceEntry(Message, frozen=True):
@@ -141,9 +139,14 @@ def open_roster(signed: Signed, root: VerifyKey) -> VerifiedRoster:
 def newer_roster(current: VerifiedRoster | None, candidate: VerifiedRoster) -> VerifiedRoster:
     """The roster to keep: the highest serial ever seen (PROTOCOL 2).
 
-    Raises `FaultyOwner`: `ROSTER_OLDER`; `ROSTER_CONFLICT` if two root-signed rosters carry one serial (stop and alert).
+    Raises `FaultyOwner`: `ROSTER_INVALID` for another fleet of the same owner; `ROSTER_OLDER`; `ROSTER_CONFLICT` if two
+    root-signed rosters carry one serial (stop and alert).
     """
-    if current is None or candidate.roster.serial > current.roster.serial:
+    if current is None:
+        return candidate
+    if candidate.roster.fleet != current.roster.fleet:
+        raise FaultyOwner(Refusal.ROSTER_INVALID, f"a roster of the fleet {candidate.roster.fleet}, this is {current.roster.fleet}")
+    if candidate.roster.serial > current.roster.serial:
         return candidate
     if candidate.roster.serial < current.roster.serial:
         raise FaultyOwner(Refusal.ROSTER_OLDER, f"roster {candidate.roster.serial} is older than {current.roster.serial}")

@@ -1,12 +1,17 @@
 """The topic table: one place that builds and parses topics both ways and gives the broker its ACL (PROTOCOL 7)."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 
+from hushfleet.documents.fields import require_counts, require_ids
 from hushfleet.errors import PeerError, Refusal
-from hushfleet.ids import parse_id
+from hushfleet.ids import HASH_BYTES
 
 PREFIX = "hushfleet/v1"
+
+_HASH = re.compile(f"[0-9a-f]{{{2 * HASH_BYTES}}}")
+_NUMBER = re.compile("0|[1-9][0-9]{0,18}")
 
 
 class Role(Enum):
@@ -46,7 +51,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A parsed topic. `number` is a serial (roster) or a round; `digest` is lower-case hex; unused fields stay None."""
+    """A parsed topic. `number` is a serial (roster) or a round; `digest` is a hash in lower-case hex; unused fields stay None.
+
+    Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
+    """
 
     fleet: str
     kind: Kind
@@ -54,6 +62,12 @@ class Topic:
     number: int | None = None
     digest: str | None = None
     chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        require_ids(self.fleet, *(() if self.device is None else (self.device,)))
+        require_counts(*(value for value in (self.number, self.chunk) if value is not None))
+        if self.digest is not None and not _HASH.fullmatch(self.digest):
+            raise PeerError(Refusal.MESSAGE_MALFORMED, f"not a hash in a topic: {self.digest[:80]!r}")
 
 
 def build(topic: Topic) -> str:
@@ -66,7 +80,7 @@ def build(topic: Topic) -> str:
 
 
 def parse(text: str) -> Topic:
-    """The parts of a topic string. Raises `PeerError(MESSAGE_MALFORMED)` for anything outside the table."""
+    """The parts of a topic string. Raises `PeerError` for anything outside the table: `MESSAGE_MALFORMED`, `ID_MALFORMED`."""
     parts = text.split("/")
     if "/".join(parts[:2]) == PREFIX and len(parts) > len(PREFIX.split("/")) + 1:
         for kind in Kind:
@@ -77,7 +91,11 @@ def parse(text: str) -> Topic:
 
 
 def acl(fleet: str, identity: str, *, orchestrator: bool = False, member: bool = False) -> tuple[tuple[str, str], ...]:
-    """("write" | "read", topic filter) pairs for one identity: only its own topics, its role's, or everybody's."""
+    """("write" | "read", topic filter) pairs for one identity: only its own topics, its role's, or everybody's.
+
+    Raises `PeerError(ID_MALFORMED)`: an identity of `+` would be everybody's.
+    """
+    require_ids(fleet, identity)
     roles = {Role.EVERYBODY, Role.ORCHESTRATOR if orchestrator else Role.DEVICE} | ({Role.MEMBER} if member else set())
     rules = []
     for kind in Kind:
@@ -115,23 +133,13 @@ def _match(pattern: list[str], parts: list[str]) -> dict[str, str] | None:
 
 
 def _topic(fleet: str, kind: Kind, fields: dict[str, str]) -> Topic:
-    device = parse_id(fields["device"]) if "device" in fields else None
-    digest = _hex(fields["digest"]) if "digest" in fields else None
-    return Topic(parse_id(fleet), kind, device, _number(fields.get("number")), digest, _number(fields.get("chunk")))
+    number, chunk = _number(fields.get("number")), _number(fields.get("chunk"))
+    return Topic(fleet, kind, fields.get("device"), number, fields.get("digest"), chunk)
 
 
 def _number(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(1 << 63)) and str(int(text)) == text):
+    if not _NUMBER.fullmatch(text):
         raise PeerError(Refusal.MESSAGE_MALFORMED, f"not a number in a topic: {text[:40]!r}")
     return int(text)
-
-
-def _hex(text: str) -> str:
-    try:
-        if bytes.fromhex(text).hex() == text:
-            return text
-    except ValueError:
-        pass
-    raise PeerError(Refusal.MESSAGE_MALFORMED, f"not a hash in a topic: {text[:80]!r}")

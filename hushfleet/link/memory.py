@@ -35,11 +35,11 @@ class MemoryBroker:
 
     def connect(self, identity: str, *, orchestrator: bool = False, member: bool = False) -> "MemoryLink":
         """The session of an identity: a new one, or the one it had, with what arrived meanwhile."""
+        rules = acl(self.fleet, identity, orchestrator=orchestrator, member=member)
         with self._lock:
-            if identity not in self._sessions:
-                rules = acl(self.fleet, identity, orchestrator=orchestrator, member=member)
-                self._sessions[identity] = MemoryLink(self, identity, rules)
-            return self._sessions[identity]
+            session = self._sessions.setdefault(identity, MemoryLink(self, identity))
+            session.allow(rules)
+            return session
 
     def deliver(self, identity: str, delivery: Delivery, *, retain: bool) -> None:
         """Route one publication to every session that subscribed to it, through the tap."""
@@ -53,10 +53,18 @@ class MemoryBroker:
             for session in self._sessions.values():
                 session.offer(passed)
 
-    def retained(self, pattern: str) -> list[Delivery]:
-        """What is retained under a filter."""
+    def subscribe(self, session: "MemoryLink", pattern: str) -> None:
+        """Add a filter to a session and offer it what is retained there, before anything that is published afterwards."""
         with self._lock:
-            return [delivery for topic, delivery in sorted(self._retained.items()) if matches(pattern, topic)]
+            session.patterns.add(pattern)
+            for topic, delivery in sorted(self._retained.items()):
+                if matches(pattern, topic):
+                    session.offer(delivery)
+
+    def unsubscribe(self, session: "MemoryLink", pattern: str) -> None:
+        """Take a filter from a session."""
+        with self._lock:
+            session.patterns.discard(pattern)
 
     def _retain(self, delivery: Delivery) -> None:
         if delivery.data:
@@ -68,18 +76,23 @@ class MemoryBroker:
 class MemoryLink:
     """One session. Made by `MemoryBroker.connect`; satisfies `Link`."""
 
-    def __init__(self, broker: MemoryBroker, identity: str, rules: tuple[tuple[str, str], ...]) -> None:
+    def __init__(self, broker: MemoryBroker, identity: str) -> None:
         self._broker = broker
         self._identity = identity
-        self._writable = [pattern for verb, pattern in rules if verb == "write"]
-        self._readable = [pattern for verb, pattern in rules if verb == "read"]
-        self._patterns: set[str] = set()
+        self._writable: tuple[str, ...] = ()
+        self._readable: tuple[str, ...] = ()
+        self.patterns: set[str] = set()
         self._arrived: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
 
     @property
     def identity(self) -> str:
         """The id under which the broker knows this session."""
         return self._identity
+
+    def allow(self, rules: tuple[tuple[str, str], ...]) -> None:
+        """The ACL of this identity from now on. Called by the broker."""
+        self._writable = tuple(pattern for verb, pattern in rules if verb == "write")
+        self._readable = tuple(pattern for verb, pattern in rules if verb == "read")
 
     def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
         """Deliver at once. Raises `LinkError` where the ACL forbids this identity to publish."""
@@ -89,17 +102,15 @@ class MemoryLink:
 
     def subscribe(self, pattern: str) -> None:
         """Receive from now on, and what is retained. Like Mosquitto, grants a forbidden filter and delivers nothing on it."""
-        self._patterns.add(pattern)
-        for delivery in self._broker.retained(pattern):
-            self.offer(delivery)
+        self._broker.subscribe(self, pattern)
 
     def unsubscribe(self, pattern: str) -> None:
         """Stop receiving what matches."""
-        self._patterns.discard(pattern)
+        self._broker.unsubscribe(self, pattern)
 
     def offer(self, delivery: Delivery) -> None:
-        """Queue a delivery if this session asked for it and may read it."""
-        asked = any(matches(pattern, delivery.topic) for pattern in self._patterns)
+        """Queue a delivery if this session asked for it and may read it. Called by the broker."""
+        asked = any(matches(pattern, delivery.topic) for pattern in self.patterns)
         if asked and any(matches(pattern, delivery.topic) for pattern in self._readable):
             self._arrived.put(delivery)
 

@@ -160,7 +160,7 @@ class FedAdam:
 _KINDS: dict[str, type[FedAvg | FedAvgM | FedAdam]] = {kind.name: kind for kind in (FedAvg, FedAvgM, FedAdam)}
 
 
-def optimizer(name: str, **settings: float) -> Optimizer:
+def optimizer(name: str, /, **settings: float) -> Optimizer:
     """The optimiser called `name` (fedavg, fedavgm, fedadam); settings not given keep their defaults.
 
     Raises `LocalError(SETTINGS_INVALID)` for an unknown name or setting, or a setting out of range.

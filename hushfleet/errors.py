@@ -128,6 +128,7 @@ class Refusal(StrEnum):
     PHASE = "phase"
     RECEIPT = "receipt"
     LINK_FORBIDDEN = "link-forbidden"
+    ATTACK_NOT_REFUSED = "attack-not-refused"
     ARCHIVE = "archive"
 
 

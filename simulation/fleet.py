@@ -168,14 +168,13 @@ class Fleet:
         while self.pump_agents() + self.orchestrator.pump():
             pass
 
-    def collect(self, progress: Callable[[int], None] = lambda _: None, *, at_once: int = 10) -> None:
-        """Start a round and let all devices contribute, `at_once` at a time; `progress` gets the number accepted."""
-        self.orchestrator.start_round()
+    def contribute(self, *, at_once: int = 10) -> Iterator[int]:
+        """Let all devices contribute to the open round, `at_once` at a time; yields how many were accepted so far."""
         names = tuple(self.agents)
         for start in range(0, len(names), at_once):
             self.pump_agents(names[start : start + at_once])
             self.orchestrator.pump()
-            progress(len(self.orchestrator.state.accepted))
+            yield len(self.orchestrator.state.accepted)
 
     def decrypt(self, progress: Callable[[int], None] = lambda _: None) -> bool:
         """Let the committee answer and the orchestrator release; whether it did."""
@@ -191,7 +190,9 @@ class Fleet:
 
     def run_round(self) -> bool:
         """One whole round; whether it released a model."""
-        self.collect()
+        self.orchestrator.start_round()
+        for _ in self.contribute():
+            pass
         return self.decrypt()
 
 

@@ -60,6 +60,14 @@ class JobReport:
         """What a device that took part in every round spent, at most, in 10^-9 rho."""
         return sum(one.rho_nano for one in self.rounds)
 
+    def summary(self) -> str:
+        """One line for a person."""
+        quorum = min((len(one.members) for one in self.rounds if one.members), default=0)
+        return (
+            f"verified: {self.released} of {len(self.rounds)} rounds of {self.fleet} released a model; every signature and proof holds, "
+            f"{quorum} or more members opened each sum; model {self.model_digest.hex()[:16]}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Chain:

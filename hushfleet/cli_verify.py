@@ -1,0 +1,55 @@
+"""`hushfleet verify`: an outsider's check of a job's archive folder. Reads that folder and the root public key, nothing else."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from hushfleet.audit import JobReport, verify_job
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.randomness import SystemRandomness
+from hushfleet.signing import VerifyKey
+
+ROOT_KEY_FILE = "root.pub"
+
+
+def read_archive(folder: Path) -> list[dict[str, bytes]]:
+    """The rounds of an archive folder, in order. Raises `FileNotFoundError` if there are none."""
+    rounds = sorted(path for path in folder.glob("round-*") if path.is_dir() and path.suffix != ".part")
+    if not rounds:
+        raise FileNotFoundError(f"{folder} holds no finished round; name the folder that holds round-000001")
+    return [{path.name: path.read_bytes() for path in one.iterdir()} for one in rounds]
+
+
+def read_root_key(path: Path) -> VerifyKey:
+    """A root public key file: 64 hex digits. Raises `PeerError(KEY_MALFORMED)`."""
+    try:
+        return VerifyKey(bytes.fromhex(path.read_text().strip()))
+    except ValueError as error:
+        raise PeerError(Refusal.KEY_MALFORMED, f"{path} is not a root public key of 64 hex digits") from error
+
+
+@click.command(epilog="Example: hushfleet verify ./archive --root-key owner.pub")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--root-key", type=click.Path(path_type=Path), help="The owner's root.pub, from the owner. Default: the one in FOLDER.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
+def verify(*, folder: Path, root_key: Path | None, as_json: bool) -> None:
+    """Check a finished job: signatures, proofs, committee answers, and every released model computed again."""
+    if root_key is None:
+        click.echo(f"Note: the root key is the archive's own; compare it with the owner's: cat {folder / ROOT_KEY_FILE}", err=True)
+    report = verify_job(read_archive(folder), read_root_key(root_key or folder / ROOT_KEY_FILE), SystemRandomness())
+    click.echo(report.summary(), err=as_json)
+    if as_json:
+        click.echo(_json(report))
+
+
+def _json(report: JobReport) -> str:
+    body = {
+        "fleet": report.fleet,
+        "released": report.released,
+        "rho_nano": report.rho_nano,
+        "model": report.model_digest.hex(),
+        "rounds": [asdict(one) for one in report.rounds],
+    }
+    return json.dumps(body)

@@ -1,0 +1,291 @@
+"""The demo: fifty devices train one model on real data, privately; then the parties attack each other and are refused."""
+
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hushfleet.aggregation import OptimizerState
+from hushfleet.audit import JobReport, verify_job
+from hushfleet.cli_verify import read_archive
+from hushfleet.documents import OptimizerSettings, Policy, RoundRecord, TrainingPlan, open_record
+from hushfleet.encryption.paillier.dealing import deal
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
+from hushfleet.rounds.job import Job, make_optimizer
+from hushfleet.training import GlobalModel, TrainingSettings, train
+from models import catalogue
+from models.evaluation import Model, evaluate
+from orchestrator.account import epsilon
+from simulation import digits
+from simulation.attacks import Attack, Attacks
+from simulation.fleet import Fleet, Parties, closing
+from simulation.screen import Screen
+
+LEAST_DEVICES = 5
+COMMITTEE = 4
+COLLUDING = 2
+KEY_BITS = 3072
+DELTA = 1e-6
+FLEET = "demo"
+SHORT_NAMES = {"softmax": "softmax:64x10", "mlp": "mlp:64x32x10"}
+TRAININGS: Mapping[str, TrainingPlan] = {
+    "softmax": TrainingPlan(local_steps=6, batch_size=16, learning_rate=1.0, proximal=0.0),
+    "mlp": TrainingPlan(local_steps=6, batch_size=16, learning_rate=0.5, proximal=0.0),
+}
+SERVER = OptimizerSettings("fedavgm", (("momentum", 0.8),))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person may choose. Raises `LocalError(SETTINGS_INVALID)`."""
+
+    devices: int = 50
+    rounds: int = 8
+    noise_multiplier: float = 4.0
+    model: str = "softmax"
+    keep: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.devices < LEAST_DEVICES:
+            message = f"a demo needs at least {LEAST_DEVICES} devices: {COMMITTEE} of them are the committee"
+            raise LocalError(Refusal.SETTINGS_INVALID, message, next_step=f"Type: hushfleet demo --devices {LEAST_DEVICES}")
+        if self.rounds < 2:
+            raise LocalError(Refusal.SETTINGS_INVALID, "a demo needs at least 2 rounds: the last one is replayed an earlier one")
+
+    @property
+    def noise(self) -> Fraction:
+        """The noise multiplier exactly as it was typed."""
+        return Fraction(str(self.noise_multiplier))
+
+    @property
+    def k_min(self) -> int:
+        """The least cohort of policy and plan."""
+        return max(4, math.ceil(0.8 * self.devices))
+
+
+@dataclass(frozen=True, slots=True)
+class RoundFigures:
+    """One released round as the screen shows it."""
+
+    number: int
+    devices: int
+    answers: int
+    accuracy: float
+    epsilon: float
+    bytes_up_per_value: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the demo found; `to_json` is the contract of `--json`."""
+
+    settings: Settings
+    model: str
+    values: int
+    rounds: tuple[RoundFigures, ...]
+    accuracy_without_privacy: float
+    attacks: tuple[Attack, ...]
+    audit: JobReport
+    archive: Path
+    model_file: Path
+    seconds: float
+
+    def to_json(self) -> str:
+        """One line."""
+        last = self.rounds[-1]
+        return json.dumps({
+            "transport": "memory",
+            "scheme": "paillier",
+            "model": self.model,
+            "values": self.values,
+            "devices": self.settings.devices,
+            "committee": {"members": COMMITTEE, "threshold": COMMITTEE - (COMMITTEE - 1) // 3},
+            "key_bits": KEY_BITS,
+            "rounds_released": self.audit.released,
+            "accuracy": round(last.accuracy, 4),
+            "accuracy_without_privacy": round(self.accuracy_without_privacy, 4),
+            "epsilon": round(last.epsilon, 3),
+            "delta": DELTA,
+            "noise_multiplier": self.settings.noise_multiplier,
+            "bytes_up_per_value": round(last.bytes_up_per_value, 2),
+            "seconds": round(self.seconds, 1),
+            "attacks": [{"name": a.name, "refused_by": a.refused_by, "reason": a.reason.value} for a in self.attacks],
+            "archive": str(self.archive),
+            "model_file": str(self.model_file),
+        })
+
+
+def run(settings: Settings, screen: Screen) -> Result:
+    """Play the whole demo. Raises `LocalError` if a setting cannot work or an attack was not refused."""
+    started = time.monotonic()
+    model = catalogue.trainer(SHORT_NAMES.get(settings.model, settings.model))
+    folder = _folder(settings)
+    split = digits.split(settings.devices, SeededRandomness(b"demo"))
+    screen.opening(settings.devices, settings.rounds, settings.noise_multiplier, model.architecture, sum(map(len, split.devices)))
+    with ThreadPoolExecutor(max_workers=2) as executor:
+        plain = executor.submit(_without_privacy, settings, model, split)
+        fleet = _build(settings, model, split, folder=folder, screen=screen, executor=executor)
+        with closing(fleet):
+            rounds, attacks = _play(settings, fleet, model, split, screen)
+            accuracy_without_privacy = plain.result()
+            files = read_archive(folder / "archive")
+            audit = verify_job(files, fleet.parties.owner.root.verify_key, SystemRandomness())
+            model_file = _export(folder / "model.npz", model, fleet.orchestrator.state.model)
+    if settings.keep is None:
+        shutil.rmtree(folder / "devices")
+    result = Result(
+        settings,
+        model.architecture.name,
+        model.architecture.dimension,
+        tuple(rounds),
+        accuracy_without_privacy,
+        tuple(attacks),
+        audit,
+        folder / "archive",
+        model_file,
+        time.monotonic() - started,
+    )
+    screen.closing(result)
+    return result
+
+
+def _folder(settings: Settings) -> Path:
+    if settings.keep is None:
+        return Path(tempfile.mkdtemp(prefix="hushfleet-demo-"))
+    if settings.keep.exists() and any(settings.keep.iterdir()):
+        raise LocalError(Refusal.SETTINGS_INVALID, f"{settings.keep} is not empty", next_step="Choose an empty folder for --keep.")
+    settings.keep.mkdir(parents=True, exist_ok=True)
+    return settings.keep
+
+
+def _build(
+    settings: Settings, model: Model, split: digits.Digits, *, folder: Path, screen: Screen, executor: ThreadPoolExecutor
+) -> Fleet:
+    randomness = SystemRandomness()
+    with screen.making_keys(settings.devices, KEY_BITS, COMMITTEE) as progress:
+        parties = Parties.generate(FLEET, settings.devices, COMMITTEE, randomness)
+        dealing = deal(KEY_BITS, (COMMITTEE - 1) // 3, randomness, executor=executor, on_progress=progress)
+        return Fleet(
+            parties,
+            dealing,
+            _policy(settings, model),
+            _job(settings, model),
+            model.initial(randomness),
+            trainer=model,
+            data=dict(zip(parties.devices, split.devices, strict=True)),
+            folder=folder,
+            executor=executor,
+        )
+
+
+def _policy(settings: Settings, model: Model) -> Policy:
+    return Policy.make(
+        min_devices=settings.k_min,
+        max_devices=settings.devices,
+        colluding_contributors=COLLUDING,
+        min_noise_numerator=(settings.noise**2).numerator,
+        min_noise_denominator=(settings.noise**2).denominator,
+        architectures=(model.architecture.digest,),
+        max_values=model.architecture.dimension,
+        budget_nano_rho=10**12,
+    )
+
+
+def _job(settings: Settings, model: Model) -> Job:
+    return Job(
+        architecture=model.architecture,
+        training=_training(settings),
+        clip_norm=1.0,
+        noise_multiplier=settings.noise,
+        k_min=settings.k_min,
+        k_max=settings.devices,
+        optimizer=SERVER,
+    )
+
+
+def _training(settings: Settings) -> TrainingPlan:
+    return TRAININGS[settings.model.partition(":")[0]]
+
+
+def _play(
+    settings: Settings, fleet: Fleet, model: Model, split: digits.Digits, screen: Screen
+) -> tuple[list[RoundFigures], list[Attack]]:
+    """All rounds; the attacks are played around the last one, so that they cost the devices no privacy of their own."""
+    figures: list[RoundFigures] = []
+    attacks = Attacks(fleet)
+    rho_nano = 0
+    for number in range(1, settings.rounds + 1):
+        began, last = time.monotonic(), number == settings.rounds
+        with screen.round(number, settings.devices, COMMITTEE - 1) as view:
+            if last:
+                attacks.before_round()
+            fleet.orchestrator.start_round()
+            for accepted in fleet.contribute():
+                view.contributions(accepted)
+                if last and accepted < settings.devices and len(attacks.done) == 1:
+                    attacks.during_round()
+            if last:
+                attacks.remember_cohort()
+            if not fleet.decrypt(view.answers):
+                raise LocalError(Refusal.PHASE, f"round {number} released nothing")
+            if last:
+                attacks.after_round()
+        record = _record(fleet)
+        rho_nano += record.rho_nano
+        figures.append(
+            RoundFigures(
+                number,
+                len(record.device_ids),
+                len(fleet.orchestrator.state.answers),
+                _accuracy(model, fleet.orchestrator.state.model, split),
+                epsilon(rho_nano, DELTA),
+                record.bytes_up / len(record.device_ids) / model.architecture.dimension,
+                time.monotonic() - began,
+            )
+        )
+        screen.round_done(figures[-1])
+    screen.attacks(attacks.done)
+    return figures, attacks.done
+
+
+def _record(fleet: Fleet) -> RoundRecord:
+    signed = fleet.orchestrator.state.record
+    if signed is None:
+        raise LocalError(Refusal.PHASE, "no round has ended")
+    return open_record(signed, fleet.roster.orchestrator)
+
+
+def _accuracy(model: Model, current: GlobalModel, split: digits.Digits) -> float:
+    return evaluate(model, current, split.holdout).accuracy or 0.0
+
+
+def _without_privacy(settings: Settings, model: Model, split: digits.Digits) -> float:
+    """Held-out accuracy of the same rounds without clipping, noise or encryption, for comparison."""
+    randomness: Randomness = SeededRandomness(b"without privacy")
+    t = _training(settings)
+    local = TrainingSettings(t.local_steps, t.batch_size, t.learning_rate, proximal=t.proximal)
+    optimizer = make_optimizer(SERVER)
+    current = model.initial(randomness)
+    state = OptimizerState.initial(current.dimension)
+    for _ in range(settings.rounds):
+        updates = [train(model, current, local, data, randomness).vector for data in split.devices]
+        state, parameters = optimizer.step(state, current.parameters.astype(np.float64), np.mean(updates, axis=0))
+        current = GlobalModel(current.version + 1, parameters.astype(np.float32))
+    return _accuracy(model, current, split)
+
+
+def _export(path: Path, model: Model, current: GlobalModel) -> Path:
+    arrays: dict[str, Any] = dict(model.architecture.split(current.parameters))
+    np.savez(path, **arrays)
+    return path

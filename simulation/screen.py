@@ -1,0 +1,119 @@
+"""What a person sees of the demo. Everything goes to one rich console; off a terminal it becomes plain lines."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from hushfleet.training import Architecture
+from simulation.attacks import Attack
+
+if TYPE_CHECKING:
+    from simulation.demo import Result, RoundFigures
+
+_COLUMNS = ("round", "devices", "answers", "accuracy", "epsilon", "bytes up/value", "seconds")
+_BAR_WIDTH = 24
+
+
+class RoundView:
+    """The moving part while a round runs."""
+
+    def __init__(self, progress: Progress, contributions: TaskID, answers: TaskID) -> None:
+        self._progress, self._contributions, self._answers = progress, contributions, answers
+
+    def contributions(self, accepted: int) -> None:
+        """So many sealed contributions were verified."""
+        self._progress.update(self._contributions, completed=accepted)
+
+    def answers(self, checked: int) -> None:
+        """So many committee answers were verified."""
+        self._progress.update(self._answers, completed=checked)
+
+
+class Screen:
+    """Draws on `console`; a test may give one that records."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def opening(self, devices: int, rounds: int, noise_multiplier: float, architecture: Architecture, rows: int) -> None:
+        """First line: the transport. Then what is about to happen."""
+        self.console.print("[bold]hushfleet demo[/]  transport: memory (one process, every party its own keys)")
+        text = (
+            f"{devices} devices hold {rows} handwritten digits, unevenly, and show them to nobody.\n"
+            f"They train {architecture.name} ({architecture.dimension} values): {rounds} rounds, noise multiplier {noise_multiplier:g}.\n"
+            "The orchestrator adds up ciphertexts. Only 3 of 4 committee members together\ncan open a sum, and never a single update."
+        )
+        self.console.print(Panel(text, border_style="cyan", expand=False))
+
+    @contextmanager
+    def making_keys(self, devices: int, bits: int, members: int) -> Iterator[Callable[[int], None]]:
+        """While keys are made; the callback is told of every further candidate for a prime that was tried."""
+        tried: dict[int, int] = {}
+
+        def progress(candidates: int) -> None:
+            tried[threading.get_ident()] = candidates
+            bar.update(task, description=f"dealing a {bits}-bit key to {members} members, {sum(tried.values()):,} candidates tried")
+
+        with self._progress() as bar:
+            task = bar.add_task(f"dealing a {bits}-bit key to {members} members", total=None)
+            yield progress
+        self.console.print(f"[green]keys[/]  {devices} devices made theirs; {members} members were dealt a {bits}-bit key\n")
+        self.console.print(_row(_COLUMNS), style="bold")
+
+    @contextmanager
+    def round(self, number: int, devices: int, threshold: int) -> Iterator[RoundView]:
+        """While round `number` runs."""
+        with self._progress() as bar:
+            contributions = bar.add_task(f"round {number}: contributions verified", total=devices)
+            answers = bar.add_task(f"round {number}: committee answers verified", total=threshold)
+            yield RoundView(bar, contributions, answers)
+
+    def round_done(self, figures: "RoundFigures") -> None:
+        """One line of the table."""
+        cells = (
+            f"{figures.number}",
+            f"{figures.devices}",
+            f"{figures.answers}",
+            f"{figures.accuracy:.1%}",
+            f"{figures.epsilon:.2f}",
+            f"{figures.bytes_up_per_value:.2f}",
+            f"{figures.seconds:.1f}",
+        )
+        self.console.print(_row(cells))
+
+    def attacks(self, attacks: Sequence[Attack]) -> None:
+        """Who tried what in the last round, who refused it, and why."""
+        self.console.print()
+        self.console.print("[bold]During the last round the parties attacked each other:[/]")
+        for attack in attacks:
+            self.console.print(Text.assemble((" x ", "bold red"), attack.name))
+            words = f" by {attack.refused_by}: {attack.detail} "
+            line = Text.assemble(("refused", "bold green"), words, (f"[{attack.reason.value}]", "dim"))
+            self.console.print(Padding(line, (0, 0, 0, 3)))
+
+    def closing(self, result: "Result") -> None:
+        """Where the results are, and what an outsider's check says."""
+        last = result.rounds[-1]
+        self.console.print()
+        plain = f"{result.accuracy_without_privacy:.1%} without privacy"
+        self.console.print(f"[bold]accuracy {last.accuracy:.1%}[/] on held-out digits ({plain})")
+        self.console.print(f"[bold]epsilon {last.epsilon:.2f}[/] at delta 1e-6 for each device, {result.seconds:.0f} s in all")
+        self.console.print(f"model    {result.model_file}", soft_wrap=True)
+        self.console.print(f"archive  {result.archive}", soft_wrap=True)
+        self.console.print(f"[green]{result.audit.summary()}[/]", soft_wrap=True)
+        self.console.print(f"Check it yourself: hushfleet verify {result.archive}", soft_wrap=True)
+
+    def _progress(self) -> Progress:
+        bar = (BarColumn(_BAR_WIDTH), TextColumn("{task.completed}"), TimeElapsedColumn())
+        return Progress(SpinnerColumn(), TextColumn("{task.description}"), *bar, console=self.console, transient=True)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "  ".join(cell.rjust(len(name)) for name, cell in zip(_COLUMNS, cells, strict=True))

@@ -1,0 +1,325 @@
+"""Attacks on a running fleet: real parties over the memory link, a network that records everything, and hands to play any party.
+
+Every device learns its data by heart: its update is its one row of data, so that a leaked vector is a leaked row.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from edge_agent.keys import DeviceKeys
+from hushfleet.codec import decode, encode
+from hushfleet.documents import Request, VerifiedPlan
+from hushfleet.encryption.paillier.key import PublicKey
+from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, pack, unpack
+from hushfleet.encryption.paillier.partials import Partial, combine
+from hushfleet.encryption.paillier.public import sum_ciphertexts
+from hushfleet.encryption.paillier.secret import answer
+from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
+from hushfleet.errors import HushfleetError, PeerError, Refusal
+from hushfleet.labels import Label, labelled
+from hushfleet.link import Delivery, MemoryBroker, MemoryLink
+from hushfleet.privacy import EncodedVector
+from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
+from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.device import DeviceState
+from hushfleet.rounds.effects import Refused
+from hushfleet.rounds.member import MemberState
+from hushfleet.schemes.devices import DEVICE_SCHEMES, DeviceScheme
+from hushfleet.schemes.paillier.answers import from_wire, to_wire
+from hushfleet.schemes.paillier.cohort import ciphertext_count
+from hushfleet.schemes.parts import Parts
+from hushfleet.schemes.setting import RoundSetting
+from hushfleet.signing import Signed
+from hushfleet.training import Architecture, Data
+from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_context, build, encode_signed, parse
+from hushfleet.wire.limits import LIMITS
+from simulation import fleet as fleet_module
+from simulation.fleet import Fleet
+from tests.support.refusals import refused
+from tests.support.world import ARCHITECTURE, FLEET, World, make_world, update_of
+
+IntVector = npt.NDArray[np.int64]
+Network = Callable[[str, Delivery], Delivery | None]
+
+
+class ByHeart:
+    """A trainer whose update is the mean of the rows it sees, for two local steps at learning rate 0.5."""
+
+    def __init__(self, architecture: Architecture = ARCHITECTURE) -> None:
+        self.architecture = architecture
+
+    def check(self, features: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]) -> None:
+        pass
+
+    def gradient(
+        self, _: npt.NDArray[np.float64], features: npt.NDArray[np.float64], __: npt.NDArray[np.float64]
+    ) -> tuple[float, npt.NDArray[np.float64]]:
+        return 0.0, -features.mean(axis=0)
+
+
+@dataclass
+class Watcher:
+    """The device's side of a scheme, which also remembers what each device encrypted: what no attack may ever find."""
+
+    scheme: DeviceScheme
+    encoded: dict[str, list[IntVector]] = field(default_factory=dict)
+
+    def encrypt(self, setting: RoundSetting, device_id: str, encoded: EncodedVector, randomness: Randomness) -> Parts:
+        self.encoded.setdefault(device_id, []).append(encoded.values)
+        return self.scheme.encrypt(setting, device_id, encoded, randomness)
+
+
+class Stage:
+    """A running fleet and what the attackers have: every byte on the network, and the keys of whoever colludes."""
+
+    def __init__(self, world: World, fleet: Fleet, watcher: Watcher, tape: list[tuple[str, Delivery]]) -> None:
+        self.world, self.fleet, self.tape = world, fleet, tape
+        self.network: Network = lambda _, delivery: delivery
+        self._watcher = watcher
+
+    # what everybody or the test alone knows
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.world.names
+
+    @property
+    def committee(self) -> tuple[str, ...]:
+        return self.world.parties.committee
+
+    @property
+    def key(self) -> PublicKey:
+        return self.world.dealing.public
+
+    @property
+    def setting(self) -> RoundSetting:
+        setting = self.fleet.orchestrator.state.setting
+        assert setting is not None
+        return setting
+
+    @property
+    def plan(self) -> VerifiedPlan:
+        return self.setting.verified_plan
+
+    def encoded(self, name: str) -> IntVector:
+        """What this device last encrypted."""
+        return self._watcher.encoded[name][-1]
+
+    def all_encoded(self, name: str) -> list[IntVector]:
+        return self._watcher.encoded.get(name, [])
+
+    def total(self, names: Iterable[str]) -> IntVector:
+        return np.sum([self.encoded(name) for name in names], axis=0)
+
+    def device(self, name: str) -> DeviceState:
+        return self.fleet.agents[name]._device.state
+
+    def member(self, name: str) -> MemberState:
+        running = self.fleet.agents[name]._member
+        assert running is not None
+        return running.state
+
+    def spent(self, name: str) -> int:
+        return self.device(name).ledger.spent_nano
+
+    # the honest course of things
+
+    def pump(self, *names: str) -> None:
+        for name in names or self.names:
+            self.fleet.agents[name].pump()
+
+    def collect(self, *names: str) -> tuple[Signed, ...]:
+        """A round in which these devices (default: all) contribute; the bodies as the orchestrator then holds them."""
+        self.fleet.orchestrator.start_round()
+        self.pump(*names)
+        self.fleet.orchestrator.pump()
+        self.pump(*names)
+        return self.bodies()
+
+    def bodies(self, *names: str) -> tuple[Signed, ...]:
+        """Accepted bodies, of these devices or of all, in id order."""
+        accepted = self.fleet.orchestrator.state.accepted
+        return tuple(accepted[name].verified.signed for name in sorted(names or accepted))
+
+    # the network
+
+    def deliver(self, name: str, topic: Topic, data: bytes) -> None:
+        """One message for one party alone: only signatures say who made it."""
+        self._session(name).offer(Delivery(build(topic), data))
+
+    def sent(self, kind: Kind, *, by: str | None = None) -> list[bytes]:
+        """Everything that was published on this kind of topic, in order."""
+        return [d.data for who, d in self.tape if d.data and parse(d.topic).kind is kind and by in (None, who)]
+
+    def contribute_as(self, name: str, sealed: bytes, *, number: int | None = None) -> None:
+        """Sealed bytes on a device's topic; the orchestrator handles them."""
+        round_number = self.plan.plan.round if number is None else number
+        self.deliver("orchestrator", Topic(FLEET, Kind.CONTRIBUTION, device=name, number=round_number, chunk=0), sealed)
+        self.fleet.orchestrator.pump()
+
+    def judge(self, party: str) -> None:
+        """Raise what this party refused first since it was last judged."""
+        entries = self.fleet.journal.entries
+        found = [happening.error for who, happening in entries if who == party and isinstance(happening, Refused)]
+        entries[:] = [(who, happening) for who, happening in entries if who != party]
+        if found:
+            raise found[0]
+
+    def _session(self, name: str) -> MemoryLink:
+        return self.fleet.orchestrator_link if name == "orchestrator" else self.fleet.links[name]
+
+    # a malicious orchestrator
+
+    def offer_plan(self, name: str, plan: VerifiedPlan) -> None:
+        """A plan for one device alone."""
+        self.deliver(name, Topic(FLEET, Kind.PLAN), encode_signed(plan.signed))
+        self.pump(name)
+
+    def ask(self, member: str, request: Request, *, number: int = 1) -> Partial | None:
+        """A request for one member alone; the member's partials for it, if it answers."""
+        mark = len(self.tape)
+        self.deliver(member, Topic(FLEET, Kind.REQUEST, number=number, chunk=0), encode(request))
+        self.pump(member)
+        answers = [d.data for who, d in self.tape[mark:] if who == member and parse(d.topic).kind is Kind.PARTIAL]
+        return self.open_answer(member, answers[-1], number=number) if answers else None
+
+    def ask_all(self, request: Request, *, members: Sequence[str] = (), number: int = 1) -> list[Partial]:
+        """The same request to each of these members (default: all): the partials of those that answer."""
+        found = [self.ask(member, request, number=number) for member in members or self.committee]
+        return [one for one in found if one is not None]
+
+    def refused_by_all(self, request: Request, reason: Refusal, kind: type[HushfleetError], *, number: int = 1) -> None:
+        """No member answers this request, each for this reason."""
+        for member in self.committee:
+            assert self.ask(member, request, number=number) is None
+            with refused(reason, kind):
+                self.judge(member)
+
+    def open_answer(self, member: str, sealed: bytes, *, number: int = 1) -> Partial:
+        """What only the orchestrator can read of an answer."""
+        index = self.committee.index(member) + 1
+        context = answer_context(self.world.roster.key_id, number, index)
+        plain = unseal(self.world.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, sealed)
+        found = decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
+        return from_wire(self.key, index, found.items, found.proof)
+
+    def opened(self, partials: Sequence[Partial], *, setting: RoundSetting | None = None) -> IntVector:
+        """The vector that a quorum's partials open, int64 (d',)."""
+        where = setting or self.setting
+        return unpack(combine(self.key, ciphertext_count(where), partials), where.padded, UPDATE_WIDTH, self.key)
+
+    def packed(self, values: IntVector) -> list[int]:
+        return pack(values, UPDATE_WIDTH, self.key)
+
+    # colluding members and devices
+
+    def collude(self, member: str, bodies: Sequence[Signed], *, setting: RoundSetting | None = None) -> Partial:
+        """A colluding member answers for anything, as often as it is asked, with a correct proof."""
+        where, share = setting or self.setting, self.world.dealing.shares[self.committee.index(member)]
+        context = where.partial_context(cohort_of(where.plan_hash, bodies), share.index)
+        return answer(self.key, share, summed(self.key, bodies), context, SystemRandomness())
+
+    def answer_as(self, member: str, partials: Partial, root: bytes, *, claimed: int | None = None) -> None:
+        """A colluding member publishes any partials as its answer, properly signed and sealed; the orchestrator handles them."""
+        plan, index = self.plan, self.committee.index(member) + 1
+        items, proof = to_wire(self.key, partials)
+        content = Answer(plan.plan.key_id, plan.plan.round, plan.digest, root, claimed or index, items, proof)
+        signed = self.world.parties.devices[member].signing.sign(Label.ANSWER, encode(content))
+        recipient = SealingPublicKey(self.world.parties.orchestrator.entry.sealing_key)
+        context = answer_context(plan.plan.key_id, plan.plan.round, index)
+        sealed = seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed)))
+        topic = Topic(FLEET, Kind.PARTIAL, device=member, number=plan.plan.round, chunk=0)
+        self.deliver("orchestrator", topic, sealed)
+        self.fleet.orchestrator.pump()
+
+
+def opened_bodies(bodies: Iterable[Signed]) -> list[Body]:
+    return [decode(Body, signed.content, max_bytes=LIMITS.body) for signed in bodies]
+
+
+def ciphertexts(signed: Signed) -> tuple[int, ...]:
+    """What anybody who holds a body can compute with."""
+    return tuple(int.from_bytes(item, "big") for item in opened_bodies([signed])[0].items)
+
+
+def summed(key: PublicKey, bodies: Iterable[Signed]) -> tuple[int, ...]:
+    """The ciphertexts of the sum of these bodies."""
+    return sum_ciphertexts(key, [ciphertexts(signed) for signed in bodies])
+
+
+def with_sybils(world: World, count: int) -> World:
+    """The same world with devices that the owner never enrolled. Its roster is nobody's: take bodies from it, no roster."""
+    made = [DeviceKeys.generate(f"sybil-{number}", SeededRandomness(b"sybil%d" % number)) for number in range(count)]
+    devices = {**world.parties.devices, **{keys.device_id: keys for keys in made}}
+    return replace(world, parties=replace(world.parties, devices=devices))
+
+
+def each_byte_altered(data: bytes) -> Iterator[bytes]:
+    """As many copies as there are bytes, one bit of one byte flipped in each."""
+    for position in range(len(data)):
+        altered = bytearray(data)
+        altered[position] ^= 1 << (position % 8)
+        yield bytes(altered)
+
+
+def unbound_unseal(key: object, label: Label, _: bytes, sealed: bytes) -> bytes:
+    """`unseal` without the check of the context: control for every attack that moves a sealed box somewhere else."""
+    plain = key.unbox(sealed)  # type: ignore[attr-defined]  # a SealingKey
+    start = len(labelled(label))
+    return bytes(plain[start + 4 + int.from_bytes(plain[start : start + 4], "big") :])
+
+
+def attack_world(*, devices: int = 8, key: str = "insecure-512", noise_multiplier: int = 1, **job: object) -> World:
+    """Cohorts of 4 to 10, two assumed colluders."""
+    return make_world(devices=devices, k_min=4, k_max=10, key=key, job={"noise_multiplier": noise_multiplier, **job})
+
+
+@contextmanager
+def staged(
+    world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, *, data: Mapping[str, Data] | None = None
+) -> Iterator[Stage]:
+    """The fleet of a world, running; `data` replaces what single devices know."""
+    tape: list[tuple[str, Delivery]] = []
+    stages: list[Stage] = []
+
+    def tap(identity: str, delivery: Delivery) -> Delivery | None:
+        tape.append((identity, delivery))
+        return stages[0].network(identity, delivery) if stages else delivery
+
+    watcher = Watcher(DEVICE_SCHEMES["paillier"])
+    monkeypatch.setitem(DEVICE_SCHEMES, "paillier", watcher)
+    monkeypatch.setattr(fleet_module, "MemoryBroker", partial(MemoryBroker, tap=tap))
+    known = {name: Data(update_of(name.encode())[None, :], np.zeros(1)) for name in world.names} if data is None else data
+    with ThreadPoolExecutor(1) as executor:
+        fleet = Fleet(
+            world.parties,
+            world.dealing,
+            world.policy,
+            world.job,
+            world.model,
+            trainer=ByHeart(world.job.architecture),
+            data=known,
+            folder=folder,
+            executor=executor,
+            insecure_keys=True,
+        )
+        stages.append(Stage(world, fleet, watcher, tape))
+        try:
+            yield stages[0]
+        finally:
+            fleet.close()
+
+
+def refused_somehow(error: HushfleetError, reasons: Iterable[Refusal]) -> None:
+    """The refusal is a peer's fault and one of `reasons`."""
+    with refused(error.reason, PeerError):
+        raise error
+    assert error.reason in set(reasons), error

@@ -4,7 +4,7 @@ May import encryption, sharing, privacy, training, documents and the ground floo
 """
 
 from hushfleet.aggregation.mean import AggregateUpdate, mean_update
-from hushfleet.aggregation.optimizers import FedAdam, FedAvg, FedAvgM, Optimizer, OptimizerState, optimizer
+from hushfleet.aggregation.optimizers import FedAdam, FedAvg, FedAvgM, Optimizer, OptimizerState, RunningOptimizer, optimizer
 from hushfleet.aggregation.release import check_norm
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "FedAvgM",
     "Optimizer",
     "OptimizerState",
+    "RunningOptimizer",
     "check_norm",
     "mean_update",
     "optimizer",

@@ -79,6 +79,18 @@ class Optimizer(Protocol):
         """
 
 
+class RunningOptimizer:
+    """An optimiser with its current state, as `hushfleet.training.update_global` takes it. Not for two threads at once."""
+
+    def __init__(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        self._optimizer, self.state = optimizer, state
+
+    def __call__(self, parameters: FloatVector, mean_update: FloatVector) -> FloatVector:
+        """Take one step; `state` is then the next one. Raises as `Optimizer.step`, with `state` as it was."""
+        self.state, stepped = self._optimizer.step(self.state, parameters, mean_update)
+        return stepped
+
+
 @dataclass(frozen=True, slots=True)
 class FedAvg:
     """x + learning_rate * u for the mean update u (McMahan et al. 2017; uniform weights). learning_rate > 0."""

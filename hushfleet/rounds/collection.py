@@ -67,6 +67,14 @@ def open_batch(
     return [one for position, (one, _) in enumerate(candidates) if position not in faulty], rejected
 
 
+def receive(setting: RoundSetting, sealing_key: SealingKey, device_id: str, sealed: bytes, randomness: Randomness) -> Opened:
+    """One sealed contribution, checked. Raises what is wrong with it (`PeerError`). Many at once: `open_batch`, which is faster."""
+    opened, rejected = open_batch(setting, sealing_key, {}, [(device_id, sealed)], randomness)
+    for one in rejected:
+        raise one.error
+    return opened[0]
+
+
 def _open(setting: RoundSetting, sealing_key: SealingKey, device_id: str, sealed: bytes) -> tuple[VerifiedBody, Contribution]:
     context = contribution_context(setting.plan.key_id, setting.plan.round, device_id)
     contribution = decode(Contribution, unseal(sealing_key, Label.SEAL_CONTRIBUTION, context, sealed), max_bytes=LIMITS.contribution)

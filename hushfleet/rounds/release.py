@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from hushfleet.aggregation import Optimizer, OptimizerState, check_norm, mean_update
+from hushfleet.aggregation import Optimizer, OptimizerState, RunningOptimizer, check_norm, mean_update
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.schemes.setting import RoundSetting
-from hushfleet.training import GlobalModel, check_parameters
+from hushfleet.training import GlobalModel, update_global
 from hushfleet.wire import Answer
 
 
@@ -29,6 +27,6 @@ def release(
     total = ORCHESTRATOR_SCHEMES[plan.scheme].open(setting, answers)
     check_norm(total, count=count, b2=n.b2, variance=n.variance)
     aggregate = mean_update(total, plan_hash=setting.plan_hash, dimension=plan.dimension, scale=plan.scale, count=count)
-    optimizer_state, parameters = optimizer.step(optimizer_state, model.parameters.astype(np.float64), aggregate.mean)
-    check_parameters(parameters, setting.roster.policy.max_abs_parameter)
-    return optimizer_state, GlobalModel(model.version + 1, parameters.astype(np.float32))
+    running = RunningOptimizer(optimizer, optimizer_state)
+    released = update_global(model, aggregate, running, max_abs=setting.roster.policy.max_abs_parameter)
+    return running.state, released

@@ -4,27 +4,49 @@ Imports documents and the ground floor only. A `Trainer` may come from `models`,
 nothing here knows a model family. A `LocalUpdate` is plain: it has no wire form and goes to `hushfleet.privacy` next.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from hushfleet.training.data import Data, require_classes, require_features, require_targets
+from hushfleet.training.global_update import Aggregate, ServerOptimizer, update_global
 from hushfleet.training.optimizer import Optimizer, Sgd
 from hushfleet.training.parameters import Architecture, GlobalModel, check_parameters
+from hushfleet.training.run import TrainingRun, fetch_update, start_training
 from hushfleet.training.sampling import uniform
 from hushfleet.training.settings import TrainingSettings
 from hushfleet.training.trainer import Trainer, train
 from hushfleet.training.update import LocalUpdate
 
+if TYPE_CHECKING:
+    from hushfleet.rounds.collection import receive
+
 __all__ = [
+    "Aggregate",
     "Architecture",
     "Data",
     "GlobalModel",
     "LocalUpdate",
     "Optimizer",
+    "ServerOptimizer",
     "Sgd",
     "Trainer",
+    "TrainingRun",
     "TrainingSettings",
     "check_parameters",
+    "fetch_update",
+    "receive",
     "require_classes",
     "require_features",
     "require_targets",
+    "start_training",
     "train",
     "uniform",
+    "update_global",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """`receive` checks ciphertexts, so it lives in `hushfleet.rounds`; those who train look for it here. Loaded on first use."""
+    if name == "receive":
+        return import_module("hushfleet.rounds.collection").receive
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """What a member, the orchestrator and an auditor check alike: the ciphertexts and proofs of a cohort, and their sum."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.paillier.knowledge import KnowledgeProof, Statement, verify_batch
@@ -55,9 +56,16 @@ def find_faulty(setting: RoundSetting, bodies: Sequence[VerifiedBody], randomnes
     return faulty
 
 
-def cohort_sum(setting: RoundSetting, bodies: Iterable[Body]) -> tuple[int, ...]:
-    """L ciphertexts of the sum. The bodies were checked."""
-    return sum_ciphertexts(setting.key, (_numbers(body) for body in bodies))
+@dataclass(frozen=True, slots=True)
+class EncryptedSum:
+    """L ciphertexts of the sum of a checked cohort. Made by `cohort_sum` alone: members answer for nothing else."""
+
+    ciphertexts: tuple[int, ...]
+
+
+def cohort_sum(setting: RoundSetting, bodies: Iterable[Body]) -> EncryptedSum:
+    """The sum of bodies that were checked."""
+    return EncryptedSum(sum_ciphertexts(setting.key, (_numbers(body) for body in bodies)))
 
 
 def _numbers(body: Body) -> tuple[int, ...]:

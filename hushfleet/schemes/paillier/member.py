@@ -25,5 +25,5 @@ class PaillierMember:
     ) -> tuple[tuple[bytes, ...], bytes]:
         """(items, proof): partials of the sum and the proof that the share made them."""
         total = cohort_sum(setting, (verified.body for verified in bodies))
-        partial = answer(setting.key, share, total, setting.partial_context(root, share.index), randomness)
+        partial = answer(setting.key, share, total.ciphertexts, setting.partial_context(root, share.index), randomness)
         return to_wire(setting.key, partial)

@@ -37,7 +37,8 @@ class PaillierOrchestrator:
         partial = from_wire(setting.key, answer.index, answer.items, answer.proof)
         if partial.index != answer.index:
             raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"answered as member {partial.index}")
-        verify_partial(setting.key, cohort_sum(setting, bodies), partial, setting.partial_context(answer.root, answer.index))
+        total = cohort_sum(setting, bodies)
+        verify_partial(setting.key, total.ciphertexts, partial, setting.partial_context(answer.root, answer.index))
 
     def open(self, setting: RoundSetting, answers: Mapping[int, Answer]) -> npt.NDArray[np.int64]:
         """The sum, int64 `(d',)`, from checked answers of at least `threshold` members. Raises `PeerError`, `LocalError`."""

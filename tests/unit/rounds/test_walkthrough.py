@@ -1,0 +1,74 @@
+"""The honest round that documentation shows gives what plain federated averaging gives, up to rounding and noise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hushfleet.aggregation import FedAvg, OptimizerState
+from hushfleet.errors import FaultyOrchestrator, Refusal
+from hushfleet.randomness import SeededRandomness
+from hushfleet.rounds.walkthrough import Secrets, honest_round
+from hushfleet.training import GlobalModel, LocalUpdate
+from tests.support.refusals import refused
+from tests.support.world import World, make_world, update_of, without_privacy
+
+
+def _updates(names: tuple[str, ...]) -> dict[str, LocalUpdate]:
+    return {name: LocalUpdate(update_of(name.encode())) for name in names}
+
+
+def _play(world: World, updates: dict[str, LocalUpdate], seed: bytes) -> GlobalModel:
+    parties = world.parties
+    signing = {name: keys.signing for name, keys in parties.devices.items()}
+    _, model = honest_round(
+        world.roster,
+        Secrets(signing, parties.orchestrator.signing, {share.index: share for share in world.dealing.shares}),
+        world.job,
+        world.model,
+        updates,
+        optimizer=FedAvg(),
+        optimizer_state=OptimizerState.initial(world.model.dimension),
+        randomness=SeededRandomness(seed),
+        insecure_keys=True,
+    )
+    return model
+
+
+def test_without_noise_it_is_plain_federated_averaging_within_the_rounding_bound():
+    world = without_privacy(make_world())
+    updates = _updates(world.names[:5])
+
+    model = _play(world, updates, b"walk")
+
+    plain = world.model.parameters + np.mean([update.vector for update in updates.values()], axis=0)
+    # every device moves each of its d' rounded coordinates by less than one step
+    steps_per_unit = world.setting().plan.scale
+    bound = np.sqrt(world.setting().padded) / steps_per_unit + 1e-5
+    assert 0 < np.linalg.norm(model.parameters - plain) < bound
+    assert bound < 0.3
+
+
+def test_with_noise_the_release_differs_from_run_to_run():
+    world = make_world()
+    updates = _updates(world.names[:5])
+
+    first, second = (_play(world, updates, seed) for seed in (b"one", b"two"))
+
+    assert first.version == second.version == 1
+    assert not np.array_equal(first.parameters, second.parameters)
+
+
+@pytest.mark.parametrize("cohort", [4, 5])
+def test_any_cohort_of_the_plans_size_will_do(cohort: int):
+    world = make_world()
+
+    assert _play(world, _updates(world.names[:cohort]), b"walk").version == 1
+
+
+def test_a_plan_outside_the_policy_stops_before_any_update_is_touched():
+    world = make_world()
+    world = replace(world, job=replace(world.job, noise_multiplier=0, without_privacy=True))
+
+    with refused(Refusal.PLAN_WITHOUT_PRIVACY, FaultyOrchestrator):
+        _play(world, dict.fromkeys(world.names[:5]), b"walk")

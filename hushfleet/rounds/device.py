@@ -119,7 +119,8 @@ def _on_roster(device: Device, state: DeviceState, event: RosterArrived, randomn
     state = replace(state, roster=roster, phase=phase, setting=None if working else state.setting)
     effects: tuple[Effect, ...] = (Persist((KeepRoster(roster.signed),)),)
     if state.waiting is not None:
-        state, more = _on_plan(device, replace(state, waiting=None), PlanArrived(state.waiting), randomness)
+        # A step of its own: a plan that is refused now must not keep the roster out.
+        state, more = device.step(replace(state, waiting=None), PlanArrived(state.waiting), randomness)
         effects += more
     return state, effects
 

@@ -89,7 +89,8 @@ def _on_roster(member: Member, state: MemberState, event: RosterArrived, randomn
     state = replace(state, roster=roster)
     effects: tuple[Effect, ...] = (Persist(changes),)
     if state.waiting is not None and state.phase is Phase.READY:
-        state, more = _on_request(member, replace(state, waiting=None), RequestArrived(state.waiting), randomness)
+        # A step of its own: a request that is refused now must not keep the roster out.
+        state, more = member.step(replace(state, waiting=None), RequestArrived(state.waiting), randomness)
         effects += more
     return state, effects
 
@@ -104,7 +105,7 @@ def _on_grant(member: Member, state: MemberState, event: GrantArrived, _: Random
     if (grant.index, share.index) != (index, index):
         raise PeerError(Refusal.SHARE_FOR_ANOTHER, f"a share for index {share.index}, this member has {index}")
     check_share(key, share)
-    if roster.key_id in state.answered:
+    if state.share is not None:
         return state, (Note("the share of this key is held already"),)
     keep = Persist((KeepShare(roster.key_id, index, grant.share),))
     return replace(state, share=share, phase=Phase.READY), (keep,)

@@ -9,6 +9,9 @@ from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.privacy.plan_integers import PlanIntegers
 
+SCHEMES = ("paillier",)
+"""The schemes that every role of this version knows; each role's registry holds exactly these."""
+
 
 @lru_cache(maxsize=8)
 def public_key(paillier: bytes, members: int, *, insecure: bool = False) -> PublicKey:

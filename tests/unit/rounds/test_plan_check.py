@@ -1,0 +1,158 @@
+import math
+import sys
+from dataclasses import replace
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
+from hushfleet.privacy import rho_nano
+from hushfleet.rounds.plan_check import MAX_DEADLINE_S, Standing, check_plan, honest, nano_rho, standing
+from hushfleet.schemes import SCHEMES
+from hushfleet.schemes.devices import DEVICE_SCHEMES
+from hushfleet.schemes.members import MEMBER_SCHEMES
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from tests.support.refusals import refused
+from tests.support.world import ARCHITECTURE, make_world, without_privacy
+
+WORLD = make_world(
+    policy={
+        "architectures": (ARCHITECTURE.digest, bytes(32)),
+        "min_noise_numerator": 9,
+        "min_noise_denominator": 4,
+        "max_devices": 10,
+        "max_values": 1000,
+        "max_local_steps": 7,
+        "max_batch_size": 8,
+        "max_learning_rate": 0.75,
+        "max_proximal": 0.5,
+        "schemes": ("paillier", "masked"),
+    },
+)
+OPEN = without_privacy(WORLD)
+SMALLEST, LARGEST = sys.float_info.min, sys.float_info.max
+NAN, INF = math.nan, math.inf
+BELOW = math.nextafter
+NOTHING = {"variance": 0}
+
+# With h = 2 the noise rule is 2 V * 4 >= 9 B2; with k_max = 5 the slot rule is (2^19 - 1 - 5 B)^2 >= 720 V.
+INSIDE = [
+    *({"dimension": d} for d in (1, 1000)),
+    {"architecture_hash": bytes(32)},
+    {"k_min": 5},
+    {"k_max": 4},
+    {"k_max": 10},
+    {"variance": 16, "b2": 14},
+    {"variance": 18, "b2": 16},
+    {"b2": 1},
+    {"bound": 1},
+    {"variance": 16, "b2": 1, "bound": 104_835},
+    {"variance": 381_766_132, "bound": 1},
+    *({"clip_norm": value} for value in (SMALLEST, LARGEST)),
+    *({"scale": value} for value in (SMALLEST, LARGEST)),
+    *({"local_steps": value} for value in (1, 7)),
+    *({"batch_size": value} for value in (1, 8)),
+    *({"learning_rate": value} for value in (SMALLEST, 0.75)),
+    *({"proximal": value} for value in (0.0, 0.5)),
+    *({"selection": value} for value in (0, 65_536)),
+    *({"deadline_s": value} for value in (1, MAX_DEADLINE_S)),
+]
+OUTSIDE = [
+    (Refusal.PLAN_FLEET, {"fleet": "others"}),
+    (Refusal.PLAN_KEY, {"key_id": bytes(32)}),
+    (Refusal.PLAN_ARCHITECTURE, {"architecture_hash": bytes([1]) * 32}),
+    *((Refusal.PLAN_DIMENSION, {"dimension": d}) for d in (-1, 0, 1001)),
+    *((Refusal.PLAN_SCHEME, {"scheme": name}) for name in ("shared", "masked", "", "Paillier")),
+    *((Refusal.PLAN_COHORT_FLOOR, {"k_min": k}) for k in (0, 3)),
+    *((Refusal.PLAN_COHORT_ORDER, {"k_min": k, "k_max": 5}) for k in (6, 2**62)),
+    *((Refusal.PLAN_COHORT_CEILING, {"k_max": k}) for k in (11, 2801)),
+    (Refusal.PLAN_WITHOUT_PRIVACY, {"variance": 0}),
+    *((Refusal.PLAN_VARIANCE, {"variance": v, "b2": 1}) for v in (1, 15)),
+    (Refusal.PLAN_SENSITIVITY, {"b2": 0}),
+    (Refusal.PLAN_SENSITIVITY, {"bound": 0}),
+    (Refusal.PLAN_NOISE, {"variance": 16, "b2": 15}),
+    (Refusal.PLAN_NOISE, {"variance": 18, "b2": 17}),
+    (Refusal.PLAN_SLOTS, {"variance": 16, "b2": 1, "bound": 104_836}),
+    (Refusal.PLAN_SLOTS, {"variance": 381_766_133, "bound": 1}),
+    (Refusal.PLAN_SLOTS, {"variance": 2**62, "bound": 1}),
+    (Refusal.PLAN_SLOTS, {"bound": 2**62}),
+    *((Refusal.PLAN_CLIP_NORM, {"clip_norm": value}) for value in (0.0, -1.0, BELOW(SMALLEST, 0), NAN, INF)),
+    *((Refusal.PLAN_SCALE, {"scale": value}) for value in (0.0, -1.0, BELOW(SMALLEST, 0), NAN, INF)),
+    *((Refusal.PLAN_STEPS, {"local_steps": value}) for value in (0, -1, 8)),
+    *((Refusal.PLAN_BATCH_SIZE, {"batch_size": value}) for value in (0, -1, 9)),
+    *((Refusal.PLAN_LEARNING_RATE, {"learning_rate": value}) for value in (0.0, -0.1, BELOW(0.75, 1), NAN, INF)),
+    *((Refusal.PLAN_PROXIMAL, {"proximal": value}) for value in (BELOW(0, -1), BELOW(0.5, 1), NAN, INF)),
+    *((Refusal.PLAN_SELECTION, {"selection": value}) for value in (-1, 65_537)),
+    *((Refusal.PLAN_DEADLINE, {"deadline_s": value}) for value in (0, -1, MAX_DEADLINE_S + 1)),
+]
+
+
+def test_the_plan_that_a_job_gives_passes():
+    check_plan(WORLD.plan(), WORLD.roster)
+    check_plan(OPEN.plan(), OPEN.roster)
+
+
+@pytest.mark.parametrize("fields", INSIDE, ids=str)
+def test_a_value_just_inside_passes(fields):
+    check_plan(WORLD.plan(**fields), WORLD.roster)
+
+
+@pytest.mark.parametrize(("reason", "fields"), OUTSIDE, ids=str)
+def test_a_value_just_outside_is_refused(reason, fields):
+    with refused(reason, FaultyOrchestrator):
+        check_plan(WORLD.plan(**fields), WORLD.roster)
+
+
+def test_fewer_than_two_honest_contributors_are_refused_even_under_a_policy_that_no_owner_can_sign():
+    policy = msgspec.structs.replace(WORLD.policy)
+    msgspec.structs.force_setattr(policy, "min_devices", 1)
+    roster = WORLD.roster.roster.__copy__()
+    msgspec.structs.force_setattr(roster, "policy", policy)
+    lax = replace(WORLD.roster, roster=roster)
+
+    check_plan(WORLD.plan(k_min=4), lax)
+    with refused(Refusal.PLAN_HONEST_CONTRIBUTORS, FaultyOrchestrator):
+        check_plan(WORLD.plan(k_min=3), lax)
+
+
+@pytest.mark.parametrize("fields", [{"bound": 0}, {"b2": 0}, {"bound": 104_858}])
+def test_a_plan_without_privacy_is_excused_from_noise_alone(fields):
+    check_plan(OPEN.plan(b2=10**9, bound=104_857), OPEN.roster)
+    with refused(Refusal.PLAN_SLOTS if fields.get("bound") else Refusal.PLAN_SENSITIVITY, FaultyOrchestrator):
+        check_plan(OPEN.plan(**fields), OPEN.roster)
+
+
+def test_with_leave_to_add_no_noise_a_little_noise_is_still_refused():
+    with refused(Refusal.PLAN_VARIANCE, FaultyOrchestrator):
+        check_plan(OPEN.plan(variance=15), OPEN.roster)
+
+
+@pytest.mark.parametrize("field", ["round", "roster_serial", "model_version", "b2", "variance", "bound", "k_min", "k_max"])
+def test_numbers_that_no_store_holds_do_not_become_a_plan(field):
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        WORLD.plan(**{field: 2**63})
+
+
+def test_every_role_knows_exactly_the_schemes_that_a_plan_may_name():
+    for registry in (DEVICE_SCHEMES, MEMBER_SCHEMES, ORCHESTRATOR_SCHEMES):
+        assert set(registry) == set(SCHEMES)
+
+
+def test_the_cost_of_a_plan_follows_from_its_integers_and_the_policys_c():
+    plan = WORLD.plan().plan
+
+    assert honest(plan, WORLD.roster) == plan.privacy.k_min - 2
+    assert nano_rho(plan, WORLD.roster) == rho_nano(plan.privacy.b2, 2, plan.privacy.variance)
+    assert Fraction(nano_rho(plan, WORLD.roster), 10**9) >= Fraction(plan.privacy.b2, 2 * 2 * plan.privacy.variance)
+    assert nano_rho(OPEN.plan().plan, OPEN.roster) == 0
+
+
+def test_a_plan_stands_to_a_roster_by_hash_first_then_by_serial():
+    newer, twin = WORLD.newer(), replace(WORLD, policy=msgspec.structs.replace(WORLD.policy, max_values=999))
+
+    assert standing(WORLD.plan().plan, WORLD.roster) is Standing.SAME
+    assert standing(newer.plan().plan, WORLD.roster) is Standing.WAIT
+    assert standing(WORLD.plan().plan, newer.roster) is Standing.STAY_OUT
+    assert standing(twin.plan().plan, WORLD.roster) is Standing.STAY_OUT
+    assert standing(WORLD.plan(roster_serial=99).plan, WORLD.roster) is Standing.SAME

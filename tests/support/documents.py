@@ -1,0 +1,120 @@
+"""A small fleet on paper: valid documents and messages with fixed keys, each changed field by field at will.
+
+`owner` signs rosters, `orchestrator` plans, headers, receipts and records; `DEVICES` maps four committee members and one more.
+"""
+
+from hushfleet.documents import (
+    DeviceEntry,
+    Header,
+    KeyShareGrant,
+    OptimizerSettings,
+    Outcome,
+    Plan,
+    Policy,
+    PrivacyPlan,
+    Receipt,
+    ReceiptStatus,
+    Roster,
+    RoundRecord,
+    TrainingPlan,
+    open_roster,
+    sign_roster,
+)
+from hushfleet.encryption.sealing import SealingKey
+from hushfleet.labels import sha256
+from hushfleet.randomness import SeededRandomness
+from hushfleet.signing import SigningKey
+from hushfleet.wire import Answer, Body
+
+FLEET = "greenhouse"
+COMMITTEE = ("pi-01", "pi-02", "pi-03", "pi-04")
+NAMES = (*COMMITTEE, "pi-05")
+
+
+def _fixed(what: str) -> bytes:
+    return SeededRandomness(f"documents/{what}".encode()).octets(32)
+
+
+owner = SigningKey(_fixed("owner"))
+orchestrator = SigningKey(_fixed("orchestrator"))
+orchestrator_sealing = SealingKey(_fixed("orchestrator sealing"))
+DEVICES = {name: (SigningKey(_fixed(name)), SealingKey(_fixed(f"{name} sealing"))) for name in NAMES}
+ARCHITECTURE = sha256(b"architecture")
+PARAMETERS = sha256(b"parameters")
+PLAN_HASH = sha256(b"plan")
+KEY_ID = sha256(b"key id")
+ROOT = sha256(b"root")
+
+
+def entry(name: str) -> DeviceEntry:
+    signing, sealing = DEVICES[name]
+    return DeviceEntry(name, signing.verify_key.raw, sealing.public.raw)
+
+
+def policy(**changes: object):
+    return Policy.make(**{"min_devices": 4, "max_devices": 100, "architectures": (ARCHITECTURE,), **changes})
+
+
+def roster(**changes: object):
+    fields = {
+        "fleet": FLEET, "serial": 7, "key_epoch": 2,
+        "orchestrator_verify_key": orchestrator.verify_key.raw, "orchestrator_sealing_key": orchestrator_sealing.public.raw,
+        "devices": tuple(entry(name) for name in NAMES), "committee": COMMITTEE, "f": 1, "paillier": b"the public part", "policy": policy(),
+    }
+    return Roster(**{**fields, **changes})
+
+
+def verified_roster(**changes: object):
+    return open_roster(sign_roster(roster(**changes), owner), owner.verify_key)
+
+
+def plan(**changes: object):
+    fields = {
+        "fleet": FLEET, "key_id": KEY_ID, "roster_serial": 7, "roster_hash": sha256(b"roster"), "round": 3, "model_version": 2,
+        "parameter_hash": PARAMETERS, "architecture_hash": ARCHITECTURE, "scheme": "paillier", "dimension": 650,
+        "privacy": PrivacyPlan(b2=8900, variance=9000, bound=200, k_min=40, k_max=50), "clip_norm": 1.0, "scale": 93.5,
+        "training": TrainingPlan(local_steps=6, batch_size=16, learning_rate=1.0, proximal=0.0), "selection": 65_536, "deadline_s": 600,
+    }
+    return Plan(**{**fields, **changes})
+
+
+def header(**changes: object):
+    fields = {"fleet": FLEET, "key_id": KEY_ID, "round": 3, "plan_hash": PLAN_HASH, "root": ROOT, "count": 2}
+    return Header(**{**fields, **changes})
+
+
+def grant(**changes: object):
+    fields = {"fleet": FLEET, "key_id": KEY_ID, "member_id": "pi-02", "index": 2, "share": b"secret share"}
+    return KeyShareGrant(**{**fields, **changes})
+
+
+def receipt(**changes: object):
+    fields = {
+        "fleet": FLEET, "device_id": "pi-01", "key_id": KEY_ID, "round": 3, "whole_hash": sha256(b"sealed"),
+        "status": ReceiptStatus.HELD, "missing": ((0, 2), (5, 6)), "reason": "",
+    }
+    return Receipt(**{**fields, **changes})
+
+
+def record(**changes: object):
+    fields = {
+        "fleet": FLEET, "key_id": KEY_ID, "round": 3, "outcome": Outcome.RELEASED, "reason": "", "plan_hash": PLAN_HASH, "root": ROOT,
+        "device_ids": ("pi-01", "pi-02"), "model_before": PARAMETERS, "model_after": sha256(b"after"), "version_after": 3,
+        "optimizer": OptimizerSettings("fedavgm", (("momentum", 0.8), ("learning_rate", 1.0))), "rho_nano": 12_345, "bytes_up": 2048,
+        "duration_ms": 1500,
+    }
+    return RoundRecord(**{**fields, **changes})
+
+
+def body(**changes: object):
+    fields = {
+        "plan_hash": PLAN_HASH, "device_id": "pi-01", "masked_hash": sha256(b""), "items": (b"first", b"second"), "proof": b"proof",
+    }
+    return Body(**{**fields, **changes})
+
+
+def answer(**changes: object):
+    fields = {
+        "key_id": KEY_ID, "round": 3, "plan_hash": PLAN_HASH, "root": ROOT, "index": 2, "items": (b"first", b"second"), "proof": b"proof",
+    }
+    return Answer(**{**fields, **changes})

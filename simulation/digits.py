@@ -8,9 +8,10 @@ import numpy.typing as npt
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.training import Data, uniform
+from simulation.edges import CELLS, DIRECTIONS, edges
 
 CLASSES = 10
-PIXELS = 64
+FEATURES = DIRECTIONS * CELLS
 LEAST_ROWS = 8
 _HOLDOUT_SHARE = 0.2
 _SIZE_SPREAD = 8.0
@@ -21,7 +22,7 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """Each device's own rows and the held-out fifth: features (n, 64) in [0, 1], targets (n,) digits 0 to 9."""
+    """Each device's own rows and the held-out fifth: features (n, 64) from `edges`, targets (n,) digits 0 to 9."""
 
     devices: tuple[Data, ...]
     holdout: Data
@@ -36,7 +37,7 @@ def split(devices: int, randomness: Randomness) -> Digits:
     from sklearn.datasets import load_digits  # noqa: PLC0415 -- a second of import, only where the data are needed
 
     pixels, digits = load_digits(return_X_y=True)
-    features, targets = pixels / 16.0, digits.astype(np.int64)
+    features, targets = edges(pixels), digits.astype(np.int64)
     order = _shuffled(np.arange(len(targets)), randomness)
     held = int(_HOLDOUT_SHARE * len(targets))
     shares = deal(targets, order[held:], devices, randomness)

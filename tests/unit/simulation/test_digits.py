@@ -4,7 +4,7 @@ import pytest
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import SeededRandomness
 from models import catalogue
-from simulation.digits import CLASSES, LEAST_ROWS, PIXELS, deal, split
+from simulation.digits import CLASSES, FEATURES, LEAST_ROWS, deal, split
 from tests.support.refusals import refused
 
 ALL, TRAINING, HELD_OUT = 1797, 1438, 359
@@ -24,7 +24,7 @@ def test_every_row_is_dealt_once_and_a_fifth_is_held_out(digits):
 
 
 def test_rows_are_what_the_demo_model_takes(digits):
-    model = catalogue.trainer(f"softmax:{PIXELS}x{CLASSES}")
+    model = catalogue.trainer(f"softmax:{FEATURES}x{CLASSES}")
     for data in (*digits.devices, digits.holdout):
         model.check(data.features, data.targets)
 

@@ -23,7 +23,7 @@ from hushfleet.encryption.paillier.partials import Partial, combine
 from hushfleet.encryption.paillier.public import sum_ciphertexts
 from hushfleet.encryption.paillier.secret import answer
 from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
-from hushfleet.errors import HushfleetError, PeerError, Refusal
+from hushfleet.errors import HushfleetError, Refusal
 from hushfleet.labels import Label, labelled
 from hushfleet.link import Delivery, MemoryBroker, MemoryLink
 from hushfleet.privacy import EncodedVector
@@ -262,14 +262,6 @@ def with_sybils(world: World, count: int) -> World:
     return replace(world, parties=replace(world.parties, devices=devices))
 
 
-def each_byte_altered(data: bytes) -> Iterator[bytes]:
-    """As many copies as there are bytes, one bit of one byte flipped in each."""
-    for position in range(len(data)):
-        altered = bytearray(data)
-        altered[position] ^= 1 << (position % 8)
-        yield bytes(altered)
-
-
 def unbound_unseal(key: object, label: Label, _: bytes, sealed: bytes) -> bytes:
     """`unseal` without the check of the context: control for every attack that moves a sealed box somewhere else."""
     plain = key.unbox(sealed)  # type: ignore[attr-defined]  # a SealingKey
@@ -278,8 +270,9 @@ def unbound_unseal(key: object, label: Label, _: bytes, sealed: bytes) -> bytes:
 
 
 def attack_world(*, devices: int = 8, key: str = "insecure-512", noise_multiplier: int = 1, **job: object) -> World:
-    """Cohorts of 4 to 10, two assumed colluders."""
-    return make_world(devices=devices, k_min=4, k_max=10, key=key, job={"noise_multiplier": noise_multiplier, **job})
+    """Cohorts of 4 to 10, two assumed colluders; the budget of each device lasts for 20 rounds."""
+    budget = {"budget_nano_rho": 10**10}
+    return make_world(devices=devices, k_min=4, k_max=10, key=key, policy=budget, job={"noise_multiplier": noise_multiplier, **job})
 
 
 @contextmanager
@@ -316,10 +309,3 @@ def staged(
             yield stages[0]
         finally:
             fleet.close()
-
-
-def refused_somehow(error: HushfleetError, reasons: Iterable[Refusal]) -> None:
-    """The refusal is a peer's fault and one of `reasons`."""
-    with refused(error.reason, PeerError):
-        raise error
-    assert error.reason in set(reasons), error

@@ -117,9 +117,9 @@ def _on_connected(_: Coordinator, state: CoordinatorState, __: Connected, ___: R
     fleet = state.roster.roster.fleet
     effects = [publications.roster_publication(state.roster), publications.model_publication(fleet, state.model)]
     if state.record is not None:
-        effects.append(publications.record_publication(fleet, state.last_round[state.roster.key_id], state.record))
-    if state.setting is not None:
-        effects.append(publications.plan_publication(state.setting.verified_plan))
+        effects.append(publications.record_publication(state.record))
+    # A crash may have come between the end of a round and the removal of its plan.
+    effects.append(publications.plan_publication(state.setting.verified_plan) if state.setting else publications.plan_removal(fleet))
     if state.setting is not None and state.request is not None:
         effects.append(publications.request_publication(fleet, state.setting.plan.round, state.request))
     return state, tuple(effects)
@@ -132,7 +132,8 @@ def _on_roster(coordinator: Coordinator, state: CoordinatorState, event: RosterA
     effects: tuple[Effect, ...] = ()
     if state.phase is not Phase.IDLE:
         state, effects = _abort(coordinator, state, "a new roster", state.started_ms)
-    return replace(state, roster=roster), (*effects, Persist((KeepRoster(roster.signed),)), publications.roster_publication(roster))
+    effects += (Persist((KeepRoster(roster.signed),)), publications.roster_publication(roster), publications.roster_removal(state.roster))
+    return replace(state, roster=roster), effects
 
 
 def _on_round(coordinator: Coordinator, state: CoordinatorState, event: RoundWanted, _: Randomness) -> CoordinatorStep:
@@ -295,9 +296,11 @@ def _finish(state: CoordinatorState, done: CoordinatorState, record: Signed) -> 
     keep = KeepOutcome(plan.key_id, plan.round, _archive(state, done.model, record), done.model, done.optimizer_state.to_bytes())
     effects: tuple[Effect, ...] = (
         Persist((keep,)),
-        publications.record_publication(plan.fleet, plan.round, record),
+        publications.record_publication(record),
         publications.plan_removal(plan.fleet),
     )
+    if state.record is not None:
+        effects = (effects[0], publications.record_removal(state.record), *effects[1:])
     if done.model.digest != state.model.digest:
         effects += (publications.model_removal(plan.fleet, state.model), publications.model_publication(plan.fleet, done.model))
     return replace(done, phase=Phase.IDLE, setting=None, request=None, record=record), effects

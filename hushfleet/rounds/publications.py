@@ -1,7 +1,8 @@
 """What the orchestrator publishes, and on which topic."""
 
-from hushfleet.codec import encode
-from hushfleet.documents import Receipt, ReceiptStatus, Request, VerifiedPlan, VerifiedRoster, sign_receipt
+from hushfleet.codec import decode, encode
+from hushfleet.documents import Receipt, ReceiptStatus, Request, RoundRecord, VerifiedPlan, VerifiedRoster, sign_receipt
+from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import HushfleetError
 from hushfleet.rounds.effects import Publish
 from hushfleet.signing import Signed, SigningKey
@@ -13,6 +14,11 @@ def roster_publication(roster: VerifiedRoster) -> Publish:
     """The roster in force, retained."""
     topic = Topic(roster.roster.fleet, Kind.ROSTER, number=roster.roster.serial, chunk=0)
     return Publish(topic, encode_signed(roster.signed))
+
+
+def roster_removal(roster: VerifiedRoster) -> Publish:
+    """Clears a roster that is no longer in force."""
+    return Publish(roster_publication(roster).topic, b"")
 
 
 def model_publication(fleet: str, model: GlobalModel) -> Publish:
@@ -35,9 +41,19 @@ def plan_removal(fleet: str) -> Publish:
     return Publish(Topic(fleet, Kind.PLAN), b"")
 
 
-def record_publication(fleet: str, round_number: int, record: Signed) -> Publish:
-    """The latest round record, retained."""
-    return Publish(Topic(fleet, Kind.RECORD, number=round_number), encode_signed(record))
+def record_publication(record: Signed) -> Publish:
+    """The latest round record, retained. This side signed it."""
+    return Publish(_record_topic(record), encode_signed(record))
+
+
+def record_removal(record: Signed) -> Publish:
+    """Clears the record of a round that is no longer the latest."""
+    return Publish(_record_topic(record), b"")
+
+
+def _record_topic(record: Signed) -> Topic:
+    content = decode(RoundRecord, record.content, max_bytes=MAX_RECORD_BYTES)
+    return Topic(content.fleet, Kind.RECORD, number=content.round)
 
 
 def request_publication(fleet: str, round_number: int, request: Request) -> Publish:

@@ -134,6 +134,9 @@ def _on_plan(device: Device, state: DeviceState, event: PlanArrived, _: Randomne
         return replace(state, waiting=waiting), (Note(f"round {plan.plan.round}: {where.value}"),)
     if state.setting is not None and state.setting.plan_hash == plan.digest:
         return state, ()
+    if plan.plan.key_id != roster.key_id:
+        # Before anything is remembered: key ids that do not exist would fill the store.
+        raise FaultyOrchestrator(Refusal.PLAN_KEY, f"round {plan.plan.round} is for another key or committee")
     stale = plan.plan.round < state.seen.get(plan.plan.key_id, 0)
     if stale:
         raise FaultyOrchestrator(Refusal.PLAN_ROUND_STALE, f"round {plan.plan.round} is below one already seen")

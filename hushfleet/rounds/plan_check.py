@@ -59,6 +59,9 @@ def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool,
     z2, h, private = policy.min_noise_squared, honest(plan, roster), n.variance != 0
     yield Refusal.PLAN_FLEET, plan.fleet == roster.roster.fleet, "it is for another fleet"
     yield Refusal.PLAN_KEY, plan.key_id == roster.key_id, "it is for another key or committee"
+    # A serial that is not the hash's would let a member with an older roster answer for devices that hold the newer one.
+    one_roster = (plan.roster_serial == roster.roster.serial) == (plan.roster_hash == roster.digest)
+    yield Refusal.PLAN_ROSTER, one_roster, f"it names roster {plan.roster_serial} by the hash of another"
     yield Refusal.PLAN_ARCHITECTURE, plan.architecture_hash in policy.architectures, "the owner did not allow this model"
     yield Refusal.PLAN_DIMENSION, 1 <= plan.dimension <= policy.max_values, f"{plan.dimension} values, allowed {policy.max_values}"
     yield Refusal.PLAN_SCHEME, plan.scheme in policy.schemes, f"the owner did not allow the scheme {plan.scheme[:40]!r}"

@@ -1,10 +1,13 @@
 """The decryption request: one header signed by the orchestrator over one cohort (PROTOCOL 5.4)."""
 
 from collections.abc import Iterable
+from typing import Annotated
+
+import msgspec
 
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents.fields import require_counts, require_hashes, require_ids
-from hushfleet.documents.limits import MAX_HEADER_BYTES
+from hushfleet.documents.limits import MAX_COHORT, MAX_HEADER_BYTES
 from hushfleet.labels import Label, labelled_hash, length_prefixed, unsigned
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 
@@ -30,11 +33,11 @@ class Header(Message, frozen=True):
 
 
 class Request(Message, frozen=True):
-    """The signed header, the signed plan, and the signed bodies in id order."""
+    """The signed header, the signed plan, and the signed bodies in id order, at most `MAX_COHORT`: a decoder counts before it builds."""
 
     header: Signed
     plan: Signed
-    bodies: tuple[Signed, ...]
+    bodies: Annotated[tuple[Signed, ...], msgspec.Meta(max_length=MAX_COHORT)]
 
 
 def cohort_root(plan_hash: bytes, cohort: Iterable[tuple[str, bytes]]) -> bytes:

@@ -1,0 +1,242 @@
+"""Documents and messages: what is encoded decodes to itself, and nothing that arrives raises anything but `PeerError`."""
+
+import msgspec
+import pytest
+from hypothesis import find, given
+from hypothesis import strategies as st
+
+from hushfleet.codec import decode, encode
+from hushfleet.documents import (
+    DeviceEntry,
+    Header,
+    KeyShareGrant,
+    OptimizerSettings,
+    Outcome,
+    Plan,
+    Policy,
+    PrivacyPlan,
+    Receipt,
+    ReceiptStatus,
+    Request,
+    Roster,
+    RoundRecord,
+    SignedGrant,
+    TrainingPlan,
+    is_selected,
+    open_grant,
+    open_header,
+    open_plan,
+    open_receipt,
+    open_record,
+    open_roster,
+    sign_grant,
+    sign_header,
+    sign_plan,
+    sign_receipt,
+    sign_record,
+    sign_roster,
+)
+from hushfleet.encryption.paillier.contexts import partial_context
+from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
+from hushfleet.labels import Label
+from hushfleet.rounds.evidence import verify_evidence
+from hushfleet.rounds.plan_check import check_plan, nano_rho, standing
+from hushfleet.signing import Signed
+from hushfleet.wire import Answer, Body, Contribution, Evidence, SealedAnswer, answer_context, contribution_context, decode_signed
+from tests.support import documents as example
+from tests.support.twins import flipped, packed
+
+ROOM = 1 << 16
+FORM = {Refusal.MESSAGE_MALFORMED, Refusal.MESSAGE_VERSION, Refusal.MESSAGE_TOO_LARGE}
+
+ids = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
+hashes = st.binary(min_size=32, max_size=32)
+counts = st.integers(0, 2**63 - 1)
+ordinals = st.integers(1, 2**63 - 1)
+integers = st.integers(-(2**63), 2**64 - 1)
+floats = st.floats(allow_nan=False)
+texts = st.text(max_size=20)
+blobs = st.binary(max_size=20)
+signed = st.builds(Signed, blobs, blobs)
+many = {"max_size": 3}
+
+
+def tuples(of):
+    return st.lists(of, **many).map(tuple)
+
+
+ranges = st.tuples(st.integers(0, 2**62), st.integers(1, 2**62)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+privacy = st.builds(PrivacyPlan, counts, counts, counts, counts, counts)
+plans = st.builds(
+    Plan, ids, hashes, ordinals, hashes, ordinals, counts, hashes, hashes, texts, integers, privacy, floats, floats,
+    st.builds(TrainingPlan, integers, integers, floats, floats), integers, integers,
+)
+near = st.integers(0, 2**12)
+figures = st.builds(
+    PrivacyPlan, st.one_of(counts, near), st.one_of(counts, near), st.one_of(counts, near), st.integers(0, 12), st.integers(0, 120)
+)
+headers = st.builds(Header, ids, hashes, ordinals, hashes, hashes, counts)
+records = st.builds(
+    RoundRecord, ids, hashes, ordinals, st.sampled_from(Outcome), texts, hashes, hashes, tuples(ids), hashes, hashes, counts,
+    st.builds(OptimizerSettings, texts, tuples(st.tuples(texts, floats))), counts, counts, counts,
+)
+receipts = st.builds(Receipt, ids, ids, hashes, ordinals, hashes, st.sampled_from(ReceiptStatus), tuples(ranges), texts)
+grants = st.builds(KeyShareGrant, ids, hashes, ids, st.integers(1, 10), blobs)
+bodies = st.builds(Body, hashes, ids, hashes, tuples(blobs), blobs)
+answers = st.builds(Answer, hashes, ordinals, hashes, hashes, st.integers(1, 10), tuples(blobs), blobs)
+rosters = st.builds(
+    lambda serial, epoch, devices, paillier: example.roster(serial=serial, key_epoch=epoch, devices=devices, paillier=paillier),
+    ordinals, counts, st.permutations([example.entry(name) for name in example.NAMES]).map(tuple), blobs,
+)
+entries = st.builds(DeviceEntry, ids, hashes, hashes)
+messages = st.one_of(
+    plans, headers, records, receipts, grants, bodies, answers, rosters, entries, signed, privacy, st.builds(SignedGrant, signed),
+    st.builds(Contribution, signed, blobs, tuples(blobs)), st.builds(SealedAnswer, signed), st.builds(Evidence, signed, signed),
+    st.builds(Request, signed, signed, tuples(signed)), st.just(example.policy()),
+)
+KINDS = [
+    Plan, PrivacyPlan, TrainingPlan, Header, Request, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
+    DeviceEntry, Policy, Body, Contribution, Answer, SealedAnswer, Evidence, Signed,
+]
+
+scalars = st.one_of(st.none(), st.booleans(), integers, st.floats(), st.text(max_size=4), blobs, hashes, ids)
+trees = st.recursive(scalars, lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(st.text(max_size=2), inner, **many)))
+raw = st.one_of(
+    st.binary(max_size=64),
+    st.binary(max_size=64).map(lambda data: b"\x92\x01" + data),
+    trees.map(msgspec.msgpack.encode),
+    st.tuples(st.lists(trees, max_size=16), st.sampled_from([0, 1, 1, 1, 2])).map(lambda pair: packed(*pair)),
+)
+
+
+def opened_or_refused(step):
+    """What `step` gives, or the reason of the `PeerError` that it raises. Anything else it raises fails the test."""
+    try:
+        return step()
+    except PeerError as error:
+        return error.reason
+
+
+@given(messages)
+def test_decoding_inverts_encoding(message):
+    data = encode(message)
+    assert decode(type(message), data, max_bytes=len(data)) == message
+
+
+@given(messages, st.data())
+def test_every_truncation_and_extension_is_refused(message, data):
+    whole = encode(message)
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    extended = whole + data.draw(st.binary(min_size=1, max_size=8))
+    for altered in (cut, extended):
+        assert opened_or_refused(lambda altered=altered: decode(type(message), altered, max_bytes=ROOM)) in FORM
+    assert opened_or_refused(lambda: decode(type(message), extended, max_bytes=len(whole))) is Refusal.MESSAGE_TOO_LARGE
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@given(data=raw)
+def test_arbitrary_bytes_are_a_message_or_refused(kind, data):
+    found = opened_or_refused(lambda: decode(kind, data, max_bytes=ROOM))
+    assert isinstance(found, kind | Refusal)
+
+
+@given(messages, st.data())
+def test_a_message_with_some_bytes_replaced_is_a_message_or_refused(message, data):
+    altered = bytearray(encode(message))
+    for _ in range(data.draw(st.integers(1, 4))):
+        altered[data.draw(st.integers(0, len(altered) - 1))] = data.draw(st.integers(0, 255))
+    found = opened_or_refused(lambda: decode(type(message), bytes(altered), max_bytes=ROOM))
+    assert isinstance(found, type(message) | Refusal)
+
+
+@given(st.sampled_from(KINDS), st.lists(st.one_of(scalars, integers), min_size=1, max_size=16))
+def test_what_decodes_encodes_and_decodes_again(kind, fields):
+    found = opened_or_refused(lambda: decode(kind, packed(fields), max_bytes=ROOM))
+    if not isinstance(found, Refusal):
+        again = decode(kind, encode(found), max_bytes=ROOM)
+        assert repr(again) == repr(found)  # NaN is not equal to itself
+
+
+OWNER, ORCHESTRATOR = example.owner.verify_key, example.orchestrator.verify_key
+SIGNED_DOCUMENTS = {
+    "roster": (sign_roster(example.roster(), example.owner), lambda signed: open_roster(signed, OWNER)),
+    "plan": (sign_plan(example.plan(), example.orchestrator).signed, lambda signed: open_plan(signed, ORCHESTRATOR)),
+    "header": (sign_header(example.header(), example.orchestrator), lambda signed: open_header(signed, ORCHESTRATOR)),
+    "receipt": (sign_receipt(example.receipt(), example.orchestrator), lambda signed: open_receipt(signed, ORCHESTRATOR)),
+    "record": (sign_record(example.record(), example.orchestrator), lambda signed: open_record(signed, ORCHESTRATOR)),
+}
+
+
+@pytest.mark.parametrize("kind", SIGNED_DOCUMENTS)
+@given(data=st.data())
+def test_any_flipped_bit_of_a_signed_document_is_refused(kind, data):
+    document, opener = SIGNED_DOCUMENTS[kind]
+    wire = encode(document)
+    altered = flipped(wire, data.draw(st.integers(0, 8 * len(wire) - 1)))
+    assert opened_or_refused(lambda: opener(decode_signed(altered))) in FORM | {Refusal.SIGNATURE}
+
+
+@given(st.data())
+def test_any_flipped_bit_of_a_signed_grant_is_refused(data):
+    grant = example.grant()
+    wire = sign_grant(grant, example.owner)
+    altered = flipped(wire, data.draw(st.integers(0, 8 * len(wire) - 1)))
+    found = opened_or_refused(lambda: open_grant(altered, OWNER, member_id=grant.member_id, key_id=grant.key_id))
+    assert found in FORM | {Refusal.SIGNATURE}
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "signer"),
+    [
+        ("roster", Label.ROSTER, example.owner),
+        ("plan", Label.PLAN, example.orchestrator),
+        ("header", Label.HEADER, example.orchestrator),
+        ("receipt", Label.RECEIPT, example.orchestrator),
+        ("record", Label.RECORD, example.orchestrator),
+    ],
+)
+@given(content=raw)
+def test_a_signature_over_anything_does_not_make_it_a_document(kind, label, signer, content):
+    found = opened_or_refused(lambda: SIGNED_DOCUMENTS[kind][1](signer.sign(label, content)))
+    assert isinstance(found, Refusal)
+
+
+@given(raw)
+def test_arbitrary_bytes_are_no_evidence(data):
+    assert isinstance(opened_or_refused(lambda: verify_evidence(data, ORCHESTRATOR)), Refusal)
+
+
+class TestWhatFollowsADecodedDocument:
+    """A signer may put in what it likes: whatever passes the constructor fits every step that comes after."""
+
+    @given(plans)
+    def test_a_plan_is_within_the_policy_or_refused(self, plan):
+        roster = example.verified_roster()
+        verified = open_plan(sign_plan(plan, example.orchestrator).signed, ORCHESTRATOR)
+        standing(plan, roster)
+        is_selected(verified, "pi-01")
+        with pytest.raises(FaultyOrchestrator):
+            check_plan(verified, roster)
+
+    @given(figures, st.one_of(integers, st.integers(1, 2**20)))
+    def test_a_plan_of_this_fleet_has_a_cost_that_can_be_stored_or_is_refused(self, figures, dimension):
+        cost = cost_of(figures, dimension)
+        assert isinstance(cost, Refusal) or 0 < cost < 2**63
+
+    def test_the_figures_above_make_plans_that_pass(self):
+        assert find(figures, lambda figures: not isinstance(cost_of(figures, 650), Refusal))
+
+    @given(answers, plans)
+    def test_contexts_hold_every_answer_and_plan(self, answer, plan):
+        assert len(answer_context(answer.key_id, answer.round, answer.index)) == 42
+        assert contribution_context(plan.key_id, plan.round, "pi-01")[40:] == b"\0\0\0\5pi-01"
+        assert partial_context(answer.key_id, answer.round, answer.plan_hash, answer.root, answer.index)[-2:] == bytes([0, answer.index])
+
+
+def cost_of(figures, dimension):
+    """What a plan with these figures costs under the example's roster, or why it is refused."""
+    roster = example.verified_roster()
+    fields = {"key_id": roster.key_id, "roster_hash": roster.digest, "privacy": figures, "dimension": dimension}
+    verified = open_plan(sign_plan(example.plan(**fields), example.orchestrator).signed, ORCHESTRATOR)
+    refusal = opened_or_refused(lambda: check_plan(verified, roster))
+    return nano_rho(verified.plan, roster) if refusal is None else refusal

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hushfleet.aggregation import OptimizerState
 from hushfleet.codec import decode
 from hushfleet.documents import Outcome, Request, RoundRecord, open_header, open_plan, open_record, open_roster
-from hushfleet.errors import PeerError, Refusal
+from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of, open_bodies
@@ -87,13 +87,21 @@ def verify_job(rounds: Sequence[Files], root: VerifyKey, randomness: Randomness,
     first, _ = _open_round(rounds[0], root, insecure_keys=insecure_keys)
     chain = _start(first, rounds[0])
     reports: list[RoundReport] = []
+    before: tuple[int, bytes, int] | None = None
     for files in rounds:
         setting, record = _open_round(files, root, insecure_keys=insecure_keys)
-        _require(not reports or record.round > reports[-1].number, record, "rounds are not in order")
+        here = (setting.roster.roster.serial, record.key_id, record.round)
+        _require(before is None or _follows(before, here), record, "rounds are not in order")
+        before = here
         chain, members = _check_round(setting, record, files, chain, randomness)
         count = len(record.device_ids)
         reports.append(RoundReport(record.round, record.outcome, record.reason, count, members, record.rho_nano))
     return JobReport(first.plan.fleet, tuple(reports), chain.model.digest)
+
+
+def _follows(before: tuple[int, bytes, int], here: tuple[int, bytes, int]) -> bool:
+    """(roster serial, key id, round): serials never fall, and rounds rise under one key; a new key counts from 1 again."""
+    return here[0] >= before[0] and (here[1] != before[1] or here[2] > before[2])
 
 
 def _open_round(files: Files, root: VerifyKey, *, insecure_keys: bool) -> tuple[RoundSetting, RoundRecord]:
@@ -127,24 +135,36 @@ def _start(setting: RoundSetting, files: Files) -> _Chain:
 def _check_round(
     setting: RoundSetting, record: RoundRecord, files: Files, chain: _Chain, randomness: Randomness
 ) -> tuple[_Chain, tuple[int, ...]]:
-    _require(chain.model.digest == record.model_before, record, "the round does not start from the model before it")
+    before = (setting.plan.model_version, record.model_before)
+    _require(before == (chain.model.version, chain.model.digest), record, "the round does not start from the model before it")
     _require(_file(files, "model-before") == chain.model.to_bytes(), record, "model-before is another model")
     if record.outcome is Outcome.ABORTED:
-        _require(record.model_after == record.model_before, record, "an aborted round changed the model")
+        after = (record.version_after, record.model_after)
+        _require(after == (chain.model.version, chain.model.digest), record, "an aborted round changed the model")
         return chain, ()
     bodies = _check_cohort(setting, record, decode_request(_file(files, "request")), randomness)
     answers = _check_answers(setting, record, bodies, files)
-    optimizer_state, model = release(
-        setting,
-        answers,
-        count=len(bodies),
-        optimizer=make_optimizer(record.optimizer),
-        optimizer_state=chain.optimizer_state,
-        model=chain.model,
-    )
+    optimizer_state, model = _released(setting, record, answers, chain)
     _require(model.digest == record.model_after and model.version == record.version_after, record, "the record states another model")
     _require(_file(files, "model-after") == model.to_bytes(), record, "model-after is not what the sum gives")
     return _Chain(model, optimizer_state), tuple(sorted(answers))
+
+
+def _released(
+    setting: RoundSetting, record: RoundRecord, answers: Mapping[int, Answer], chain: _Chain
+) -> tuple[OptimizerState, GlobalModel]:
+    """What the round had to release, computed again."""
+    try:
+        return release(
+            setting,
+            answers,
+            count=len(record.device_ids),
+            optimizer=make_optimizer(record.optimizer),
+            optimizer_state=chain.optimizer_state,
+            model=chain.model,
+        )
+    except LocalError as error:  # here the settings are the orchestrator's
+        raise PeerError(Refusal.ARCHIVE, f"round {record.round}: {error.message}") from error
 
 
 def _check_cohort(setting: RoundSetting, record: RoundRecord, request: Request, randomness: Randomness) -> tuple[VerifiedBody, ...]:

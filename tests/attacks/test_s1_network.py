@@ -28,7 +28,7 @@ from hushfleet.schemes.paillier import device as paillier_device
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 from hushfleet.wire import Evidence, Kind, decode_signed, encode_signed
 from provisioning.owner import Owner
-from tests.support.attacks import Stage, attack_world, staged, unbound_unseal
+from tests.support.attacks import Stage, attack_world, open_body_of_any_plan, staged, unbound_unseal
 from tests.support.network import (
     MALFORMED,
     MESSAGES,
@@ -243,7 +243,7 @@ def test_a_contribution_replayed_in_another_round_is_refused_three_times_over(st
     old = next_round(stage)
     for reason, kind, take_out in (
         (Refusal.SEAL, PeerError, lambda: monkeypatch.setattr(collection, "unseal", unbound_unseal)),
-        (Refusal.CONTRIBUTION_PLAN, FaultyDevice, lambda: monkeypatch.setattr(collection, "open_body", _open_any_plan)),
+        (Refusal.CONTRIBUTION_PLAN, FaultyDevice, lambda: monkeypatch.setattr(collection, "open_body", open_body_of_any_plan)),
         (Refusal.KNOWLEDGE_PROOF, FaultyDevice, lambda: monkeypatch.setattr(paillier_cohort, "verify_batch", lambda *_: ())),
     ):
         stage.contribute_as(VICTIM, old)
@@ -253,13 +253,6 @@ def test_a_contribution_replayed_in_another_round_is_refused_three_times_over(st
     stage.contribute_as(VICTIM, old)
     stage.judge("orchestrator")
     assert VICTIM in stage.fleet.orchestrator.state.accepted
-
-
-def _open_any_plan(_: object, signed: Signed) -> object:
-    """Control: `open_body` without the plan's hash."""
-    body = cohort._decode(signed)
-    assert isinstance(body.device_id, str)
-    return cohort.VerifiedBody(body, signed, sha256(signed.content))
 
 
 def test_a_contribution_to_another_fleet_is_refused(stage: Stage) -> None:

@@ -24,7 +24,7 @@ from hushfleet.encryption.paillier.public import sum_ciphertexts
 from hushfleet.encryption.paillier.secret import answer
 from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
 from hushfleet.errors import HushfleetError, Refusal
-from hushfleet.labels import Label, labelled
+from hushfleet.labels import Label, labelled, sha256
 from hushfleet.link import Delivery, MemoryBroker, MemoryLink
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
@@ -35,7 +35,7 @@ from hushfleet.rounds.member import MemberState
 from hushfleet.schemes.devices import DEVICE_SCHEMES, DeviceScheme
 from hushfleet.schemes.paillier.answers import from_wire, to_wire
 from hushfleet.schemes.paillier.cohort import ciphertext_count
-from hushfleet.schemes.parts import Parts
+from hushfleet.schemes.parts import Parts, VerifiedBody
 from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, Data
@@ -216,6 +216,10 @@ class Stage:
         where = setting or self.setting
         return unpack(combine(self.key, ciphertext_count(where), partials), where.padded, UPDATE_WIDTH, self.key)
 
+    def plaintexts(self, partials: Sequence[Partial]) -> tuple[int, ...]:
+        """What a quorum's partials open, in [0, N), one for each value."""
+        return combine(self.key, len(partials[0].values), partials)
+
     def packed(self, values: IntVector) -> list[int]:
         return pack(values, UPDATE_WIDTH, self.key)
 
@@ -260,6 +264,11 @@ def with_sybils(world: World, count: int) -> World:
     made = [DeviceKeys.generate(f"sybil-{number}", SeededRandomness(b"sybil%d" % number)) for number in range(count)]
     devices = {**world.parties.devices, **{keys.device_id: keys for keys in made}}
     return replace(world, parties=replace(world.parties, devices=devices))
+
+
+def open_body_of_any_plan(_: object, signed: Signed) -> VerifiedBody:
+    """Control: `open_body` without signature, membership and plan."""
+    return VerifiedBody(opened_bodies([signed])[0], signed, sha256(signed.content))
 
 
 def unbound_unseal(key: object, label: Label, _: bytes, sealed: bytes) -> bytes:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("round", "devices", "answers", "accuracy", "epsilon", "bytes up/value", "seconds")
 _BAR_WIDTH = 24
+ENOUGH_DEVICES = 40
+"""Below that the noise that protects one device at a multiplier of 4 drowns the mean."""
 
 
 class RoundView:
@@ -46,11 +48,13 @@ class Screen:
         """First line: the transport. Then what is about to happen."""
         self.console.print("[bold]hushfleet demo[/]  transport: memory (one process, every party its own keys)")
         text = (
-            f"{devices} devices hold {rows} handwritten digits, unevenly, and show them to nobody.\n"
+            f"{devices} devices hold {rows} handwritten digits (as edge histograms) and show them to nobody.\n"
             f"They train {architecture.name} ({architecture.dimension} values): {rounds} rounds, noise multiplier {noise_multiplier:g}.\n"
             "The orchestrator adds up ciphertexts. Only 3 of 4 committee members together\ncan open a sum, and never a single update."
         )
         self.console.print(Panel(text, border_style="cyan", expand=False))
+        if devices < ENOUGH_DEVICES:
+            self.console.print(f"[yellow]note[/]  {devices} devices share much noise: expect little accuracy, or lower --noise-multiplier")
 
     @contextmanager
     def making_keys(self, devices: int, bits: int, members: int) -> Iterator[Callable[[int], None]]:

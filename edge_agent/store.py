@@ -44,6 +44,13 @@ CREATE TABLE share (key_id BLOB PRIMARY KEY, share BLOB NOT NULL);
 CREATE TABLE answer (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL, root BLOB NOT NULL, header BLOB NOT NULL, sealed BLOB NOT NULL);
 """
 
+# The database itself keeps to one answer a round, whatever a second process on the same folder believes.
+_KEEP_ANSWER = """
+INSERT INTO answer VALUES (?, ?, ?, ?, ?) ON CONFLICT (key_id) DO UPDATE
+SET round = excluded.round, root = excluded.root, header = excluded.header, sealed = excluded.sealed
+WHERE excluded.round > answer.round
+"""
+
 
 class Store:
     """One agent's memory, in a folder of its own."""
@@ -177,12 +184,19 @@ class Store:
     @_keep.register
     def _(self, change: KeepAnswer) -> None:
         values = (change.key_id, change.round, change.root, encode(change.header), change.sealed)
-        self._run("INSERT OR REPLACE INTO answer VALUES (?, ?, ?, ?, ?)", *values)
+        if self._connection.execute(_KEEP_ANSWER, values).rowcount != 1:
+            raise LocalError(
+                Refusal.REQUEST_ROUND_LOWER,
+                f"{self._folder / _DATABASE} already holds an answer for round {change.round} or a later one",
+                next_step="Is another agent running on this folder? Only one may.",
+            )
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Threads take turns: the runner that owns a store holds a lock around every step.
     connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = FULL")
+    # FULL does not fsync the folder after it unlinks the journal: a power cut could bring the journal back and undo the last
+    # transaction, the charge of a contribution that has left or the record of an answer that was given.
+    connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA secure_delete = ON")
     return connection

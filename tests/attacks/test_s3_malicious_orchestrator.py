@@ -127,11 +127,14 @@ def two_cohorts(stage: Stage) -> tuple[IntVector, tuple[Signed, ...]]:
 
 
 def forget_answers(stage: Stage) -> None:
-    """Control: members without a decryption log."""
+    """Control: members without a decryption log, neither in memory nor in the database, which keeps to one answer a round by itself."""
+    stores = dict(zip(stage.fleet.agents, stage.fleet.stores, strict=True))
     for member in stage.committee:
         running = stage.fleet.agents[member]._member
         assert running is not None
         running.state = replace(running.state, answered={})
+        with stores[member]._connection as connection:
+            connection.execute("DELETE FROM answer")
 
 
 def test_a_second_cohort_of_a_round_is_refused_and_stops_the_fleet(stage: Stage) -> None:

@@ -1,0 +1,80 @@
+"""The decryption log holds one answer a round by itself, and what it holds survives a power cut."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_agent.store import Store
+from hushfleet.codec import encode
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.randomness import SeededRandomness
+from hushfleet.rounds.events import GrantArrived, RequestArrived, RosterArrived
+from hushfleet.rounds.member import MemberState
+from hushfleet.rounds.running import Running
+from hushfleet.wire import Kind, encode_signed
+from tests.support.refusals import refused
+from tests.support.world import make_world, published
+
+WORLD = make_world(devices=8, k_max=6)
+ROOT = WORLD.parties.owner.root.verify_key
+EXTRA = 3
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store.create(tmp_path)
+    yield made
+    made.close()
+
+
+def _member(store: Store) -> Running[MemberState]:
+    state = store.member_state(ROOT, insecure_keys=True)
+    return Running(WORLD.member(), state, store.persist, SeededRandomness(b"member"))
+
+
+def _request(number: int, first: int) -> RequestArrived:
+    plan = WORLD.plan(number)
+    return RequestArrived(encode(WORLD.request(plan, WORLD.bodies(plan, WORLD.names[first : first + 4]))))
+
+
+def _with_share(store: Store) -> Running[MemberState]:
+    member = _member(store)
+    member.step(RosterArrived(encode_signed(WORLD.roster.signed)))
+    member.step(GrantArrived(WORLD.grants["device-01"]))
+    return member
+
+
+def test_a_second_agent_on_the_folder_cannot_answer_a_second_root(store: Store, tmp_path: Path) -> None:
+    one = _with_share(store)
+    second = Store(tmp_path)
+    other = _member(second)
+    answer = published(one.step(_request(1, 0)), Kind.PARTIAL)
+    with refused(Refusal.REQUEST_ROUND_LOWER, LocalError):
+        other.step(_request(1, 1))
+    second.close()
+    kept = store.member_state(ROOT, insecure_keys=True).answered[WORLD.roster.key_id]
+    assert [kept.sealed] == answer
+
+
+def test_a_second_agent_cannot_answer_a_lower_round(store: Store, tmp_path: Path) -> None:
+    one = _with_share(store)
+    second = Store(tmp_path)
+    other = _member(second)
+    one.step(_request(2, 0))
+    with refused(Refusal.REQUEST_ROUND_LOWER, LocalError):
+        other.step(_request(1, 1))
+    second.close()
+
+
+def test_the_next_round_replaces_the_answer(store: Store) -> None:
+    member = _with_share(store)
+    member.step(_request(1, 0))
+    answer = published(member.step(_request(2, 1)), Kind.PARTIAL)
+    kept = store.member_state(ROOT, insecure_keys=True).answered[WORLD.roster.key_id]
+    assert (kept.round, [kept.sealed]) == (2, answer)
+
+
+def test_a_commit_is_durable_before_it_returns(store: Store) -> None:
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (EXTRA,)

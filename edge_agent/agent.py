@@ -112,12 +112,13 @@ class Agent:
 
     def _handle(self, delivery: Delivery) -> None:
         try:
-            kind = parse(delivery.topic).kind
+            topic = parse(delivery.topic)
         except HushfleetError as error:
             self._report(self.device_id, Refused(error))
             return
+        kind = topic.kind
         if kind is Kind.MODEL:
-            self._link.unsubscribe(delivery.topic)
+            self._link.unsubscribe(subscription(self._fleet, kind, digest=topic.digest))
         if not delivery.data:
             return  # a retained topic was cleared
         if kind in _EVENTS:

@@ -1,0 +1,273 @@
+"""Whatever order events come in, repeated, cut or garbled: each machine raises nothing but `PhaseError` and keeps its promises."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hushfleet.codec import encode
+from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
+from hushfleet.errors import PhaseError
+from hushfleet.labels import sha256
+from hushfleet.privacy import Ledger
+from hushfleet.randomness import SeededRandomness
+from hushfleet.rounds.coordinator import Phase
+from hushfleet.rounds.device import DeviceState
+from hushfleet.rounds.device import Phase as DevicePhase
+from hushfleet.rounds.effects import (
+    Effect,
+    KeepAccepted,
+    KeepAnswer,
+    KeepContribution,
+    KeepOutcome,
+    KeepRequest,
+    KeepRound,
+    Persist,
+    Publish,
+)
+from hushfleet.rounds.events import (
+    AbortWanted,
+    AnswerArrived,
+    Connected,
+    ContributionsArrived,
+    DeadlinePassed,
+    EvidenceArrived,
+    GrantArrived,
+    ModelArrived,
+    PlanArrived,
+    ReceiptArrived,
+    RequestArrived,
+    RosterArrived,
+    RoundWanted,
+    Trained,
+)
+from hushfleet.rounds.member import MemberState
+from hushfleet.rounds.plan_check import nano_rho
+from hushfleet.training import LocalUpdate
+from hushfleet.wire import Evidence, Kind, encode_signed
+from tests.support.company import Company
+from tests.support.world import make_world, of, update_of
+
+WORLD = make_world(policy={"budget_nano_rho": 10**8})
+NEWER, NEW_KEY = WORLD.newer(), WORLD.newer(serial=3, key_epoch=1)
+TWIN = replace(NEWER, policy=msgspec.structs.replace(WORLD.policy, max_values=999))
+NAME, MEMBER = "device-05", "device-01"
+COST = nano_rho(WORLD.plan().plan, WORLD.roster)
+
+
+def _company_messages() -> tuple[Company, dict[str, bytes]]:
+    company = Company(WORLD)
+    company.start()
+    return company, {name: company.contribute(name, update_of(name.encode())) for name in WORLD.names}
+
+
+COMPANY, SEALED = _company_messages()
+PLANS = [
+    *(WORLD.plan(number) for number in (1, 2, 3)),
+    WORLD.plan(1, clip_norm=2.0),
+    WORLD.plan(2, variance=16),
+    WORLD.plan(4, selection=0),
+    WORLD.plan(2**63 - 1),
+    *(world.plan(number) for world in (NEWER, NEW_KEY, TWIN) for number in (1, 2)),
+]
+ROSTERS = [encode_signed(world.roster.signed) for world in (WORLD, NEWER, NEW_KEY, TWIN)]
+REQUESTS = [
+    *(encode(WORLD.request(plan, WORLD.bodies(plan, names))) for plan in PLANS[:4] for names in (WORLD.names[:4], WORLD.names[1:5])),
+    *(encode(world.request(world.plan(), world.bodies(world.plan()))) for world in (NEWER, NEW_KEY)),
+]
+EVIDENCE = [
+    encode(Evidence(*(WORLD.request(PLANS[0], WORLD.bodies(PLANS[0], names)).header for names in (WORLD.names[:4], WORLD.names[1:5]))))
+]
+MODEL = WORLD.model.to_bytes()
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    return (int.from_bytes(data, "big") ^ 1 << bit).to_bytes(len(data) + 1, "big")[1:]
+
+
+def garbled(data: bytes) -> st.SearchStrategy[bytes]:
+    """Mostly as it was; sometimes cut, longer, or with a bit flipped."""
+    return st.one_of(
+        st.just(data),
+        st.just(data),
+        st.just(data),
+        st.integers(0, len(data)).map(lambda end: data[:end]),
+        st.binary(min_size=1, max_size=4).map(lambda more: data + more),
+        st.integers(0, max(0, 8 * len(data) - 1)).map(lambda bit: flipped(data, bit)),
+        st.binary(max_size=40),
+    )
+
+
+@dataclass
+class Watch:
+    """One machine under watch. `kept` is every sealed byte string or request that it asked to be stored."""
+
+    machine: Any
+    state: Any
+    randomness: SeededRandomness = field(default_factory=lambda: SeededRandomness(b"watch"))
+    kept: set[bytes] = field(default_factory=set)
+
+    def take(self, event: object) -> tuple[Effect, ...]:
+        before = self.state
+        try:
+            after, effects = self.machine.step(before, event, self.randomness)
+        except PhaseError:
+            assert self.state is before
+            return ()
+        self._stored_before_it_is_sent(effects)
+        self.state = after
+        return effects
+
+    def _stored_before_it_is_sent(self, effects: tuple[Effect, ...]) -> None:
+        for effect in effects:
+            match effect:
+                case Persist(changes):
+                    self.kept |= {sealed for change in changes for sealed in _bytes_of(change)}
+                case Publish(topic, data) if topic.kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.REQUEST):
+                    assert data in self.kept
+
+
+def _bytes_of(change: object) -> Iterator[bytes]:
+    match change:
+        case KeepContribution(_, sealed) | KeepAnswer(_, _, _, _, sealed):
+            yield sealed
+        case KeepRequest(_, request):
+            yield request
+
+
+def changes_of(effects: tuple[Effect, ...], kind: type) -> list[Any]:
+    return [change for persist in of(effects, Persist) for change in persist.changes if isinstance(change, kind)]
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_device_charges_a_round_once_and_contributes_to_it_at_most_once(data):
+    device = Watch(WORLD.device(NAME), data.draw(st.sampled_from([WORLD.device_state(), DeviceState(None, Ledger())])))
+    sent: dict[tuple[bytes, int], bytes] = {}
+
+    def receipt(status: ReceiptStatus, whole: bytes) -> bytes:
+        known = device.state.sent
+        key_id, number = (known.key_id, known.round) if known else (WORLD.roster.key_id, 1)
+        made = Receipt(WORLD.roster.roster.fleet, NAME, key_id, number, sha256(whole), status, (), "")
+        return encode_signed(sign_receipt(made, WORLD.parties.orchestrator.signing))
+
+    for _ in range(data.draw(st.integers(5, 40))):
+        underway = device.state.setting.plan_hash if device.state.setting else bytes(32)
+        own = device.state.sent.sealed if device.state.sent else b""
+        messages = st.one_of(
+            st.sampled_from(ROSTERS).flatmap(garbled).map(RosterArrived),
+            st.sampled_from([encode_signed(plan.signed) for plan in PLANS]).flatmap(garbled).map(PlanArrived),
+            garbled(MODEL).map(ModelArrived),
+            st.sampled_from([underway, bytes(32)]).map(lambda digest: Trained(digest, LocalUpdate(update_of(b"u")))),
+            st.sampled_from([underway, bytes(32)]).map(lambda digest: Trained(digest, None, "nothing")),
+            st.builds(receipt, st.sampled_from(ReceiptStatus), st.sampled_from([own, b"other"])).flatmap(garbled).map(ReceiptArrived),
+            st.sampled_from(EVIDENCE).flatmap(garbled).map(EvidenceArrived),
+            st.just(Connected()),
+            st.sampled_from([RoundWanted(), RequestArrived(REQUESTS[0]), object()]),
+        )
+        before = device.state
+        fresh = [RosterArrived(ROSTERS[0]), *(PlanArrived(encode_signed(plan.signed)) for plan in PLANS[:3])]
+        onward = {
+            DevicePhase.FETCHING: st.just(ModelArrived(MODEL)),
+            DevicePhase.TRAINING: st.sampled_from([Trained(underway, None), Trained(underway, LocalUpdate(update_of(b"v")))]),
+        }.get(before.phase, st.sampled_from(fresh))
+        effects = device.take(data.draw(messages if data.draw(st.integers(0, 2)) == 0 else onward))
+
+        kept = changes_of(effects, KeepContribution)
+        assert len(device.state.ledger.events) == len(before.ledger.events) + len(kept)
+        assert device.state.ledger.spent_nano == COST * len(device.state.ledger.events) <= WORLD.policy.budget_nano_rho
+        for one in kept:
+            assert (one.event.key_id, one.event.round_number) not in sent
+            sent[one.event.key_id, one.event.round_number] = one.sealed
+        for publish in of(effects, Publish):
+            assert publish.data in sent.values()
+            assert device.state.sent.sealed == publish.data
+        assert all(device.state.seen.get(key_id, 0) >= number for key_id, number in before.seen.items())
+        assert before.stopped <= device.state.stopped
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_member_holds_at_most_one_answer_a_round(data):
+    start = data.draw(st.sampled_from([WORLD.member_state(MEMBER), MemberState(WORLD.roster), MemberState(None)]))
+    member, answered = Watch(WORLD.member(MEMBER), start), {}
+    messages = st.one_of(
+        st.sampled_from(ROSTERS).flatmap(garbled).map(RosterArrived),
+        st.sampled_from([WORLD.grants[MEMBER], NEW_KEY.grants[MEMBER], WORLD.grants["device-02"]]).flatmap(garbled).map(GrantArrived),
+        st.sampled_from(REQUESTS).flatmap(garbled).map(RequestArrived),
+        st.sampled_from(REQUESTS).map(RequestArrived),
+        st.just(Connected()),
+        st.sampled_from([PlanArrived(b""), object()]),
+    )
+    for _ in range(data.draw(st.integers(5, 40))):
+        before = member.state
+        effects = member.take(data.draw(messages))
+
+        for keep in changes_of(effects, KeepAnswer):
+            assert (keep.key_id, keep.round) not in answered
+            assert all(number < keep.round for key_id, number in answered if key_id == keep.key_id)
+            answered[keep.key_id, keep.round] = keep.sealed
+        partials = [publish.data for publish in of(effects, Publish) if publish.topic.kind is Kind.PARTIAL]
+        assert set(partials) <= set(answered.values())
+        assert all(member.state.answered[key_id].round >= one.round for key_id, one in before.answered.items())
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_coordinator_asks_for_one_cohort_a_round_and_ends_what_it_begins(data):
+    coordinator = Watch(WORLD.coordinator(), WORLD.coordinator_state())
+    begun: list[tuple[bytes, int]] = []
+    ended: list[tuple[bytes, int]] = []
+    asked: set[tuple[bytes, int]] = set()
+    stored: set[bytes] = set()
+    members = {name: Watch(WORLD.member(name), WORLD.member_state(name)) for name in WORLD.parties.committee}
+
+    def batch(names: list[str]) -> list[tuple[str, bytes]]:
+        plan = coordinator.state.setting.verified_plan if coordinator.state.setting else WORLD.plan()
+        if plan.digest == WORLD.plan().digest:
+            return [(name, SEALED[name]) for name in names]
+        return [(name, WORLD.sealed(plan, name, WORLD.body(plan, name))) for name in names if plan.plan.key_id == WORLD.roster.key_id]
+
+    def answers() -> list[bytes]:
+        if coordinator.state.request is None:
+            return [b""]
+        request = RequestArrived(encode(coordinator.state.request))
+        return [p.data for watch in members.values() for p in of(watch.take(request), Publish) if p.topic.kind is Kind.PARTIAL] or [b""]
+
+    def one_contribution(pair: tuple[str, bytes]) -> ContributionsArrived:
+        return ContributionsArrived((pair,))
+
+    for _ in range(data.draw(st.integers(5, 25))):
+        messages = st.one_of(
+            st.sampled_from([RoundWanted(), DeadlinePassed(), AbortWanted("x"), Connected(), object()]),
+            st.just(RoundWanted()),
+            st.lists(st.sampled_from(WORLD.names), max_size=6).map(batch).map(tuple).map(ContributionsArrived),
+            st.lists(st.sampled_from(WORLD.names), min_size=4, max_size=6, unique=True).map(batch).map(tuple).map(ContributionsArrived),
+            st.tuples(st.sampled_from(WORLD.names), st.sampled_from(list(SEALED.values())).flatmap(garbled)).map(one_contribution),
+            st.builds(AnswerArrived, st.sampled_from(WORLD.names), st.sampled_from(answers()).flatmap(garbled)),
+            st.sampled_from(ROSTERS).flatmap(garbled).map(RosterArrived),
+        )
+        before = coordinator.state
+        onward = {
+            Phase.IDLE: st.just(RoundWanted()),
+            Phase.COLLECTING: st.just(ContributionsArrived(tuple(batch(list(WORLD.names[:5]))))),
+            Phase.DECRYPTING: st.sampled_from([AnswerArrived(*pair) for pair in zip(members, answers(), strict=False)]),
+        }[before.phase]
+        effects = coordinator.take(data.draw(messages if data.draw(st.integers(0, 2)) == 0 else onward))
+
+        begun += [(change.key_id, change.round) for change in changes_of(effects, KeepRound)]
+        ended += [(change.key_id, change.round) for change in changes_of(effects, KeepOutcome)]
+        stored |= {sha256(sealed) for change in changes_of(effects, KeepAccepted) for _, sealed in change.contributions}
+        if changes_of(effects, KeepRequest):
+            assert begun[-1] not in asked
+            asked.add(begun[-1])
+        assert len(set(begun)) == len(begun)
+        assert ended == begun[: len(ended)]
+        assert len(begun) - len(ended) == (coordinator.state.phase is not Phase.IDLE)
+        assert {one.whole_hash for one in coordinator.state.accepted.values()} <= stored
+        assert coordinator.state.model.version - before.model.version in (0, 1)
+        if coordinator.state.model.version > before.model.version:
+            assert ended[-1] in asked

@@ -13,11 +13,13 @@ from hushfleet.privacy import PlanIntegers, derive, padded_dimension, rho_nano
 from hushfleet.rounds import plan_check
 from hushfleet.wire import Kind
 from orchestrator.account import epsilon
+from simulation import demo
 from tests.support.world import make_world
 
 HOUSE = Path(__file__).parents[2]
 PAGES = sorted((HOUSE / "docs").rglob("*.md"))
-K_MIN, COLLUDING, DELTA = 40, 2, 1e-6
+K_MIN = demo.Settings().k_min  # the worked example is the demo
+COLLUDING, DELTA = demo.COLLUDING, demo.DELTA
 
 
 def section(page: str, heading: str) -> str:
@@ -43,7 +45,8 @@ def missing_or_unknown(text: str) -> set[str]:
 
 
 def example(z: int) -> PlanIntegers:
-    return derive(dimension=650, clip_norm=1.0, noise_multiplier=z, k_min=K_MIN, k_max=50, colluding=COLLUDING)
+    devices = demo.Settings().devices
+    return derive(dimension=650, clip_norm=1.0, noise_multiplier=z, k_min=K_MIN, k_max=devices, colluding=COLLUDING)
 
 
 def cost(plan: PlanIntegers) -> int:
@@ -103,13 +106,16 @@ def test_the_worked_example_is_what_the_code_computes():
 
 def test_the_sentences_around_the_worked_example_hold():
     plan, text = example(4), section("privacy.md", "A worked example")
+    assert f"k_min = {K_MIN}, k_max = {plan.k_max}, c = {COLLUDING}" in text
     deviation = (50 * plan.variance) ** 0.5
     local = Fraction(plan.b2, 2 * plan.variance)
     assert f"{8 * cost(plan)} nano-rho" in text
     assert f"epsilon {epsilon(10**9, DELTA):.2f} if spent" in text
     assert f"uses {50 * plan.bound + 12 * deviation:,.0f} of the 524,287 steps" in text
     assert f"= {deviation / (plan.scale * 50):.3f} in each value" in text
-    assert f"here {float(local):.2f} a round: epsilon {epsilon(int(local * 10**9), DELTA):.1f} for one round" in text
+    alone = f"epsilon {epsilon(int(local * 10**9), DELTA):.1f} for one round"
+    assert f"here {float(local):.2f} a round: {alone}" in text
+    assert f"{alone} instead of {epsilon(cost(plan), DELTA):.2f}" in (HOUSE / "docs" / "threat_model.md").read_text()
 
 
 def test_the_epsilon_table_is_what_the_code_computes():

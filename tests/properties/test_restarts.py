@@ -1,0 +1,231 @@
+"""A device or member that stops anywhere goes on from its store: nothing is charged twice, and what was sent is sent again as it was."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.store import Store
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds import device, member
+from hushfleet.rounds.effects import Change, Effect, Fetch, Publish, Train
+from hushfleet.rounds.events import (
+    Connected,
+    ContributionsArrived,
+    GrantArrived,
+    ModelArrived,
+    PlanArrived,
+    ReceiptArrived,
+    RequestArrived,
+    RosterArrived,
+    RoundWanted,
+    Trained,
+)
+from hushfleet.rounds.plan_check import nano_rho
+from hushfleet.rounds.running import Running
+from hushfleet.training import LocalUpdate
+from hushfleet.wire import Kind, encode_signed
+from tests.support.company import Company
+from tests.support.world import make_world, of, published, update_of
+
+WORLD = make_world()
+ROOT = WORLD.parties.owner.root.verify_key
+ROSTER = RosterArrived(encode_signed(WORLD.roster.signed))
+COST = nano_rho(WORLD.plan().plan, WORLD.roster)
+
+
+class PowerCut(Exception):
+    """The machine stopped here."""
+
+
+@dataclass
+class Stored:
+    """A device that is also a member, each machine around one store. `cut_after` counts the transactions until the power goes."""
+
+    name: str
+    folder: Path
+    cut_after: int | None = None
+    before_commit: bool = False
+    transactions: int = 0
+    sent: list[tuple[Kind, bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir()
+        self.store = Store.create(self.folder)
+        self.start()
+
+    def start(self) -> None:
+        """What a daemon does when it comes up."""
+        self.device = self.running(WORLD.device(self.name), self.store.device_state(ROOT))
+        self.member = self.running(WORLD.member(self.name), self.store.member_state(ROOT, insecure_keys=True))
+
+    def running(self, machine: object, state: object) -> Running[Any]:
+        return Running(machine, state, self.persist, SystemRandomness())
+
+    def persist(self, changes: tuple[Change, ...]) -> None:
+        self.transactions += 1
+        cut = self.transactions == self.cut_after
+        if cut and self.before_commit:
+            raise PowerCut
+        self.store.persist(changes)
+        if cut:
+            raise PowerCut
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = Store(self.folder)
+        self.start()
+
+    def take(self, running: Running[Any], event: object) -> tuple[Effect, ...]:
+        """One step. Publications count as sent only once the step is over."""
+        effects = running.offer(event)
+        self.sent += [(effect.topic.kind, effect.data) for effect in of(effects, Publish)]
+        return effects
+
+    def bytes_sent(self, kind: Kind) -> set[bytes]:
+        return {data for sent, data in self.sent if sent is kind}
+
+    def saved_as_it_is(self) -> bool:
+        """Whether the store gives back both states, but for what is said not to be durable."""
+        there, here = self.store.device_state(ROOT), self.device.state
+        phase = device.Phase.SENT if here.sent else device.Phase.IDLE
+        members = self.store.member_state(ROOT, insecure_keys=True) == replace(self.member.state, waiting=None)
+        return members and there == replace(here, phase=phase, setting=None, waiting=None)
+
+
+def live(party: Stored, plan: bytes, model: bytes, request: bytes | None, receipt: bytes | None) -> Iterator[None]:
+    """Everything that reaches a device and member in one round, one step at a time, as an agent handles it; retained messages first."""
+    party.take(party.device, Connected())
+    party.take(party.member, Connected())
+    yield
+    party.take(party.device, ROSTER)
+    party.take(party.member, ROSTER)
+    yield
+    party.take(party.member, GrantArrived(WORLD.grants[party.name]))
+    yield
+    fetch = of(party.take(party.device, PlanArrived(plan)), Fetch)
+    yield
+    if fetch:
+        (train,) = of(party.take(party.device, ModelArrived(model)), Train)
+        yield
+        party.take(party.device, Trained(train.plan_hash, LocalUpdate(update_of(party.name.encode()))))
+        yield
+    for running, event in ((party.member, request and RequestArrived(request)), (party.device, receipt and ReceiptArrived(receipt))):
+        if event:
+            party.take(running, event)
+            yield
+
+
+@dataclass
+class Orchestration:
+    """The rest of the fleet: an orchestrator and enough other devices."""
+
+    company: Company = field(default_factory=lambda: Company(WORLD))
+    receipts: dict[bytes, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.company.start()
+        self.model = self.company.coordinator.state.model.to_bytes()
+        self.others = {name: self.company.contribute(name) for name in WORLD.names[1:5]}
+
+    def receipt(self, sealed: bytes) -> bytes:
+        """The one receipt for these bytes; other bytes of this device would be refused."""
+        if sealed not in self.receipts:
+            self.receipts[sealed] = self.receive(sealed)
+        return self.receipts[sealed]
+
+    def receive(self, sealed: bytes) -> bytes:
+        return published(self.company.orchestrate(ContributionsArrived(((WORLD.names[0], sealed),))), Kind.RECEIPT)[0]
+
+    def request(self) -> bytes:
+        self.company.orchestrate(ContributionsArrived(tuple(self.others.items())))
+        assert self.company.request
+        return self.company.request
+
+
+def whole_round(party: Stored, rest: Orchestration) -> Iterator[None]:
+    """First the contribution, then its receipt and the committee's request."""
+    yield from live(party, rest.company.plan, rest.model, None, None)
+    (sealed,) = party.bytes_sent(Kind.CONTRIBUTION)
+    receipt = rest.receipt(sealed)
+    request = rest.company.request or rest.request()
+    yield from live(party, rest.company.plan, rest.model, request, receipt)
+
+
+def outcome(party: Stored) -> tuple[object, ...]:
+    contributions, answers = party.bytes_sent(Kind.CONTRIBUTION), party.bytes_sent(Kind.PARTIAL)
+    here = party.device.state
+    return len(contributions), len(answers), here.ledger, here.sent, here.phase, party.member.state.answered.keys()
+
+
+def steps_of_an_undisturbed_round(folder: Path) -> tuple[int, int, tuple[object, ...]]:
+    party = Stored(WORLD.names[0], folder)
+    steps = sum(1 for _ in whole_round(party, Orchestration()))
+    return steps, party.transactions, outcome(party)
+
+
+STEPS, TRANSACTIONS = 12, 8
+
+
+def test_the_undisturbed_round_has_the_steps_that_the_others_are_cut_at(tmp_path):
+    steps, transactions, (contributions, answers, ledger, sent, phase, _) = steps_of_an_undisturbed_round(tmp_path / "whole")
+
+    assert (steps, transactions) == (STEPS, TRANSACTIONS)
+    assert (contributions, answers, sent, phase) == (1, 1, None, device.Phase.IDLE)
+    assert ledger.spent_nano == COST
+
+
+def test_after_every_step_the_store_holds_the_state(tmp_path):
+    party = Stored(WORLD.names[0], tmp_path / "device")
+    for _ in whole_round(party, Orchestration()):
+        assert party.saved_as_it_is()
+
+
+@pytest.mark.parametrize("cut", range(1, STEPS + 1))
+def test_a_restart_after_any_step_comes_to_the_same_outcome(tmp_path, cut):
+    *_, expected = steps_of_an_undisturbed_round(tmp_path / "whole")
+    party, rest = Stored(WORLD.names[0], tmp_path / "device"), Orchestration()
+
+    for number, _ in enumerate(whole_round(party, rest), start=1):
+        if number == cut:
+            break
+    party.restart()
+    for _ in whole_round(party, rest):
+        pass
+
+    assert outcome(party) == expected
+    assert party.member.state.phase is member.Phase.READY
+
+
+@pytest.mark.parametrize("before_commit", [True, False], ids=["before the commit", "after the commit"])
+@pytest.mark.parametrize("cut", range(1, TRANSACTIONS + 1))
+def test_a_power_cut_at_any_transaction_charges_once_and_resends_the_same_bytes(tmp_path, cut, before_commit):
+    *_, expected = steps_of_an_undisturbed_round(tmp_path / "whole")
+    party, rest = Stored(WORLD.names[0], tmp_path / "device", cut, before_commit), Orchestration()
+
+    with pytest.raises(PowerCut):
+        for _ in whole_round(party, rest):
+            pass
+    sent_before_the_cut = set(party.sent)
+    party.restart()
+    assert {data for _, data in sent_before_the_cut} <= {one for _, one in party.sent}
+    for _ in whole_round(party, rest):
+        pass
+
+    assert outcome(party) == expected
+    assert party.device.state.ledger.spent_nano == COST
+
+
+def test_a_restart_forgets_a_plan_under_way_but_not_that_it_was_seen(tmp_path):
+    company = Company(WORLD)
+    company.orchestrate(RoundWanted())
+    party = Stored(WORLD.names[0], tmp_path / "device")
+    party.take(party.device, ROSTER)
+    party.take(party.device, PlanArrived(encode_signed(WORLD.plan(4).signed)))
+
+    party.restart()
+
+    assert (party.device.state.phase, party.device.state.seen) == (device.Phase.IDLE, {WORLD.roster.key_id: 4})
+    assert not of(party.take(party.device, PlanArrived(encode_signed(WORLD.plan(3).signed))), Fetch)

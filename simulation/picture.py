@@ -1,7 +1,9 @@
 """`python -m simulation.picture docs/demo.svg`: the demo as a terminal picture, for the README."""
 
 import sys
+from contextlib import chdir
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 
@@ -11,12 +13,14 @@ from simulation.screen import Screen
 WIDTH = 96
 
 
-def draw(target: Path, settings: demo.Settings) -> None:
-    """Play the demo and write what a terminal shows of it."""
+def draw(target: Path) -> None:
+    """Play the demo and write what a terminal shows of it, without the moving bars."""
     console = Console(record=True, width=WIDTH, force_terminal=True)
-    demo.run(settings, Screen(console))
+    target = target.absolute()
+    with TemporaryDirectory() as folder, chdir(folder):
+        demo.run(demo.Settings(keep=Path("my-demo")), Screen(console, moving=False))
     console.save_svg(str(target), title="hushfleet demo")
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), demo.Settings())
+    draw(Path(sys.argv[1]))

@@ -39,10 +39,11 @@ class RoundView:
 
 
 class Screen:
-    """Draws on `console`; a test may give one that records."""
+    """Draws on `console`. `moving` shows bars while something runs: not for a picture, which would keep every frame."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, moving: bool = True) -> None:
         self.console = console
+        self._moving = moving
 
     def opening(self, devices: int, rounds: int, noise_multiplier: float, architecture: Architecture, rows: int) -> None:
         """First line: the transport. Then what is about to happen."""
@@ -111,12 +112,13 @@ class Screen:
         self.console.print(f"[bold]epsilon {last.epsilon:.2f}[/] at delta 1e-6 for each device, {result.seconds:.0f} s in all")
         self.console.print(f"model    {result.model_file}", soft_wrap=True)
         self.console.print(f"archive  {result.archive}", soft_wrap=True)
-        self.console.print(f"[green]{result.audit.summary()}[/]", soft_wrap=True)
+        self.console.print(f"[green]{result.audit.summary()}[/]")
         self.console.print(f"Check it yourself: hushfleet verify {result.archive}", soft_wrap=True)
 
     def _progress(self) -> Progress:
         bar = (BarColumn(_BAR_WIDTH), TextColumn("{task.completed}"), TimeElapsedColumn())
-        return Progress(SpinnerColumn(), TextColumn("{task.description}"), *bar, console=self.console, transient=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), *bar)
+        return Progress(*columns, console=self.console, transient=True, disable=not self._moving)
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from edge_agent.store import Store
 from hushfleet.errors import HushfleetError
 from hushfleet.link import Delivery, Link
 from hushfleet.randomness import Randomness, SystemRandomness
-from hushfleet.rounds.device import Device
+from hushfleet.rounds.device import Device, Phase
 from hushfleet.rounds.effects import Alert, Effect, Fetch, Note, Publish, Refused, Train
 from hushfleet.rounds.events import (
     Connected,
@@ -116,15 +116,21 @@ class Agent:
         except HushfleetError as error:
             self._report(self.device_id, Refused(error))
             return
-        kind = topic.kind
-        if kind is Kind.MODEL:
-            self._link.unsubscribe(subscription(self._fleet, kind, digest=topic.digest))
-        if not delivery.data:
-            return  # a retained topic was cleared
+        if delivery.data:  # else a retained topic was cleared
+            self._dispatch(topic.kind, delivery.data)
+        # Other bytes than the plan names may come first: the device listens on until it has its model.
+        if topic.kind is Kind.MODEL and topic.digest != self._fetching():
+            self._link.unsubscribe(subscription(self._fleet, Kind.MODEL, digest=topic.digest))
+
+    def _dispatch(self, kind: Kind, data: bytes) -> None:
         if kind in _EVENTS:
-            self._carry_out(self._device.offer(_EVENTS[kind](delivery.data)))
+            self._carry_out(self._device.offer(_EVENTS[kind](data)))
         if self._member and kind in _MEMBER_EVENTS:
-            self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](delivery.data)))
+            self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](data)))
+
+    def _fetching(self) -> str | None:
+        state = self._device.state
+        return state.setting.plan.parameter_hash.hex() if state.setting is not None and state.phase is Phase.FETCHING else None
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:

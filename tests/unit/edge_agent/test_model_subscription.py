@@ -1,6 +1,9 @@
 """A device listens to a model's topic only while it fetches that model (PROTOCOL 7)."""
 
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from edge_agent.agent import Agent, Work
 from edge_agent.store import Store
@@ -29,20 +32,45 @@ def _no_data() -> Data:
     raise DataError(Refusal.DATA_EMPTY, "no rows")
 
 
-def test_the_subscription_ends_when_the_model_has_come(tmp_path: Path) -> None:
-    broker, store = MemoryBroker(FLEET), Store.create(tmp_path)
-    orchestrator, link = broker.connect("orchestrator", orchestrator=True), broker.connect("device-05")
-    keys = WORLD.parties.devices["device-05"]
-    work = Work({ARCHITECTURE.digest: _NeverTrained()}, _no_data)  # type: ignore[dict-item]  # it never gets as far as its types
-    agent = Agent(keys, WORLD.parties.owner.root.verify_key, store, link, work, fleet=FLEET, insecure_keys=True)
-    agent.connect()
-    for publication in (roster_publication(WORLD.roster), plan_publication(WORLD.plan())):
-        orchestrator.publish(build(publication.topic), publication.data, retain=True)
-    wanted = subscription(FLEET, Kind.MODEL, digest=WORLD.model.digest.hex())
-    agent.pump()
-    assert wanted in link.patterns
-    publication = model_publication(FLEET, WORLD.model)
-    orchestrator.publish(build(publication.topic), publication.data, retain=True)
-    agent.pump()
+class _Place:
+    """A device between plan and model, and the topic it listens to."""
+
+    def __init__(self, store: Store) -> None:
+        broker = MemoryBroker(FLEET)
+        self.orchestrator, self.link = broker.connect("orchestrator", orchestrator=True), broker.connect("device-05")
+        keys = WORLD.parties.devices["device-05"]
+        work = Work({ARCHITECTURE.digest: _NeverTrained()}, _no_data)  # type: ignore[dict-item]  # it never gets as far as its types
+        self.agent = Agent(keys, WORLD.parties.owner.root.verify_key, store, self.link, work, fleet=FLEET, insecure_keys=True)
+        self.agent.connect()
+        for publication in (roster_publication(WORLD.roster), plan_publication(WORLD.plan())):
+            self.orchestrator.publish(build(publication.topic), publication.data, retain=True)
+        self.agent.pump()
+
+    @property
+    def listens(self) -> bool:
+        return subscription(FLEET, Kind.MODEL, digest=WORLD.model.digest.hex()) in self.link.patterns
+
+    def model(self, data: bytes) -> None:
+        self.orchestrator.publish(build(model_publication(FLEET, WORLD.model).topic), data, retain=True)
+        self.agent.pump()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[_Place]:
+    store = Store.create(tmp_path)
+    yield _Place(store)
     store.close()
-    assert wanted not in link.patterns
+
+
+def test_the_subscription_ends_when_the_model_has_come(place: _Place) -> None:
+    assert place.listens
+    place.model(WORLD.model.to_bytes())
+    assert not place.listens
+
+
+@pytest.mark.parametrize("wrong", [b"", bytes(40)])
+def test_other_bytes_do_not_end_it(place: _Place, wrong: bytes) -> None:
+    place.model(wrong)
+    assert place.listens
+    place.model(WORLD.model.to_bytes())
+    assert not place.listens

@@ -16,9 +16,9 @@ ROOT_KEY_FILE = "root.pub"
 
 def read_archive(folder: Path) -> list[dict[str, bytes]]:
     """The rounds of an archive folder, in order. Raises `FileNotFoundError` if there are none."""
-    rounds = sorted(path for path in folder.glob("round-*") if path.is_dir() and path.suffix != ".part")
+    rounds = sorted(path for path in folder.glob("epoch-*-round-*") if path.is_dir() and path.suffix != ".part")
     if not rounds:
-        raise FileNotFoundError(f"{folder} holds no finished round; name the folder that holds round-000001")
+        raise FileNotFoundError(f"{folder} holds no finished round; name the folder that holds epoch-000-round-000001")
     return [{path.name: path.read_bytes() for path in one.iterdir()} for one in rounds]
 
 

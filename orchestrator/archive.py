@@ -18,9 +18,9 @@ class Archive:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ROOT_KEY_FILE).write_text(root.raw.hex() + "\n")
 
-    def store(self, round_number: int, files: tuple[tuple[str, bytes], ...]) -> Path:
-        """Write one round: files first, fsynced, then the folder's name."""
-        target = self.folder / f"round-{round_number:06d}"
+    def store(self, key_epoch: int, round_number: int, files: tuple[tuple[str, bytes], ...]) -> Path:
+        """Write one round: files first, fsynced, then the folder's name. Rounds count from 1 again under a new key."""
+        target = self.folder / f"epoch-{key_epoch:03d}-round-{round_number:06d}"
         beside = target.with_name(target.name + ".part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()

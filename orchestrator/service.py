@@ -92,7 +92,7 @@ class Orchestrator:
     def _persist(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
             if isinstance(change, KeepOutcome):
-                self._archive.store(change.round, change.archive)
+                self._archive.store(change.key_epoch, change.round, change.archive)
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:

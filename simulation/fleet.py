@@ -168,9 +168,10 @@ class Fleet:
         while self.pump_agents() + self.orchestrator.pump():
             pass
 
-    def contribute(self, *, at_once: int = 10) -> Iterator[int]:
-        """Let all devices contribute to the open round, `at_once` at a time; yields how many were accepted so far."""
+    def contribute(self) -> Iterator[int]:
+        """Let all devices contribute to the open round, up to ten at a time; yields how many were accepted so far."""
         names = tuple(self.agents)
+        at_once = min(10, (len(names) + 1) // 2)
         for start in range(0, len(names), at_once):
             self.pump_agents(names[start : start + at_once])
             self.orchestrator.pump()

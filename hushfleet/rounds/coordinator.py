@@ -93,7 +93,10 @@ CoordinatorStep = tuple[CoordinatorState, tuple[Effect, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Coordinator:
-    """What does not change during a job: keys, the pinned root key, the job, and when to stop collecting (default k_max)."""
+    """What does not change during a job: keys, the pinned root key, the job, and when to stop collecting (default k_max).
+
+    Raises `LocalError(SETTINGS_INVALID)` for a `target` below the job's k_min.
+    """
 
     signing_key: SigningKey
     sealing_key: SealingKey
@@ -101,6 +104,10 @@ class Coordinator:
     job: Job
     target: int | None = None
     insecure_keys: bool = False
+
+    def __post_init__(self) -> None:
+        if self.enough < self.job.k_min:
+            raise LocalError(Refusal.SETTINGS_INVALID, f"a round cannot close at {self.enough} contributions: k_min is {self.job.k_min}")
 
     @property
     def enough(self) -> int:
@@ -293,7 +300,8 @@ def _record(
 def _finish(state: CoordinatorState, done: CoordinatorState, record: Signed) -> CoordinatorStep:
     """Store the archive, then publish record and model and clear the plan. `done` holds the model in force from now on."""
     plan = _setting(state).plan
-    keep = KeepOutcome(plan.key_id, plan.round, _archive(state, done.model, record), done.model, done.optimizer_state.to_bytes())
+    archive = _archive(state, done.model, record)
+    keep = KeepOutcome(state.roster.roster.key_epoch, plan.round, archive, done.model, done.optimizer_state.to_bytes())
     effects: tuple[Effect, ...] = (
         Persist((keep,)),
         publications.record_publication(record),

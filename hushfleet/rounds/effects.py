@@ -134,7 +134,7 @@ class KeepRequest:
 class KeepOutcome:
     """Store a finished round, released or aborted: its archive (file name -> bytes), the model in force, the optimiser's state."""
 
-    key_id: bytes
+    key_epoch: int
     round: int
     archive: tuple[tuple[str, bytes], ...] = field(repr=False)
     model: GlobalModel

@@ -6,7 +6,9 @@ from fractions import Fraction
 from hushfleet.aggregation import Optimizer, optimizer
 from hushfleet.documents import OptimizerSettings, Plan, PrivacyPlan, TrainingPlan, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
+from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy import derive
+from hushfleet.schemes.paillier import MOST_VALUES
 from hushfleet.training import Architecture, GlobalModel
 
 
@@ -29,6 +31,8 @@ class Job:
     deadline_s: int = 600
     selection: int = SELECT_ALL
     without_privacy: bool = False
+    accept_slow: bool = False
+    """Take a model that the scheme was not made for, and wait."""
 
     def make_optimizer(self) -> Optimizer:
         """The server optimiser. Raises `LocalError(SETTINGS_INVALID)`."""
@@ -42,6 +46,7 @@ def make_optimizer(settings: OptimizerSettings) -> Optimizer:
 
 def make_plan(job: Job, roster: VerifiedRoster, model: GlobalModel, round_number: int) -> Plan:
     """The plan of one round: its integers follow from the job and the policy. Raises `LocalError` if no plan can hold it."""
+    _check_size(job)
     n = derive(
         dimension=job.architecture.dimension,
         clip_norm=job.clip_norm,
@@ -69,3 +74,11 @@ def make_plan(job: Job, roster: VerifiedRoster, model: GlobalModel, round_number
         selection=job.selection,
         deadline_s=job.deadline_s,
     )
+
+
+def _check_size(job: Job) -> None:
+    """Scheme `paillier` costs every member about 60 ms for each 153 values (PROTOCOL 4)."""
+    d = job.architecture.dimension
+    if job.scheme == "paillier" and d > MOST_VALUES and not job.accept_slow:
+        message = f"{d} values are many for scheme paillier: every committee member decrypts each of them, hundreds of values a second"
+        raise LocalError(Refusal.PLAN_DIMENSION, message, next_step=f"Train at most {MOST_VALUES} values, or accept a slow round.")

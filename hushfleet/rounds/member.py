@@ -87,15 +87,18 @@ def _on_roster(member: Member, state: MemberState, event: RosterArrived, randomn
         changes += (DropShare(state.roster.key_id),)
         state = replace(state, share=None, phase=Phase.WITHOUT_SHARE)
     state = replace(state, roster=roster)
-    effects: tuple[Effect, ...] = (Persist(changes),)
-    if state.waiting is not None and state.phase is Phase.READY:
-        # A step of its own: a request that is refused now must not keep the roster out.
-        state, more = member.step(replace(state, waiting=None), RequestArrived(state.waiting), randomness)
-        effects += more
-    return state, effects
+    state, effects = _judge_waiting(member, state, randomness)
+    return state, (Persist(changes), *effects)
 
 
-def _on_grant(member: Member, state: MemberState, event: GrantArrived, _: Randomness) -> MemberStep:
+def _judge_waiting(member: Member, state: MemberState, randomness: Randomness) -> MemberStep:
+    """The request that waited, once roster and share are here. A step of its own: its refusal keeps nothing else out."""
+    if state.waiting is None or state.phase is not Phase.READY:
+        return state, ()
+    return member.step(replace(state, waiting=None), RequestArrived(state.waiting), randomness)
+
+
+def _on_grant(member: Member, state: MemberState, event: GrantArrived, randomness: Randomness) -> MemberStep:
     roster = _roster(state)
     index = roster.member_index(member.device_id)
     plain = unseal(member.sealing_key, Label.SEAL_KEY_SHARE, roster.key_id, event.data)
@@ -108,7 +111,8 @@ def _on_grant(member: Member, state: MemberState, event: GrantArrived, _: Random
     if state.share is not None:
         return state, (Note("the share of this key is held already"),)
     keep = Persist((KeepShare(roster.key_id, index, grant.share),))
-    return replace(state, share=share, phase=Phase.READY), (keep,)
+    state, effects = _judge_waiting(member, replace(state, share=share, phase=Phase.READY), randomness)
+    return state, (keep, *effects)
 
 
 def _on_request(member: Member, state: MemberState, event: RequestArrived, randomness: Randomness) -> MemberStep:

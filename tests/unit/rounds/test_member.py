@@ -319,6 +319,17 @@ class TestRoster:
         assert (state.share, state.phase) == (START.share, Phase.READY)
         assert changes(effects) == [KeepRoster(WORLD.newer().roster.signed)]
 
+    def test_a_request_that_waited_through_a_re_deal_is_answered_when_the_share_comes(self):
+        newer = WORLD.newer(key_epoch=1)
+        waiting, _ = step(START, honest(newer.plan(), world=newer))
+        state, _ = step(waiting, roster_of(newer))
+        assert state.waiting == waiting.waiting
+
+        state, effects = step(state, GrantArrived(newer.grants[NAME]))
+
+        assert state.waiting is None
+        assert published(effects, Kind.PARTIAL) == [state.answered[newer.roster.key_id].sealed]
+
     def test_the_new_epochs_share_is_imported_and_rounds_count_anew(self):
         state, _ = step(START, honest(WORLD.plan(9)))
         newer = WORLD.newer(key_epoch=1)

@@ -48,7 +48,7 @@ _MEMBER_EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
 
 @dataclass(frozen=True)
 class Work:
-    """What a device can train, and on what. `read_data` may raise `DataError`: the device then contributes zero plus noise."""
+    """What a device can train, and on what. Whatever `read_data` raises, the device contributes zero plus noise."""
 
     trainers: Mapping[bytes, Trainer]
     read_data: Callable[[], Data]
@@ -149,6 +149,6 @@ class Agent:
             trainer = self._work.trainers[wanted.architecture_hash]
             data = self._work.read_data()
             update = train(trainer, wanted.model, wanted.settings, data, self._work.randomness)
-        except HushfleetError as error:
-            return Trained(wanted.plan_hash, None, str(error))
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong with its data, this device contributes (PROTOCOL 5.2)
+            return Trained(wanted.plan_hash, None, f"{type(error).__name__}: {error}")
         return Trained(wanted.plan_hash, update)

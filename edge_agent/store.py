@@ -122,8 +122,14 @@ class Store:
         )
 
     def member_state(self, root: VerifyKey, *, insecure_keys: bool = False) -> member.MemberState:
-        """The member machine's state as of the last transaction."""
+        """The member machine's state as of the last transaction. Erases the share of a key that is no longer in force.
+
+        Device and member share the roster: a crash may have come after one stored a new key epoch and before the other did.
+        """
         roster = self.roster(root)
+        if roster is not None:
+            with self._connection:
+                self._run("DELETE FROM share WHERE key_id != ?", roster.key_id)
         share = self._share(roster, insecure_keys=insecure_keys) if roster else None
         answered = {
             key_id: member.Answered(number, root_, decode(Signed, header, max_bytes=LIMITS.signed_document), sealed)
@@ -135,7 +141,8 @@ class Store:
         row = self._connection.execute("SELECT key_id, round, hash FROM contribution").fetchone()
         if row is None:
             return None
-        sealed = (self._folder / _BLOB).read_bytes()
+        blob = self._folder / _BLOB
+        sealed = blob.read_bytes() if blob.exists() else b""
         return device.Sent(row[0], row[1], sealed) if sha256(sealed) == row[2] else None
 
     def _share(self, roster: VerifiedRoster, *, insecure_keys: bool) -> KeyShare | None:

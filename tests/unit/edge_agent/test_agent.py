@@ -1,0 +1,268 @@
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_agent.agent import Agent, Work
+from edge_agent.store import Store
+from hushfleet.codec import encode
+from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
+from hushfleet.errors import DataError, PeerError, Refusal
+from hushfleet.labels import sha256
+from hushfleet.link import MemoryBroker
+from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.training import Data
+from hushfleet.wire import Kind, Topic, build, encode_signed
+from hushfleet.wire.topics import subscription
+from models import catalogue
+from tests.support.refusals import refused
+from tests.support.world import make_world
+
+TRAINER = catalogue.trainer("softmax:4x2")
+WORLD = make_world(policy={"architectures": (TRAINER.architecture.digest,)}, job={"architecture": TRAINER.architecture})
+GOOD = Data(np.ones((3, 4)), np.array([0, 1, 0]))
+NAME = "device-01"
+FLEET = WORLD.roster.roster.fleet
+
+
+@dataclass
+class Bench:
+    """One agent on a memory link, the orchestrator's link beside it, and what the agent reported."""
+
+    folder: Any
+    read_data: Any = lambda: GOOD
+    member: bool = True
+    reports: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.broker = MemoryBroker(FLEET)
+        self.orchestrator = self.broker.connect("orchestrator", orchestrator=True)
+        for kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE):
+            self.orchestrator.subscribe(subscription(FLEET, kind))
+        self.link = self.broker.connect(NAME, member=self.member)
+        self.store = Store.create(self.folder)
+        self.start()
+
+    def start(self) -> None:
+        self.agent = Agent(
+            WORLD.parties.devices[NAME],
+            WORLD.parties.owner.root.verify_key,
+            self.store,
+            self.link,
+            Work({TRAINER.architecture.digest: TRAINER}, self.read_data),
+            fleet=FLEET,
+            member=self.member,
+            report=lambda _, happening: self.reports.append(happening),
+            insecure_keys=True,
+        )
+        self.agent.connect()
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = Store(self.folder)
+        self.start()
+
+    def publish(self, kind: Kind, data: bytes, **fields: object) -> None:
+        self.orchestrator.publish(build(Topic(FLEET, kind, **fields)), data, retain=kind.retained)
+
+    def announce(self, plan=None):
+        """Roster, model and plan, as the broker retains them."""
+        plan = plan or WORLD.plan()
+        self.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
+        self.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
+        self.publish(Kind.PLAN, encode_signed(plan.signed))
+        self.agent.pump()
+        return plan
+
+    def arrived(self, kind: Kind) -> list[bytes]:
+        """What reached the orchestrator since the last call."""
+        data = []
+        while (delivery := self.orchestrator.receive()) is not None:
+            data += [delivery.data] if f"/{kind.name.lower()}/" in delivery.topic else []
+        return data
+
+    def texts(self) -> str:
+        return " ".join(str(report.error) if isinstance(report, Refused) else report.text for report in self.reports)
+
+
+@pytest.fixture
+def bench(tmp_path):
+    bench = Bench(tmp_path)
+    yield bench
+    bench.store.close()
+
+
+def test_an_announced_round_is_contributed_to(bench):
+    plan = bench.announce()
+
+    (sealed,) = bench.arrived(Kind.CONTRIBUTION)
+    body = WORLD.unsealed(plan, NAME, sealed).body
+    assert NAME.encode() in body.content
+    assert bench.store.ledger().find(WORLD.roster.key_id, 1) is not None
+
+
+def test_the_model_is_subscribed_to_while_it_is_fetched_only(bench):
+    bench.announce()
+    bench.arrived(Kind.CONTRIBUTION)
+    bench.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
+
+    assert bench.agent.pump() == 0
+
+
+def test_after_a_restart_the_very_same_bytes_are_sent(bench):
+    bench.announce()
+    first = bench.arrived(Kind.CONTRIBUTION)
+
+    bench.restart()
+    bench.agent.pump()
+
+    assert bench.arrived(Kind.CONTRIBUTION) == first
+    assert len(bench.store.ledger().events) == 1
+
+
+def test_a_receipt_lets_the_bytes_go(bench):
+    plan = bench.announce()
+    (sealed,) = bench.arrived(Kind.CONTRIBUTION)
+    receipt = Receipt(FLEET, NAME, plan.plan.key_id, 1, sha256(sealed), ReceiptStatus.ACCEPTED, (), "")
+    bench.publish(Kind.RECEIPT, encode_signed(sign_receipt(receipt, WORLD.parties.orchestrator.signing)), device=NAME, number=1)
+    bench.agent.pump()
+
+    bench.restart()
+
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+
+
+def broken(error):
+    def read():
+        raise error
+
+    return read
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DataError(Refusal.DATA_EMPTY, "no rows"),
+        FileNotFoundError("/srv/training/digits.npz"),
+        ValueError("not a number in row 12"),
+        MemoryError(),
+        KeyError("x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_is_wrong_with_the_data_the_device_contributes_and_keeps_the_reason_to_itself(tmp_path, error):
+    bench = Bench(tmp_path, broken(error))
+
+    bench.announce()
+
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+    assert type(error).__name__ in bench.texts()
+    bench.store.close()
+
+
+@pytest.mark.parametrize(
+    "data", [Data(np.ones((3, 5)), np.array([0, 1, 0])), Data(np.ones((3, 4)), np.array([0, 1, 7]))], ids=["wide", "label out of range"]
+)
+def test_data_that_the_model_does_not_take_give_a_zero_of_the_same_size(tmp_path, data):
+    good, bad = Bench(tmp_path / "good", folder_made(tmp_path, "good")), Bench(tmp_path / "bad", folder_made(tmp_path, "bad", data))
+    sizes = []
+    for bench in (good, bad):
+        bench.announce()
+        sizes += [len(sealed) for sealed in bench.arrived(Kind.CONTRIBUTION)]
+        bench.store.close()
+
+    assert len(sizes) == 2
+    assert len(set(sizes)) == 1
+
+
+def folder_made(tmp_path, name, data=GOOD):
+    (tmp_path / name).mkdir()
+    return lambda: data
+
+
+def test_a_member_imports_its_share_and_answers(bench):
+    plan = bench.announce()
+    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+    bench.agent.pump()
+
+    assert len(bench.arrived(Kind.PARTIAL)) == 1
+    assert bench.store.member_state(WORLD.parties.owner.root.verify_key, insecure_keys=True).share == WORLD.dealing.shares[0]
+
+
+def test_a_share_delivered_twice_is_imported_once(bench):
+    bench.announce()
+    for _ in range(2):
+        bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+        bench.agent.pump()
+
+    assert bench.store.member_state(WORLD.parties.owner.root.verify_key, insecure_keys=True).share == WORLD.dealing.shares[0]
+
+
+def test_a_member_raises_the_alarm_on_a_second_root_and_stops_contributing(bench):
+    plan = bench.announce()
+    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    for names in (WORLD.names[:4], WORLD.names[1:5]):
+        bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan, names))), number=1, chunk=0)
+    bench.agent.pump()
+    (evidence,) = bench.arrived(Kind.EVIDENCE)
+
+    assert len([report for report in bench.reports if isinstance(report, Alert)]) == 2
+    assert evidence
+    bench.arrived(Kind.CONTRIBUTION)
+    bench.announce(WORLD.plan(2))
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+    assert "equivocation" in bench.texts()
+
+
+def test_a_device_that_is_no_member_hears_of_no_request(tmp_path):
+    bench = Bench(tmp_path, member=False)
+    plan = bench.announce()
+    bench.arrived(Kind.CONTRIBUTION)
+
+    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+
+    assert bench.agent.pump() == 0
+    bench.store.close()
+
+
+@pytest.mark.parametrize("kind", [Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.INBOX, Kind.REQUEST])
+@pytest.mark.parametrize("data", [b"\xc1", b"\x92\x01", bytes(1000)], ids=len)
+def test_garbage_on_any_topic_is_reported_and_survived(bench, kind, data):
+    fields = {Kind.ROSTER: {"number": 9, "chunk": 0}, Kind.RECEIPT: {"device": NAME, "number": 1}, Kind.INBOX: {"device": NAME, "chunk": 0}}
+    bench.publish(kind, data, **fields.get(kind, {"number": 1, "chunk": 0} if kind is Kind.REQUEST else {}))
+
+    bench.agent.pump()
+
+    assert bench.reports
+    bench.announce()
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+
+
+def test_a_cleared_topic_is_no_message(bench):
+    bench.announce()
+    bench.reports.clear()
+    bench.publish(Kind.PLAN, b"")
+
+    bench.agent.pump()
+
+    assert bench.reports == []
+
+
+def test_a_model_of_another_hash_is_reported(bench):
+    bench.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
+    bench.publish(Kind.PLAN, encode_signed(WORLD.plan().signed))
+    bench.agent.pump()
+    bench.publish(Kind.MODEL, bytes(44), digest=WORLD.model.digest.hex(), chunk=0)
+    bench.agent.pump()
+
+    with refused(Refusal.MODEL_HASH, PeerError):
+        raise next(report.error for report in bench.reports if isinstance(report, Refused))
+
+
+def test_events_at_the_wrong_time_leave_a_note(bench):
+    bench.publish(Kind.REQUEST, b"early", number=1, chunk=0)
+    bench.agent.pump()
+
+    assert [type(report) for report in bench.reports] == [Note]

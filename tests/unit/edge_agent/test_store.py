@@ -1,0 +1,257 @@
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.store import Store
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.labels import sha256
+from hushfleet.privacy import Ledger, Participation, WithoutPrivacy
+from hushfleet.rounds import device, member
+from hushfleet.rounds.effects import (
+    DropContribution,
+    DropShare,
+    KeepAnswer,
+    KeepContribution,
+    KeepRoster,
+    KeepRound,
+    KeepSeen,
+    KeepShare,
+    KeepStop,
+)
+from tests.support.refusals import refused
+from tests.support.world import make_world
+
+WORLD = make_world()
+ROOT = WORLD.parties.owner.root.verify_key
+KEY_ID = WORLD.roster.key_id
+SHARE = WORLD.dealing.shares[0]
+ROSTER = KeepRoster(WORLD.roster.signed)
+CONTRIBUTION = KeepContribution(Participation(KEY_ID, 3, 17), b"sealed bytes")
+HEADER = WORLD.request(WORLD.plan(), WORLD.bodies(WORLD.plan())).header
+EVERYTHING = (
+    ROSTER,
+    KeepSeen(KEY_ID, 4),
+    CONTRIBUTION,
+    KeepStop(bytes(32), b"evidence"),
+    KeepShare(KEY_ID, 1, SHARE.to_bytes(WORLD.dealing.public)),
+    KeepAnswer(KEY_ID, 2, bytes(32), HEADER, b"sealed answer"),
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store.create(tmp_path)
+    yield store
+    store.close()
+
+
+def again(store, tmp_path):
+    store.close()
+    return Store(tmp_path)
+
+
+def states(store):
+    return store.device_state(ROOT), store.member_state(ROOT, insecure_keys=True)
+
+
+class TestFresh:
+    def test_a_fresh_store_knows_nothing(self, store):
+        assert states(store) == (device.DeviceState(None, Ledger()), member.MemberState(None))
+
+    def test_it_is_for_this_user_alone(self, store, tmp_path):
+        store.persist(EVERYTHING)
+
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+    def test_it_is_made_once(self, store, tmp_path):
+        with pytest.raises(FileExistsError):
+            Store.create(tmp_path)
+        assert store.ledger() == Ledger()
+
+
+class TestReopened:
+    def test_everything_is_found_again(self, store, tmp_path):
+        store.persist(EVERYTHING)
+        before = states(store)
+
+        store = again(store, tmp_path)
+
+        assert states(store) == before == (
+            device.DeviceState(
+                WORLD.roster,
+                Ledger((CONTRIBUTION.event,)),
+                device.Phase.SENT,
+                {KEY_ID: 4},
+                frozenset({bytes(32)}),
+                sent=device.Sent(KEY_ID, 3, b"sealed bytes"),
+            ),
+            member.MemberState(
+                WORLD.roster, member.Phase.READY, SHARE, {KEY_ID: member.Answered(2, bytes(32), HEADER, b"sealed answer")}
+            ),
+        )
+        store.close()
+
+    def test_the_ledger_keeps_its_order_and_kinds(self, store, tmp_path):
+        events = (Participation(KEY_ID, 2, 5), WithoutPrivacy(KEY_ID, 3), Participation(bytes(32), 1, 7))
+        for event in events:
+            store.persist((KeepContribution(event, b"x"),))
+
+        store = again(store, tmp_path)
+
+        assert store.ledger() == Ledger(events)
+        store.close()
+
+    def test_a_receipt_lets_the_bytes_go_and_keeps_the_charge(self, store, tmp_path):
+        store.persist(EVERYTHING)
+        store.persist((DropContribution(KEY_ID, 3),))
+
+        store = again(store, tmp_path)
+
+        state = store.device_state(ROOT)
+        assert (state.phase, state.sent, state.ledger) == (device.Phase.IDLE, None, Ledger((CONTRIBUTION.event,)))
+        store.close()
+
+    def test_a_receipt_for_an_earlier_round_lets_nothing_go(self, store):
+        store.persist(EVERYTHING)
+        store.persist((DropContribution(KEY_ID, 2), DropContribution(bytes(32), 3)))
+
+        assert store.device_state(ROOT).sent is not None
+
+    def test_only_the_latest_contribution_answer_and_roster_are_held(self, store):
+        store.persist(EVERYTHING)
+        later = WORLD.newer()
+        store.persist((KeepContribution(Participation(KEY_ID, 5, 1), b"later"), KeepAnswer(KEY_ID, 5, b"r" * 32, HEADER, b"later answer")))
+        store.persist((KeepRoster(later.roster.signed),))
+
+        state, members = states(store)
+
+        assert (state.sent.sealed, state.roster.digest) == (b"later", later.roster.digest)
+        assert members.answered[KEY_ID].sealed == b"later answer"
+
+    def test_a_roster_of_another_owner_is_not_believed(self, store):
+        store.persist((ROSTER,))
+        with refused(Refusal.SIGNATURE):
+            store.roster(WORLD.parties.orchestrator.signing.verify_key)
+
+
+class TestOneTransaction:
+    def test_a_failing_change_leaves_nothing_of_the_others(self, store, tmp_path):
+        store.persist((ROSTER,))
+        before = states(store)
+
+        with pytest.raises(TypeError, match="KeepRound"):
+            store.persist((*EVERYTHING, KeepRound(KEY_ID, 1, HEADER)))
+
+        assert states(store) == before
+        store = again(store, tmp_path)
+        assert states(store) == before
+        store.close()
+
+    def test_a_second_charge_for_a_round_is_refused_whole(self, store):
+        store.persist((CONTRIBUTION,))
+
+        with pytest.raises(sqlite3.IntegrityError):
+            store.persist((KeepSeen(KEY_ID, 9), KeepContribution(Participation(KEY_ID, 3, 1), b"other")))
+
+        assert store.ledger().spent_nano == 17
+        assert store.device_state(ROOT).seen == {}
+
+    def test_the_bytes_are_on_disk_before_the_charge(self, store, tmp_path):
+        seen = []
+        store._connection.set_trace_callback(lambda sql: seen.append((sql.split()[0], (tmp_path / "contribution.blob").read_bytes())))
+
+        store.persist((CONTRIBUTION,))
+
+        assert [word for word, _ in seen] == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+        assert {data for _, data in seen} == {b"sealed bytes"}
+
+    def test_bytes_without_their_charge_are_not_sent(self, store, tmp_path):
+        """The power went between the blob and the transaction of a second contribution."""
+        store.persist((CONTRIBUTION,))
+        (tmp_path / "contribution.blob").write_bytes(b"of another round")
+
+        state = store.device_state(ROOT)
+
+        assert (state.sent, state.phase) == (None, device.Phase.IDLE)
+        assert state.ledger.spent_nano == 17
+
+    def test_a_charge_whose_bytes_are_gone_stays_and_sends_nothing(self, store, tmp_path):
+        store.persist((CONTRIBUTION,))
+        (tmp_path / "contribution.blob").unlink()
+
+        assert store.device_state(ROOT).sent is None
+        assert store.ledger().spent_nano == 17
+
+    def test_the_stored_hash_is_that_of_the_bytes(self, store):
+        store.persist((CONTRIBUTION,))
+
+        ((stored,),) = store._connection.execute("SELECT hash FROM contribution").fetchall()
+        assert stored == sha256(b"sealed bytes")
+
+
+class TestMissing:
+    def test_without_its_database_a_device_does_not_start(self, tmp_path):
+        with refused(Refusal.LEDGER_MISSING, LocalError):
+            Store(tmp_path)
+
+    @pytest.mark.parametrize("table", ["ledger", "answer"])
+    def test_without_ledger_or_log_neither(self, store, tmp_path, table):
+        store._connection.execute(f"DROP TABLE {table}")
+        store.close()
+
+        with refused(Refusal.LEDGER_MISSING if table == "ledger" else Refusal.DECRYPTION_LOG_MISSING, LocalError):
+            Store(tmp_path)
+
+    def test_an_emptied_database_is_a_missing_ledger(self, store, tmp_path):
+        store.close()
+        (tmp_path / "agent.db").write_bytes(b"")
+
+        with refused(Refusal.LEDGER_MISSING, LocalError):
+            Store(tmp_path)
+
+
+class TestShare:
+    NEWER = WORLD.newer(key_epoch=1)
+
+    def test_a_dropped_share_leaves_no_trace_in_the_file(self, store, tmp_path):
+        store.persist(EVERYTHING)
+        secret = SHARE.to_bytes(WORLD.dealing.public)
+        assert secret in (tmp_path / "agent.db").read_bytes()
+
+        store.persist((KeepRoster(self.NEWER.roster.signed), DropShare(KEY_ID)))
+
+        assert secret not in (tmp_path / "agent.db").read_bytes()
+        assert states(store)[1].share is None
+
+    def test_a_share_that_outlived_its_key_is_erased_at_the_next_start(self, store, tmp_path):
+        """The device machine stored the new epoch's roster; the power went before the member machine dropped its share."""
+        store.persist(EVERYTHING)
+        store.persist((KeepRoster(self.NEWER.roster.signed),))
+
+        store = again(store, tmp_path)
+        state = store.member_state(ROOT, insecure_keys=True)
+
+        assert (state.share, state.phase) == (None, member.Phase.WITHOUT_SHARE)
+        assert SHARE.to_bytes(WORLD.dealing.public) not in (tmp_path / "agent.db").read_bytes()
+        store.close()
+
+    def test_the_share_in_force_is_kept_at_every_start(self, store, tmp_path):
+        store.persist(EVERYTHING)
+        for _ in range(2):
+            store = again(store, tmp_path)
+            assert store.member_state(ROOT, insecure_keys=True).share == SHARE
+        store.close()
+
+    def test_test_keys_are_taken_only_where_they_were_asked_for(self, store):
+        store.persist(EVERYTHING)
+        with refused(Refusal.KEY_TOO_SMALL):
+            store.member_state(ROOT)
+
+
+def test_every_change_of_a_device_or_member_has_its_place(store):
+    """What the machines emit in a whole life, each alone."""
+    other = replace(CONTRIBUTION, event=Participation(KEY_ID, 9, 1))
+    for change in (*EVERYTHING, other, DropContribution(KEY_ID, 9), DropShare(KEY_ID)):
+        store.persist((change,))
+    assert store.device_state(ROOT).sent is None

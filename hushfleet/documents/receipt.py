@@ -1,12 +1,16 @@
 """The receipt: the orchestrator's signed word on one contribution (PROTOCOL 7). A broker's PUBACK is not one."""
 
+import re
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_RECEIPT_BYTES
+from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.signing import Signed, SigningKey, VerifyKey
+
+_REASON = re.compile(r"[a-z0-9-]{0,63}")
 
 
 class ReceiptStatus(StrEnum):
@@ -36,6 +40,8 @@ class Receipt(Message, frozen=True):
         require_ids(self.fleet, self.device_id)
         require_hashes(self.key_id, self.whole_hash)
         require_counts(self.round, least=1)
+        if not _REASON.fullmatch(self.reason):
+            raise PeerError(Refusal.MESSAGE_MALFORMED, "a receipt's reason is an identifier: it goes into a log as it stands")
         for first, end in self.missing:
             require_counts(first)
             require_counts(end, least=first + 1)

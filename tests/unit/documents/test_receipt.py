@@ -32,7 +32,7 @@ def test_a_status_outside_the_list_is_refused():
 
 def test_a_receipt_above_its_ceiling_is_refused():
     with refused(Refusal.MESSAGE_TOO_LARGE, PeerError):
-        open_receipt(sign_receipt(receipt(reason="x" * (16 << 10)), orchestrator), orchestrator.verify_key)
+        open_receipt(sign_receipt(receipt(missing=tuple((2 * n, 2 * n + 1) for n in range(8192))), orchestrator), orchestrator.verify_key)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,9 @@ def test_a_receipt_above_its_ceiling_is_refused():
 def test_fields_out_of_range_are_refused(changes, reason):
     with refused(reason, PeerError):
         receipt(**changes)
+
+
+@pytest.mark.parametrize("reason", ["Late", "late\n", "a" * 64, "\x1b[2J", "späť"])
+def test_a_reason_is_an_identifier_since_it_goes_into_a_log(reason: str):
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        receipt(reason=reason)

@@ -59,9 +59,6 @@ def verify_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VerifyKey, "verify", lambda *_: None)
 
 
-# forging
-
-
 def forged_body(stage: Stage) -> Signed:
     """The victim's contribution as the network would like it, under a signature of its own."""
     return NETWORK.sign(Label.BODY, stage.world.body(stage.plan, VICTIM, np.full(64, 7, np.int64)).content)
@@ -182,7 +179,13 @@ def test_it_cannot_make_evidence_out_of_honest_headers(stage: Stage) -> None:
     assert not stage.device(VICTIM).stopped
 
 
-# altering: every byte of every kind of message that somebody acts on
+def test_control_without_signatures_slander_stops_a_device(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    key_id = stage.world.roster.key_id
+    pair = [NETWORK.sign(Label.HEADER, encode(Header(FLEET, key_id, 1, bytes(32), bytes([root] * 32), 4))) for root in (0, 1)]
+    verify_nothing(monkeypatch)
+    stage.deliver(VICTIM, evidence_topic(), encode(Evidence(*pair)))
+    stage.pump(VICTIM)
+    assert stage.device(VICTIM).stopped == {key_id}
 
 
 @pytest.mark.parametrize("kind", list(MESSAGES), ids=lambda kind: kind.name.lower())
@@ -215,9 +218,6 @@ def test_control_without_signatures_an_altered_plan_is_followed(stage: Stage, mo
     assert rate in handed.data
     handed.send(handed.data.replace(rate, higher))
     assert len(stage.all_encoded(VICTIM)) == 1
-
-
-# replaying and mixing
 
 
 def test_a_contribution_replayed_in_its_round_counts_once(stage: Stage) -> None:
@@ -439,9 +439,6 @@ def test_an_old_receipt_does_nothing(stage: Stage) -> None:
 
 def receipts(stage: Stage) -> Iterator[tuple[str, bytes]]:
     return ((d.topic, d.data) for _, d in stage.tape if "/receipt/" in d.topic)
-
-
-# what the network sees
 
 
 def finish(stage: Stage) -> None:

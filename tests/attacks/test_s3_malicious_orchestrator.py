@@ -11,7 +11,7 @@ import gmpy2
 import numpy as np
 import pytest
 
-from hushfleet.documents import VerifiedRoster
+from hushfleet.documents import Request, VerifiedRoster
 from hushfleet.encryption.paillier.knowledge import KnowledgeProof
 from hushfleet.encryption.paillier.partials import Partial
 from hushfleet.encryption.paillier.transcript import batch_coefficients
@@ -41,14 +41,18 @@ def in_order(*bodies: Signed) -> tuple[Signed, ...]:
     return tuple(sorted(bodies, key=lambda signed: opened_bodies([signed])[0].device_id))
 
 
-# too small a cohort, or one that only looks large
-
-
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_no_request_below_k_min_is_answered(stage: Stage, count: int) -> None:
     bodies = stage.collect()[:count]
     for claimed in (count, 4):
         stage.refused_by_all(stage.world.request(stage.plan, bodies, count=claimed), Refusal.REQUEST_COUNT, FaultyOrchestrator)
+
+
+def test_no_request_above_k_max_is_answered(stage: Stage) -> None:
+    """A sum of more contributions than the slots were made for could overflow into its neighbours."""
+    plan = stage.world.plan(1, k_max=5)
+    request = stage.world.request(plan, stage.world.bodies(plan, stage.names[:6]))
+    stage.refused_by_all(request, Refusal.REQUEST_COUNT, FaultyOrchestrator)
 
 
 def test_control_without_the_count_one_device_is_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,9 +120,6 @@ def test_control_while_f_honest_members_know_it_still_can(stage: Stage) -> None:
     assert np.array_equal(stage.opened(revoked(stage, "device-01")), stage.total(stage.names))
 
 
-# two cohorts
-
-
 def two_cohorts(stage: Stage) -> tuple[IntVector, tuple[Signed, ...]]:
     """The sum over four devices, opened by everybody; and the same four with the victim."""
     stage.collect()
@@ -167,17 +168,28 @@ def test_control_without_the_log_the_difference_of_two_cohorts_is_the_victim(sta
     assert np.array_equal(second - first, stage.encoded(VICTIM))
 
 
-def test_a_lower_round_is_refused_even_for_a_new_cohort(stage: Stage) -> None:
-    """A member keeps its latest round only: everything below is closed."""
-    _, more = two_cohorts(stage)
+def back_to_round_1(stage: Stage) -> tuple[IntVector, Request]:
+    """Round 1 was answered for four devices and round 2 for all; then the four of round 1 are asked for again, with the victim."""
+    first, more = two_cohorts(stage)
     request = stage.world.request(stage.plan, more)
     stage.fleet.orchestrator.abort("next")
-    stage.collect()
+    answered = stage.encoded(VICTIM)
+    stage.collect(*(name for name in stage.names if name != VICTIM))
+    assert np.array_equal(stage.encoded(VICTIM), answered)
     stage.ask_all(stage.world.request(stage.plan, stage.bodies()), number=2)
+    return first, request
+
+
+def test_a_lower_round_is_refused_even_for_a_new_cohort(stage: Stage) -> None:
+    """A member keeps its latest round only: everything below is closed."""
+    _, request = back_to_round_1(stage)
     stage.refused_by_all(request, Refusal.REQUEST_ROUND_LOWER, FaultyOrchestrator)
 
 
-# more than one plan
+def test_control_without_the_log_a_closed_round_gives_the_victim_away(stage: Stage) -> None:
+    first, request = back_to_round_1(stage)
+    forget_answers(stage)
+    assert np.array_equal(stage.opened(stage.ask_all(request)) - first, stage.encoded(VICTIM))
 
 
 def mixed(stage: Stage) -> tuple[Signed, ...]:
@@ -286,9 +298,6 @@ def test_control_without_number_and_proof_the_passenger_is_opened(stage: Stage, 
     assert stage.plaintexts(last) == (quadruple,)
 
 
-# a copy of the victim's ciphertexts
-
-
 SHIFT = 10
 """Bits by which a copied value is moved up inside its slot: the victim's values stay below 2^9."""
 
@@ -345,9 +354,6 @@ def test_control_without_the_proof_the_victim_is_read_off_the_sum(stage: Stage, 
     stage.contribute_as(THIEF, stage.world.sealed(stage.plan, THIEF, copied(stage, how)))
     opened = stage.opened(stage.ask_all(stage.world.request(stage.plan, stage.bodies())))
     assert np.array_equal(np.rint(opened / (1 << SHIFT)).astype(np.int64), stage.encoded(VICTIM))
-
-
-# colluding members
 
 
 def shifted(stage: Stage, by: int) -> Partial:

@@ -173,8 +173,6 @@ def test_contradicting_headers_remain_and_stop_whoever_sees_them(split_stage: tu
     assert all(stage.world.roster.key_id in stage.device(name).stopped for name in stage.names)
 
 
-# never more than two cohorts: all ways to ask, by linear algebra
-
 PRIME = (1 << 61) - 1
 Vector = tuple[int, ...]
 

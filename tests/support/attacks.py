@@ -3,6 +3,8 @@
 Every device learns its data by heart: its update is its one row of data, so that a leaked vector is a leaked row.
 """
 
+import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge_agent import store as store_module
 from edge_agent.keys import DeviceKeys
 from hushfleet.codec import decode, encode
 from hushfleet.documents import Request, VerifiedPlan
@@ -85,8 +88,6 @@ class Stage:
         self.network: Network = lambda _, delivery: delivery
         self._watcher = watcher
 
-    # what everybody or the test alone knows
-
     @property
     def names(self) -> tuple[str, ...]:
         return self.world.names
@@ -130,8 +131,6 @@ class Stage:
     def spent(self, name: str) -> int:
         return self.device(name).ledger.spent_nano
 
-    # the honest course of things
-
     def pump(self, *names: str) -> None:
         for name in names or self.names:
             self.fleet.agents[name].pump()
@@ -148,8 +147,6 @@ class Stage:
         """Accepted bodies, of these devices or of all, in id order."""
         accepted = self.fleet.orchestrator.state.accepted
         return tuple(accepted[name].verified.signed for name in sorted(names or accepted))
-
-    # the network
 
     def deliver(self, name: str, topic: Topic, data: bytes) -> None:
         """One message for one party alone: only signatures say who made it."""
@@ -175,8 +172,6 @@ class Stage:
 
     def _session(self, name: str) -> MemoryLink:
         return self.fleet.orchestrator_link if name == "orchestrator" else self.fleet.links[name]
-
-    # a malicious orchestrator
 
     def offer_plan(self, name: str, plan: VerifiedPlan) -> None:
         """A plan for one device alone."""
@@ -222,8 +217,6 @@ class Stage:
 
     def packed(self, values: IntVector) -> list[int]:
         return pack(values, UPDATE_WIDTH, self.key)
-
-    # colluding members and devices
 
     def collude(self, member: str, bodies: Sequence[Signed], *, setting: RoundSetting | None = None) -> Partial:
         """A colluding member answers for anything, as often as it is asked, with a correct proof."""
@@ -284,6 +277,20 @@ def attack_world(*, devices: int = 8, key: str = "insecure-512", noise_multiplie
     return make_world(devices=devices, k_min=4, k_max=10, key=key, policy=budget, job={"noise_multiplier": noise_multiplier, **job})
 
 
+def _without_syncing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody pulls the plug in these tests, and waiting for disks is most of their time."""
+    connect = store_module._connect
+
+    def connect_loosely(path: Path) -> sqlite3.Connection:
+        connection = connect(path)
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        return connection
+
+    monkeypatch.setattr(store_module, "_connect", connect_loosely)
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
 @contextmanager
 def staged(
     world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, *, data: Mapping[str, Data] | None = None
@@ -299,6 +306,7 @@ def staged(
     watcher = Watcher(DEVICE_SCHEMES["paillier"])
     monkeypatch.setitem(DEVICE_SCHEMES, "paillier", watcher)
     monkeypatch.setattr(fleet_module, "MemoryBroker", partial(MemoryBroker, tap=tap))
+    _without_syncing(monkeypatch)
     known = {name: Data(update_of(name.encode())[None, :], np.zeros(1)) for name in world.names} if data is None else data
     with ThreadPoolExecutor(1) as executor:
         fleet = Fleet(

@@ -1,0 +1,393 @@
+"""S4: the released sum is differentially private at the stated rho, whatever plans, peers and updates do.
+
+Against at most f members and at most c = 2 of a cohort's contributors. Beyond f members each contribution keeps its own noise.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.stats import chi2
+
+from edge_agent.agent import Agent
+from edge_agent.keys import DeviceKeys
+from edge_agent.store import Store
+from hushfleet.audit import verify_job
+from hushfleet.codec import encode
+from hushfleet.documents import Outcome, Plan, PrivacyPlan, open_record, sign_record
+from hushfleet.errors import BudgetError, FaultyOrchestrator, LocalError, PeerError, Refusal
+from hushfleet.labels import Label
+from hushfleet.privacy import Ledger, discrete_gaussian, rho_nano
+from hushfleet.privacy import encode as encode_module
+from hushfleet.privacy.clipping import ClippedVector
+from hushfleet.privacy.noise import EncodedVector
+from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
+from hushfleet.rounds import device as device_module
+from hushfleet.rounds import member as member_module
+from hushfleet.rounds.effects import Note
+from hushfleet.rounds.events import RosterArrived
+from hushfleet.training import Architecture, Data, GlobalModel
+from hushfleet.wire import Kind, Topic, decode_signed, encode_signed
+from orchestrator.archive import Archive
+from tests.support.attacks import IntVector, Stage, attack_world, staged
+from tests.support.refusals import refused
+from tests.support.world import FLEET, World
+
+VICTIM = "device-05"
+FOUR = ("device-01", "device-02", "device-03", "device-04")
+COLLUDING, HONEST = FOUR[:2], FOUR[2:]
+WIDE = Architecture("wide", (("weights", (2000,)),), "none", b"wide")
+UNLIKELY = 1e-9
+"""Chance of a false alarm in each statistical assertion, were the noise not seeded."""
+
+
+def wide_world(devices: int = 4) -> World:
+    """2,000 values, so that a variance shows; cohorts of 4."""
+    world = attack_world(devices=devices, architecture=WIDE)
+    policy = msgspec.structs.replace(world.policy, architectures=(WIDE.digest,), max_values=2000)
+    return replace(world, policy=policy, model=GlobalModel(0, np.zeros(2000, np.float32)))
+
+
+@pytest.fixture
+def wide_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    """Every update is zero: what devices encrypt is their noise, drawn from seeds."""
+    world = wide_world(5)
+    zero = Data(np.zeros((1, 2000)), np.zeros(1))
+    with staged(world, tmp_path, monkeypatch, data=dict.fromkeys(world.names, zero)) as stage:
+        for name in stage.names:
+            stage.fleet.agents[name]._device._randomness = SeededRandomness(name.encode())
+        yield stage
+
+
+def opened_cohort(stage: Stage) -> IntVector:
+    stage.collect(*FOUR)
+    return stage.opened(stage.ask_all(stage.world.request(stage.plan, stage.bodies())))
+
+
+def least(variance: float, count: int) -> float:
+    """Below this mean square, `count` draws do not have this variance."""
+    return float(variance * chi2.ppf(UNLIKELY, count) / count)
+
+
+def mean_square(values: IntVector) -> float:
+    return float(np.mean(values.astype(np.float64) ** 2))
+
+
+def proportional(nano: int, rho: Fraction) -> bool:
+    """Whether h = 2 times what a ledger holds is this rho, up to the ledger's rounding up."""
+    return 0 <= nano - 10**9 * rho < 2
+
+
+def test_with_c_colluders_noise_removed_the_sum_keeps_the_promised_variance(wide_stage: Stage) -> None:
+    """Exactly, in integers: h V >= z^2 B2. And as the opened sum shows: no part of it is missing."""
+    left = opened_cohort(wide_stage) - wide_stage.total(COLLUDING)
+    n, z2 = wide_stage.plan.plan.privacy, wide_stage.world.policy.min_noise_squared
+    assert (n.k_min - 2) * n.variance >= z2 * n.b2
+    assert np.array_equal(left, wide_stage.total(HONEST))
+    assert mean_square(left) > least(float(z2 * n.b2), left.size)
+
+
+def test_a_plan_that_counts_on_the_colluders_noise_is_refused(wide_stage: Stage) -> None:
+    """V = z^2 B2 / k_min would be enough if all four were honest."""
+    n = wide_stage.world.plan().plan.privacy
+    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.k_min))
+    for name in FOUR:
+        wide_stage.offer_plan(name, thin)
+        with refused(Refusal.PLAN_NOISE, FaultyOrchestrator):
+            wide_stage.judge(name)
+    bodies = [wide_stage.world.body(thin, name) for name in FOUR]
+    wide_stage.refused_by_all(wide_stage.world.request(thin, bodies), Refusal.PLAN_NOISE, FaultyOrchestrator)
+
+
+def test_control_without_that_check_too_little_noise_is_left(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    n = wide_stage.world.plan().plan.privacy
+    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.k_min))
+    for module in (device_module, member_module):
+        monkeypatch.setattr(module, "check_plan", lambda *_: None)
+    for name in FOUR:
+        wide_stage.offer_plan(name, thin)
+    bodies = [wide_stage.world.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
+    partials = wide_stage.ask_all(wide_stage.world.request(thin, bodies))
+    left = wide_stage.opened(partials, setting=wide_stage.world.setting(thin)) - wide_stage.total(COLLUDING)
+    assert mean_square(left) < least(n.b2, left.size)
+
+
+def test_beyond_f_members_each_contribution_keeps_its_own_noise(wide_stage: Stage) -> None:
+    """Two full roots subtract; what is left of the victim is its update plus N_Z(0, V): rho_local = B2 / (2 V) = h rho."""
+    wide_stage.collect()
+    four, five = wide_stage.bodies(*FOUR), wide_stage.bodies()
+    opened = []
+    for honest, bodies in (("device-01", four), ("device-02", five)):
+        one = wide_stage.ask(honest, wide_stage.world.request(wide_stage.plan, bodies))
+        assert one is not None
+        opened.append(wide_stage.opened([one, *(wide_stage.collude(member, bodies) for member in ("device-03", "device-04"))]))
+    alone = opened[1] - opened[0]
+    n = wide_stage.plan.plan.privacy
+    assert mean_square(alone) > least(n.variance, alone.size)
+    assert proportional(2 * wide_stage.spent(VICTIM), Fraction(n.b2, 2 * n.variance))
+
+
+def test_control_without_local_noise_nothing_is_left_of_it(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The victim's zeros, read exactly."""
+    monkeypatch.setattr(encode_module, "add_noise", lambda rounded, *_: EncodedVector(rounded.copy()))
+    assert not opened_cohort(wide_stage).any()
+
+
+def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_anybodys(wide_stage: Stage) -> None:
+    """Refusing would tell about its data. Only its own log knows."""
+    agent = wide_stage.fleet.agents[VICTIM]
+    agent._work = replace(agent._work, read_data=lambda: Data(np.empty((0, 2000)), np.empty(0)))
+    wide_stage.collect()
+    sizes = {len(wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]) for name in wide_stage.names}
+    assert len(sizes) == 1
+    assert mean_square(wide_stage.encoded(VICTIM)) > least(wide_stage.plan.plan.privacy.variance, 2048)
+    notes = [what.text for who, what in wide_stage.fleet.journal.entries if who == VICTIM and isinstance(what, Note)]
+    assert any("zero plus noise" in text for text in notes)
+    assert not any(b"zero plus noise" in delivery.data for _, delivery in wide_stage.tape)
+
+
+def test_each_ledger_holds_the_exact_cost_of_the_round(stage: Stage) -> None:
+    stage.collect(*FOUR)
+    n = stage.plan.plan.privacy
+    exact = Fraction(n.b2, 2 * (n.k_min - 2) * n.variance)
+    for name in FOUR:
+        assert stage.spent(name) == math.ceil(10**9 * exact)
+        assert stage.spent(name) <= 10**9 / (2 * stage.world.policy.min_noise_squared)
+
+
+def test_fewer_honest_contributors_than_assumed_cost_in_proportion(wide_stage: Stage) -> None:
+    """With h' = 1 of h = 2 the noise left has variance h' V, hence the cost rho h / h'."""
+    left = opened_cohort(wide_stage) - wide_stage.total(FOUR[:3])
+    n = wide_stage.plan.plan.privacy
+    assert proportional(2 * wide_stage.spent(FOUR[3]), Fraction(n.b2, 2 * n.variance))
+    assert mean_square(left) > least(n.variance, left.size)
+
+
+def poor_world(rounds: int) -> World:
+    """A budget that lasts for so many rounds and not for one more."""
+    world = attack_world()
+    n = world.plan().plan.privacy
+    cost = rho_nano(n.b2, n.k_min - 2, n.variance)
+    return replace(world, policy=msgspec.structs.replace(world.policy, budget_nano_rho=(rounds + 1) * cost - 1))
+
+
+def rounds_of(stage: Stage, *names: str) -> None:
+    stage.collect(*names)
+    stage.fleet.orchestrator.abort("the budget is spent either way")
+
+
+def test_the_budget_ends_across_rounds_and_key_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with staged(poor_world(2), tmp_path, monkeypatch) as stage:
+        rounds_of(stage, VICTIM)
+        epoch_1 = renew(stage, key_epoch=1)
+        assert epoch_1.roster.key_id != stage.device(VICTIM).ledger.events[0].key_id
+        rounds_of(stage, VICTIM)
+        renew(stage, serial=3, key_epoch=2)
+        stage.fleet.orchestrator.start_round()
+        stage.pump(VICTIM)
+        with refused(Refusal.BUDGET_EXHAUSTED, BudgetError):
+            stage.judge(VICTIM)
+        assert [event.round_number for event in stage.device(VICTIM).ledger.events] == [1, 1]
+        assert len(stage.all_encoded(VICTIM)) == 2
+
+
+def renew(stage: Stage, **changes: int) -> World:
+    """A new roster reaches everybody, the orchestrator first. Rounds count anew, and an archive's folders are named after them."""
+    world, orchestrator = stage.world.newer(**changes), stage.fleet.orchestrator
+    orchestrator._archive = Archive(stage.fleet.folder / f"archive-{world.serial}", world.parties.owner.root.verify_key)
+    orchestrator._carry_out(orchestrator._running.step(RosterArrived(encode_signed(world.roster.signed))))
+    stage.pump()
+    stage.world = world
+    return world
+
+
+def test_control_without_the_budget_the_victim_spends_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ledger, "_paid", lambda ledger, event, _: Ledger((*ledger.events, event)))
+    with staged(poor_world(2), tmp_path, monkeypatch) as stage:
+        for _ in range(4):
+            rounds_of(stage, VICTIM)
+        assert stage.spent(VICTIM) > stage.world.policy.budget_nano_rho
+
+
+def test_a_resend_costs_nothing_and_is_the_same_bytes(stage: Stage) -> None:
+    """After a reconnection, and after a restart from what is on disk."""
+    stage.network = lambda _, delivery: None if "/receipt/" in delivery.topic else delivery
+    stage.collect(VICTIM)
+    once = stage.spent(VICTIM)
+    for _ in range(3):
+        stage.fleet.agents[VICTIM].connect()
+    restart(stage, VICTIM)
+    stage.fleet.agents[VICTIM].connect()
+    stage.offer_plan(VICTIM, stage.plan)
+    with refused(Refusal.PLAN_ROUND_REPEATED, FaultyOrchestrator):
+        stage.judge(VICTIM)
+    assert len(stage.sent(Kind.CONTRIBUTION, by=VICTIM)) == 5
+    assert len(set(stage.sent(Kind.CONTRIBUTION, by=VICTIM))) == 1
+    assert stage.spent(VICTIM) == once
+
+
+def restart(stage: Stage, name: str) -> None:
+    """Nothing is left of the device's agent but its folder."""
+    fleet, position = stage.fleet, stage.names.index(name)
+    folder, root = fleet.folder / "devices" / name, stage.world.parties.owner.root.verify_key
+    fleet.stores[position].close()
+    fleet.stores[position] = store = Store(folder)
+    work, report = fleet.agents[name]._work, fleet.journal.add
+    fleet.agents[name] = Agent(
+        DeviceKeys.load(folder), root, store, fleet.links[name], work, fleet=FLEET, report=report, insecure_keys=True
+    )
+
+
+def test_a_device_whose_memory_was_taken_does_not_start_anew(stage: Stage) -> None:
+    """Else whoever can delete a file, or roll a disk back, gives it a new budget."""
+    stage.collect(VICTIM)
+    folder = stage.fleet.folder / "devices" / VICTIM
+    (folder / "agent.db").unlink()
+    with refused(Refusal.LEDGER_MISSING, LocalError):
+        Store(folder)
+
+
+def test_control_with_an_empty_ledger_it_contributes_to_the_same_round_twice(stage: Stage) -> None:
+    stage.collect(VICTIM)
+    running = stage.fleet.agents[VICTIM]._device
+    running.state, running._persist = replace(running.state, ledger=Ledger()), lambda _: None
+    stage.offer_plan(VICTIM, stage.plan)
+    first, second = stage.all_encoded(VICTIM)
+    assert not np.array_equal(first, second)
+
+
+HOSTILE: dict[str, Callable[[], npt.NDArray[np.float64]]] = {
+    "huge": lambda: np.full(2000, 1e300),
+    "infinite": lambda: np.where(np.arange(2000) == 7, np.inf, 0.0),
+    "not a number": lambda: np.full(2000, np.nan),
+    "in one value": lambda: np.where(np.arange(2000) == 0, 1e9, 0.0),
+    "in one block": lambda: np.where(np.arange(2000) < 64, 1e9, 0.0),
+    "of alternating signs": lambda: 1e6 * (-1.0) ** np.arange(2000),
+}
+
+
+class Direct:
+    """A trainer whose update is whatever its device holds, sound or not."""
+
+    architecture = WIDE
+
+    def __init__(self, update: npt.NDArray[np.float64]) -> None:
+        self.update = update
+
+    def check(self, _: object, __: object) -> None:
+        pass
+
+    def gradient(self, _: object, __: object, ___: object) -> tuple[float, npt.NDArray[np.float64]]:
+        return 0.0, -self.update
+
+
+def watch_rounding(monkeypatch: pytest.MonkeyPatch) -> list[IntVector]:
+    """Everything that noise is added to from now on."""
+    seen: list[IntVector] = []
+    add_noise = encode_module.add_noise
+
+    def watched(rounded: IntVector, variance: int, randomness: Randomness) -> EncodedVector:
+        seen.append(rounded)
+        return add_noise(rounded, variance, randomness)
+
+    monkeypatch.setattr(encode_module, "add_noise", watched)
+    return seen
+
+
+def rounded_by_victim(stage: Stage, monkeypatch: pytest.MonkeyPatch, update: npt.NDArray[np.float64]) -> IntVector:
+    """What the victim adds its noise to if this is its update. It is accepted."""
+    seen, agent = watch_rounding(monkeypatch), stage.fleet.agents[VICTIM]
+    agent._work = replace(agent._work, trainers={WIDE.digest: Direct(update)})
+    stage.collect(VICTIM)
+    assert VICTIM in stage.fleet.orchestrator.state.accepted
+    return seen[0]
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_update_exceeds_the_integer_bound(wide_stage: Stage, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounded = rounded_by_victim(wide_stage, monkeypatch, HOSTILE[kind]())
+    n = wide_stage.plan.plan.privacy
+    assert int(np.dot(rounded, rounded)) <= n.b2
+    assert int(np.abs(rounded).max()) <= n.bound
+
+
+@pytest.mark.parametrize("kind", ["huge", "in one block", "of alternating signs"])
+def test_without_the_clip_the_integer_check_alone_holds_the_bound(
+    wide_stage: Stage, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing in floating point is relied on."""
+    monkeypatch.setattr(device_module, "clip", unclipped)
+    rounded = rounded_by_victim(wide_stage, monkeypatch, np.minimum(HOSTILE[kind](), 1e12))
+    assert int(np.dot(rounded, rounded)) <= wide_stage.plan.plan.privacy.b2
+
+
+def test_control_without_the_integer_check_the_bound_is_broken(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_module, "clip", unclipped)
+    monkeypatch.setattr(
+        encode_module, "round_within", lambda scaled, *, bound, **_: np.clip(scaled, -bound, bound).astype(np.int64)
+    )
+    rounded = rounded_by_victim(wide_stage, monkeypatch, HOSTILE["of alternating signs"]())
+    assert int(np.dot(rounded, rounded)) > wide_stage.plan.plan.privacy.b2
+
+
+def unclipped(update: npt.NDArray[np.float64], clip_norm: float) -> ClippedVector:
+    """A vector that claims to be clipped."""
+    found = ClippedVector.zero(update.size, clip_norm)
+    object.__setattr__(found, "values", update)
+    return found
+
+
+@pytest.mark.parametrize("lie", [{"scale": 1e-9}, {"scale": 1e9}, {"clip_norm": 1e6}, {"clip_norm": 1e-6}], ids=str)
+def test_scale_and_clip_norm_change_neither_cost_nor_bound(stage: Stage, lie: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, plan = watch_rounding(monkeypatch), stage.world.plan(1, **lie)
+    stage.offer_plan(VICTIM, plan)
+    n = plan.plan.privacy
+    assert stage.spent(VICTIM) == rho_nano(n.b2, n.k_min - 2, n.variance)
+    assert int(np.dot(seen[0], seen[0])) <= n.b2
+
+
+@pytest.mark.parametrize("changes", [{"b2": 400}, {"variance": 832}], ids=str)
+def test_the_cost_follows_the_integers_that_are_enforced(stage: Stage, changes: dict[str, int]) -> None:
+    """A plan may be kinder than it must be; then it is cheaper, and truly so: B2 bounds the very vector that is sent."""
+    n = stage.world.plan(1, **changes).plan.privacy
+    stage.offer_plan(VICTIM, stage.world.plan(1, **changes))
+    assert stage.spent(VICTIM) == rho_nano(n.b2, 2, n.variance) < 5 * 10**8
+    assert max(abs(stage.encoded(VICTIM))) <= discrete_gaussian(n.variance).half_width + n.bound
+
+
+class PlanWithCost(Plan, frozen=True):
+    """A plan that states what it costs."""
+
+    rho_nano: int = 1
+
+
+def test_a_plan_has_no_place_for_a_stated_cost(stage: Stage) -> None:
+    honest = stage.world.plan().plan
+    fields = {name: getattr(honest, name) for name in Plan.__struct_fields__}
+    signed = stage.world.parties.orchestrator.signing.sign(Label.PLAN, encode(PlanWithCost(**fields, rho_nano=1)))
+    stage.deliver(VICTIM, Topic(FLEET, Kind.PLAN), encode_signed(signed))
+    stage.pump(VICTIM)
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        stage.judge(VICTIM)
+    assert not stage.spent(VICTIM)
+    assert PrivacyPlan.__struct_fields__ == ("b2", "variance", "bound", "k_min", "k_max")
+
+
+def test_a_record_that_understates_the_cost_does_not_pass_an_audit(stage: Stage) -> None:
+    stage.collect()
+    stage.fleet.orchestrator.end_collection()
+    stage.fleet.settle()
+    files = {path.name: path.read_bytes() for path in next((stage.fleet.folder / "archive").glob("epoch-*")).iterdir()}
+    root = stage.world.parties.owner.root.verify_key
+    assert verify_job([files], root, SystemRandomness(), insecure_keys=True).rho_nano == stage.spent(VICTIM)
+    record = open_record(decode_signed(files["record"]), stage.world.roster.orchestrator)
+    assert record.outcome is Outcome.RELEASED
+    lie = sign_record(msgspec.structs.replace(record, rho_nano=1), stage.world.parties.orchestrator.signing)
+    with refused(Refusal.ARCHIVE, PeerError):
+        verify_job([{**files, "record": encode_signed(lie)}], root, SystemRandomness(), insecure_keys=True)

@@ -55,12 +55,13 @@ def clip(update: npt.NDArray[np.float64], clip_norm: float) -> ClippedVector:
     """
     _check_clip_norm(clip_norm)
     _check_vector(update)
-    unit, peak = _peak_and_unit(update)
-    target = clip_norm * _SLACK
-    length = _length(unit)
-    if not peak or length <= target / peak:
-        return ClippedVector(update.copy(), clip_norm)
-    return ClippedVector(unit * (target / length), clip_norm)
+    with np.errstate(all="ignore"):  # an application that raises on underflow must not make participation depend on data
+        unit, peak = _peak_and_unit(update)
+        target = clip_norm * _SLACK
+        length = _length(unit)
+        if not peak or length <= target / peak:
+            return ClippedVector(update.copy(), clip_norm)
+        return ClippedVector(unit * (target / length), clip_norm)
 
 
 def _peak_and_unit(vector: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]:

@@ -1,5 +1,7 @@
 """The whole way of an update to what a scheme encrypts (PROTOCOL 6, 5.2)."""
 
+import numpy as np
+
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.privacy.clipping import ClippedVector
@@ -21,8 +23,9 @@ def encode_vector(clipped: ClippedVector, plan: PlanIntegers, plan_hash: bytes, 
     """
     _check(clipped, plan)
     steps_per_norm = min(plan.scale * plan.clip_norm, _MOST_STEPS)
-    scaled = rotate(clipped.values / plan.clip_norm, plan_hash) * steps_per_norm
-    rounded = round_within(scaled, bound=plan.bound, b2=plan.b2, randomness=randomness)
+    with np.errstate(all="ignore"):  # as in `clip`: an application's own settings must not decide who takes part
+        scaled = rotate(clipped.values / plan.clip_norm, plan_hash) * steps_per_norm
+        rounded = round_within(scaled, bound=plan.bound, b2=plan.b2, randomness=randomness)
     return add_noise(rounded, plan.variance, randomness)
 
 

@@ -154,7 +154,9 @@ def _on_plan(device: Device, state: DeviceState, event: PlanArrived, _: Randomne
 
 def _judge(device: Device, state: DeviceState, verified: VerifiedPlan, roster: VerifiedRoster) -> None:
     plan = verified.plan
-    roster.device(device.device_id)
+    if roster.device(device.device_id).verify_key != device.signing_key.verify_key.raw:
+        # What this device signs would be refused, after its budget was charged.
+        raise PeerError(Refusal.NOT_ENROLLED, f"the roster holds another key for {device.device_id}: it was enrolled anew elsewhere")
     if plan.key_id in state.stopped:
         raise FaultyOrchestrator(Refusal.EQUIVOCATION, "the orchestrator signed two roots for one round of this key")
     check_plan(verified, roster)

@@ -34,7 +34,6 @@ from hushfleet.rounds.effects import Note
 from hushfleet.rounds.events import RosterArrived
 from hushfleet.training import Architecture, Data, GlobalModel
 from hushfleet.wire import Kind, Topic, decode_signed, encode_signed
-from orchestrator.archive import Archive
 from tests.support.attacks import IntVector, Stage, attack_world, staged
 from tests.support.refusals import refused
 from tests.support.world import FLEET, World
@@ -198,9 +197,8 @@ def test_the_budget_ends_across_rounds_and_key_epochs(tmp_path: Path, monkeypatc
 
 
 def renew(stage: Stage, **changes: int) -> World:
-    """A new roster reaches everybody, the orchestrator first. Rounds count anew, and an archive's folders are named after them."""
+    """A new roster reaches everybody, the orchestrator first. Rounds count anew under the new key."""
     world, orchestrator = stage.world.newer(**changes), stage.fleet.orchestrator
-    orchestrator._archive = Archive(stage.fleet.folder / f"archive-{world.serial}", world.parties.owner.root.verify_key)
     orchestrator._carry_out(orchestrator._running.step(RosterArrived(encode_signed(world.roster.signed))))
     stage.pump()
     stage.world = world

@@ -259,7 +259,7 @@ def test_a_coordinator_asks_for_one_cohort_a_round_and_ends_what_it_begins(data)
         effects = coordinator.take(data.draw(messages if data.draw(st.integers(0, 2)) == 0 else onward))
 
         begun += [(change.key_id, change.round) for change in changes_of(effects, KeepRound)]
-        ended += [(change.key_id, change.round) for change in changes_of(effects, KeepOutcome)]
+        ended += [(before.setting.plan.key_id, change.round) for change in changes_of(effects, KeepOutcome)]
         stored |= {sha256(sealed) for change in changes_of(effects, KeepAccepted) for _, sealed in change.contributions}
         if changes_of(effects, KeepRequest):
             assert begun[-1] not in asked

@@ -27,6 +27,7 @@ from hushfleet.rounds.events import (
     RoundWanted,
 )
 from hushfleet.rounds.plan_check import nano_rho
+from hushfleet.training import Architecture
 from hushfleet.wire import (
     Answer,
     Body,
@@ -162,6 +163,20 @@ class TestRound:
         desk = Desk(replace(WORLD, job=replace(WORLD.job, noise_multiplier=1e6)))
 
         desk.refuses(Refusal.PLAN_UNREACHABLE, LocalError, RoundWanted())
+
+
+    def test_a_model_too_large_for_the_scheme_starts_no_round_unless_asked_for(self):
+        large = Architecture("large", (("weights", (65_537,)),), "none", b"large")
+        policy = msgspec.structs.replace(WORLD.policy, architectures=(large.digest,), max_values=100_000)
+        job = replace(WORLD.job, architecture=large)
+
+        Desk(replace(WORLD, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
+        patient = collecting(replace(WORLD, policy=policy, job=replace(job, accept_slow=True)))
+        assert patient.plan.plan.dimension == 65_537
+
+    def test_a_target_below_k_min_is_no_target(self):
+        with refused(Refusal.SETTINGS_INVALID, LocalError):
+            WORLD.coordinator(target=3)
 
 
 class TestCollection:

@@ -341,6 +341,18 @@ class TestRoster:
         assert published(effects, Kind.PARTIAL)
         assert {answered.round for answered in state.answered.values()} == {1, 9}
 
+    def test_a_request_under_a_new_key_waits_for_roster_and_share(self):
+        newer = WORLD.newer(key_epoch=1)
+        state, _ = step(START, honest(newer.plan(), world=newer))
+        state, _ = step(state, roster_of(newer))
+        assert (state.phase, state.waiting is not None) == (Phase.WITHOUT_SHARE, True)
+
+        state, effects = step(state, GrantArrived(newer.grants[NAME]))
+
+        assert state.waiting is None
+        assert [type(change) for change in changes(effects)] == [KeepShare, KeepAnswer]
+        assert published(effects, Kind.PARTIAL)
+
     def test_an_older_roster_is_refused(self):
         state, _ = step(START, roster_of(WORLD.newer()))
 

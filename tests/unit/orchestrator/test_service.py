@@ -1,0 +1,177 @@
+from itertools import count
+
+import pytest
+
+from hushfleet.audit import verify_job
+from hushfleet.cli_verify import read_archive
+from hushfleet.codec import encode
+from hushfleet.errors import LocalError, PeerError, PhaseError, Refusal
+from hushfleet.link import MemoryBroker, MemoryLink
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.coordinator import Phase
+from hushfleet.rounds.effects import Note, Refused
+from hushfleet.rounds.events import RequestArrived
+from hushfleet.wire import Kind, Topic, build
+from hushfleet.wire.topics import subscription
+from orchestrator.archive import Archive
+from orchestrator.service import Orchestrator
+from tests.support.refusals import refused
+from tests.support.world import make_world, published
+
+WORLD = make_world()
+NAMES = WORLD.names
+FLEET = WORLD.roster.roster.fleet
+
+
+class Bench:
+    """An orchestrator on a memory link; the test speaks for devices and members."""
+
+    def __init__(self, folder, world=WORLD) -> None:
+        self.world, self.reports, clock = world, [], count(1000)
+        self.broker = MemoryBroker(FLEET)
+        self.archive = Archive(folder, world.parties.owner.root.verify_key)
+        self.links = {name: self.broker.connect(name, member=name in world.parties.committee) for name in world.names}
+        self.orchestrator = Orchestrator(
+            world.coordinator(),
+            world.coordinator_state(),
+            self.broker.connect("orchestrator", orchestrator=True),
+            self.archive,
+            now_ms=lambda: next(clock),
+            report=self.reports.append,
+        )
+        self.orchestrator.connect()
+
+    def retained(self, kind):
+        """What a newcomer who may read this kind of topic gets at once."""
+        newcomer = MemoryLink(self.broker, "newcomer")
+        newcomer.allow((("read", subscription(FLEET, kind)),))
+        newcomer.subscribe(subscription(FLEET, kind))
+        found = []
+        while (delivery := newcomer.receive()) is not None:
+            found.append(delivery.data)
+        return found
+
+    def send(self, name, kind, data, number=1):
+        self.links[name].publish(build(Topic(FLEET, kind, device=name, number=number, chunk=0)), data)
+
+    def contribute(self, *names: str):
+        plan = self.orchestrator.state.setting.verified_plan
+        for name in names:
+            self.send(name, Kind.CONTRIBUTION, self.world.sealed(plan, name, self.world.body(plan, name)))
+        return self.orchestrator.pump()
+
+    def answer(self, *names: str):
+        request = RequestArrived(encode(self.orchestrator.state.request))
+        for name in names:
+            _, effects = self.world.member(name).step(self.world.member_state(name), request, SystemRandomness())
+            self.send(name, Kind.PARTIAL, published(effects, Kind.PARTIAL)[0])
+        return self.orchestrator.pump()
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path / "archive")
+
+
+def test_a_round_from_its_plan_to_its_archive(bench):
+    bench.orchestrator.start_round()
+    assert bench.contribute(*NAMES[:4]) == 4
+    bench.orchestrator.end_collection()
+    assert bench.answer(*NAMES[:3]) == 3
+
+    assert (bench.orchestrator.phase, bench.orchestrator.state.model.version) == (Phase.IDLE, 1)
+    rounds = read_archive(bench.archive.folder)
+    report = verify_job(rounds, WORLD.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
+    assert report.model_digest == bench.orchestrator.state.model.digest
+    assert not bench.reports
+
+
+def test_connecting_publishes_what_the_broker_should_retain(bench):
+    assert bench.retained(Kind.MODEL) == [WORLD.model.to_bytes()]
+    assert len(bench.retained(Kind.ROSTER)) == 1
+    assert bench.retained(Kind.PLAN) == []
+
+
+def test_a_closed_rounds_plan_is_no_longer_retained(bench):
+    bench.orchestrator.start_round()
+    assert len(bench.retained(Kind.PLAN)) == 1
+
+    bench.orchestrator.abort("enough")
+
+    assert bench.retained(Kind.PLAN) == []
+    assert len(bench.retained(Kind.RECORD)) == 1
+
+
+def test_a_round_under_way_is_not_started_twice(bench):
+    bench.orchestrator.start_round()
+    with refused(Refusal.PHASE, PhaseError):
+        bench.orchestrator.start_round()
+
+
+def test_a_job_that_no_plan_can_hold_says_so_at_once(tmp_path):
+    bench = Bench(tmp_path / "archive", make_world(job={"noise_multiplier": 1e6}))
+    with refused(Refusal.PLAN_UNREACHABLE, LocalError):
+        bench.orchestrator.start_round()
+
+
+def test_contributions_that_arrived_together_are_one_batch(bench):
+    bench.orchestrator.start_round()
+    bench.contribute(*NAMES[:3])
+
+    assert len(bench.orchestrator.state.accepted) == 3
+
+
+def test_refused_contributions_are_reported_and_the_others_count(bench):
+    bench.orchestrator.start_round()
+    bench.send(NAMES[4], Kind.CONTRIBUTION, b"garbage")
+    bench.contribute(NAMES[0])
+
+    assert set(bench.orchestrator.state.accepted) == {NAMES[0]}
+    with refused(Refusal.SEAL, PeerError):
+        raise next(report.error for report in bench.reports if isinstance(report, Refused))
+
+
+def test_what_comes_at_the_wrong_time_leaves_a_note(bench):
+    bench.send(NAMES[0], Kind.CONTRIBUTION, b"early")
+    bench.send(NAMES[0], Kind.PARTIAL, b"early")
+    bench.orchestrator.pump()
+    bench.orchestrator.end_collection()
+    bench.orchestrator.abort("nothing under way")
+
+    assert [type(report) for report in bench.reports] == [Note] * 4
+
+
+def test_empty_messages_are_none(bench):
+    bench.orchestrator.start_round()
+    bench.send(NAMES[0], Kind.CONTRIBUTION, b"")
+
+    assert bench.orchestrator.pump() == 0
+
+
+def test_a_round_that_cannot_be_archived_is_not_over(bench, monkeypatch):
+    bench.orchestrator.start_round()
+    bench.contribute(*NAMES[:4])
+    bench.orchestrator.end_collection()
+
+    def full(*_: object):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Archive, "store", full)
+    with pytest.raises(OSError, match="disk is full"):
+        bench.answer(*NAMES[:3])
+    assert (bench.orchestrator.phase, bench.orchestrator.state.model.version) == (Phase.DECRYPTING, 0)
+    assert bench.retained(Kind.MODEL) == [WORLD.model.to_bytes()]
+
+    monkeypatch.undo()
+    bench.answer(NAMES[3])
+    assert bench.orchestrator.state.model.version == 1
+
+
+def test_too_few_contributions_at_the_deadline_abort_and_are_archived(bench):
+    bench.orchestrator.start_round()
+    bench.contribute(*NAMES[:3])
+    bench.orchestrator.end_collection()
+
+    assert bench.orchestrator.phase is Phase.IDLE
+    (files,) = read_archive(bench.archive.folder)
+    assert "request" not in files

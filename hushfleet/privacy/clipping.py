@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,9 @@ class ClippedVector:
 
     def __repr__(self) -> str:
         return f"ClippedVector(<{self.values.size} values>, clip_norm={self.clip_norm})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a clipped update does not leave the process")
 
     @classmethod
     def zero(cls, dimension: int, clip_norm: float) -> "ClippedVector":

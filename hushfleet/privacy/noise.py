@@ -1,6 +1,7 @@
 """Third stage: the noise that makes the sum differentially private (PROTOCOL 6)."""
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,9 @@ class EncodedVector:
 
     def __repr__(self) -> str:
         return f"EncodedVector(<{self.values.size} values>)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an encoded update does not leave the process")
 
 
 def add_noise(rounded: npt.NDArray[np.int64], variance: int, randomness: Randomness) -> EncodedVector:

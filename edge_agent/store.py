@@ -39,7 +39,7 @@ CREATE TABLE roster (only INTEGER PRIMARY KEY CHECK (only = 1), signed BLOB NOT 
 CREATE TABLE seen (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL);
 CREATE TABLE ledger (key_id BLOB, round INTEGER, kind TEXT NOT NULL, rho_nano INTEGER NOT NULL, PRIMARY KEY (key_id, round));
 CREATE TABLE contribution (only INTEGER PRIMARY KEY CHECK (only = 1), key_id BLOB, round INTEGER, hash BLOB NOT NULL);
-CREATE TABLE stopped (key_id BLOB PRIMARY KEY, evidence BLOB NOT NULL);
+CREATE TABLE stopped (key_id BLOB, reason TEXT, evidence BLOB NOT NULL, PRIMARY KEY (key_id, reason));
 CREATE TABLE share (key_id BLOB PRIMARY KEY, share BLOB NOT NULL);
 CREATE TABLE answer (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL, root BLOB NOT NULL, header BLOB NOT NULL, sealed BLOB NOT NULL);
 """
@@ -117,7 +117,7 @@ class Store:
             ledger=self.ledger(),
             phase=device.Phase.SENT if sent else device.Phase.IDLE,
             seen=dict(self._connection.execute("SELECT key_id, round FROM seen")),
-            stopped=frozenset(key_id for (key_id,) in self._connection.execute("SELECT key_id FROM stopped")),
+            stopped=self._stopped(Refusal.EQUIVOCATION, Refusal.ROSTER_CONFLICT),
             sent=sent,
         )
 
@@ -135,7 +135,12 @@ class Store:
             key_id: member.Answered(number, root_, decode(Signed, header, max_bytes=LIMITS.signed_document), sealed)
             for key_id, number, root_, header, sealed in self._connection.execute("SELECT key_id, round, root, header, sealed FROM answer")
         }
-        return member.MemberState(roster, member.Phase.READY if share else member.Phase.WITHOUT_SHARE, share, answered)
+        phase = member.Phase.READY if share else member.Phase.WITHOUT_SHARE
+        return member.MemberState(roster, phase, share, answered, self._stopped(Refusal.ROSTER_CONFLICT))
+
+    def _stopped(self, *reasons: Refusal) -> frozenset[bytes]:
+        rows = self._connection.execute("SELECT key_id, reason FROM stopped")
+        return frozenset(key_id for key_id, reason in rows if reason in reasons)
 
     def _sent(self) -> device.Sent | None:
         row = self._connection.execute("SELECT key_id, round, hash FROM contribution").fetchone()
@@ -178,7 +183,7 @@ class Store:
 
     @_keep.register
     def _(self, change: KeepStop) -> None:
-        self._run("INSERT OR IGNORE INTO stopped VALUES (?, ?)", change.key_id, change.evidence)
+        self._run("INSERT OR IGNORE INTO stopped VALUES (?, ?, ?)", change.key_id, change.reason.value, change.evidence)
 
     @_keep.register
     def _(self, change: KeepShare) -> None:

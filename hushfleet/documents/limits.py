@@ -10,6 +10,9 @@ MAX_RECORD_BYTES = 1 << 20
 MAX_COUNTER = (1 << 63) - 1
 """Greatest serial, key epoch, round, version or count."""
 
+MAX_VALUES = 1 << 26
+"""Greatest number of model values that can be encoded."""
+
 MAX_COHORT = 2800
 """Greatest k_max of any plan (PROTOCOL 2)."""
 

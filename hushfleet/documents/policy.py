@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any, Self
 
 from hushfleet.codec import Message
-from hushfleet.documents.limits import MAX_COHORT
+from hushfleet.documents.limits import MAX_COHORT, MAX_VALUES
 from hushfleet.errors import FaultyOwner, Refusal
 from hushfleet.ids import HASH_BYTES
 
@@ -46,6 +46,7 @@ class Policy(Message, frozen=True):
             "budget_nano_rho must not be negative": self.budget_nano_rho >= 0,
             "an architecture hash has 32 bytes": all(len(digest) == HASH_BYTES for digest in self.architectures),
             "max_values, max_local_steps and max_batch_size must be positive": min(sizes) >= 1,
+            f"max_values must be at most {MAX_VALUES}": self.max_values <= MAX_VALUES,
             "max_abs_parameter and max_learning_rate must be positive": _positive(self.max_abs_parameter, self.max_learning_rate),
             "max_proximal must be finite and not negative": math.isfinite(self.max_proximal) and self.max_proximal >= 0,
         }

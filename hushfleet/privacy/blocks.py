@@ -1,10 +1,11 @@
 """How a vector is cut into blocks for the rotation (PROTOCOL 6)."""
 
+from hushfleet.documents.limits import MAX_VALUES
 from hushfleet.errors import LocalError, Refusal
 
 SMALLEST_BLOCK = 64
 LARGEST_BLOCK = 65_536
-MAX_DIMENSION = 1 << 26
+MAX_DIMENSION = MAX_VALUES
 """Above this, squares of slot-sized values could leave int64 when added up."""
 
 

@@ -42,7 +42,7 @@ from hushfleet.rounds.effects import (
     Train,
 )
 from hushfleet.rounds.events import Connected, EvidenceArrived, ModelArrived, PlanArrived, ReceiptArrived, RosterArrived, Trained
-from hushfleet.rounds.evidence import verify_evidence
+from hushfleet.rounds.evidence import stop_for_conflict, verify_evidence
 from hushfleet.rounds.plan_check import Standing, check_plan, honest, standing
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.setting import RoundSetting
@@ -110,8 +110,10 @@ def _on_roster(device: Device, state: DeviceState, event: RosterArrived, randomn
     try:
         roster = newer_roster(state.roster, candidate)
     except PeerError as error:
-        alert = (Alert(str(error)),) if error.reason is Refusal.ROSTER_CONFLICT else ()
-        return state, (Refused(error), *alert)
+        if error.reason is not Refusal.ROSTER_CONFLICT:
+            raise
+        stopped, alarm = _stop(state, stop_for_conflict(_roster(state), candidate), str(error))
+        return stopped, (Refused(error), *alarm)
     if state.roster is not None and roster.digest == state.roster.digest:
         return state, ()
     working = state.phase in (Phase.FETCHING, Phase.TRAINING)
@@ -158,7 +160,7 @@ def _judge(device: Device, state: DeviceState, verified: VerifiedPlan, roster: V
         # What this device signs would be refused, after its budget was charged.
         raise PeerError(Refusal.NOT_ENROLLED, f"the roster holds another key for {device.device_id}: it was enrolled anew elsewhere")
     if plan.key_id in state.stopped:
-        raise FaultyOrchestrator(Refusal.EQUIVOCATION, "the orchestrator signed two roots for one round of this key")
+        raise FaultyOrchestrator(Refusal.EQUIVOCATION, "two documents of this key contradict each other: this device has stopped")
     check_plan(verified, roster)
     if device.architectures.get(plan.architecture_hash) != plan.dimension:
         raise LocalError(Refusal.PLAN_ARCHITECTURE, "this device has no trainer for the plan's model", next_step="Install the model.")
@@ -236,13 +238,18 @@ def _on_receipt(device: Device, state: DeviceState, event: ReceiptArrived, _: Ra
 
 def _on_evidence(_: Device, state: DeviceState, event: EvidenceArrived, __: Randomness) -> DeviceStep:
     header = verify_evidence(event.data, _roster(state).orchestrator)
-    if header.key_id in state.stopped:
+    keep = KeepStop(header.key_id, Refusal.EQUIVOCATION, event.data)
+    return _stop(state, keep, f"The orchestrator signed two roots for round {header.round}.")
+
+
+def _stop(state: DeviceState, keep: KeepStop, text: str) -> DeviceStep:
+    """Contribute nothing more under a key id, until the owner deals another."""
+    if keep.key_id in state.stopped:
         return state, ()
-    working = state.setting is not None and state.setting.plan.key_id == header.key_id
+    working = state.setting is not None and state.setting.plan.key_id == keep.key_id
     phase = Phase.IDLE if working else state.phase
-    stopped = replace(state, stopped=state.stopped | {header.key_id}, phase=phase, setting=None if working else state.setting)
-    text = f"The orchestrator signed two roots for round {header.round}: this device stops contributing under this key."
-    return stopped, (Persist((KeepStop(header.key_id, event.data),)), Alert(text))
+    stopped = replace(state, stopped=state.stopped | {keep.key_id}, phase=phase, setting=None if working else state.setting)
+    return stopped, (Persist((keep,)), Alert(f"{text} This device stops contributing under this key."))
 
 
 def _on_connected(device: Device, state: DeviceState, _: Connected, __: Randomness) -> DeviceStep:

@@ -7,7 +7,7 @@ state it had and drops the rest.
 
 from dataclasses import dataclass, field
 
-from hushfleet.errors import HushfleetError
+from hushfleet.errors import HushfleetError, Refusal
 from hushfleet.privacy import Event
 from hushfleet.signing import Signed
 from hushfleet.training import GlobalModel, TrainingSettings
@@ -72,9 +72,13 @@ class DropContribution:
 
 @dataclass(frozen=True, slots=True)
 class KeepStop:
-    """Store that this key id is not contributed to any more, with the two signed headers that prove why."""
+    """Store that nothing is done under this key id any more, with the two signed documents that prove why.
+
+    `reason`: `EQUIVOCATION` (two headers of the orchestrator) or `ROSTER_CONFLICT` (two rosters of the owner).
+    """
 
     key_id: bytes
+    reason: Refusal
     evidence: bytes = field(repr=False)
 
 

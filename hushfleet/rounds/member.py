@@ -12,13 +12,14 @@ from hushfleet.documents import Header, Request, VerifiedRoster, newer_roster, o
 from hushfleet.encryption.paillier.secret import check_share
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.encryption.sealing import SealingKey, SealingPublicKey, seal, unseal
-from hushfleet.errors import FaultyOrchestrator, LocalError, PeerError, Refusal
+from hushfleet.errors import FaultyOrchestrator, FaultyOwner, LocalError, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.randomness import Randomness
 from hushfleet.rounds import table
 from hushfleet.rounds.cohort import cohort_of, open_bodies
 from hushfleet.rounds.effects import Alert, Change, DropShare, Effect, KeepAnswer, KeepRoster, KeepShare, Note, Persist, Publish, Refused
 from hushfleet.rounds.events import Connected, GrantArrived, RequestArrived, RosterArrived
+from hushfleet.rounds.evidence import stop_for_conflict
 from hushfleet.rounds.plan_check import check_plan
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.parts import VerifiedBody
@@ -46,12 +47,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """All that a member remembers; `answered` (per key id) and the share live in one database. `waiting` is not durable."""
+    """All that a member remembers; `answered` (per key id), `stopped` and the share live in one database. `waiting` is not durable."""
 
     roster: VerifiedRoster | None
     phase: Phase = Phase.WITHOUT_SHARE
     share: KeyShare | None = field(default=None, repr=False)
     answered: Mapping[bytes, Answered] = field(default_factory=dict)
+    stopped: frozenset[bytes] = frozenset()
     waiting: bytes | None = field(default=None, repr=False)
 
 
@@ -78,8 +80,11 @@ def _on_roster(member: Member, state: MemberState, event: RosterArrived, randomn
     try:
         roster = newer_roster(state.roster, candidate)
     except PeerError as error:
-        alert = (Alert(str(error)),) if error.reason is Refusal.ROSTER_CONFLICT else ()
-        return state, (Refused(error), *alert)
+        if error.reason is not Refusal.ROSTER_CONFLICT:
+            raise
+        keep = stop_for_conflict(_roster(state), candidate)
+        stop = Persist((keep,)), Alert(f"{error} This member stops answering under this key.")
+        return replace(state, stopped=state.stopped | {keep.key_id}), (Refused(error), *stop)
     if state.roster is not None and roster.digest == state.roster.digest:
         return state, ()
     changes: tuple[Change, ...] = (KeepRoster(roster.signed),)
@@ -119,6 +124,8 @@ def _on_request(member: Member, state: MemberState, event: RequestArrived, rando
     roster = _roster(state)
     request = decode_request(event.data)
     header = open_header(request.header, roster.orchestrator)
+    if header.key_id in state.stopped:
+        raise FaultyOwner(Refusal.ROSTER_CONFLICT, "two rosters carry one serial: this member has stopped")
     before = state.answered.get(header.key_id)
     if before is not None and header.round <= before.round:
         return state, _again(member, roster, header, request.header, before)

@@ -14,7 +14,7 @@ from hushfleet.documents.limits import MAX_COHORT
 from hushfleet.errors import FaultyOrchestrator, Refusal
 from hushfleet.privacy import rules
 from hushfleet.privacy.ledger import rho_nano
-from hushfleet.schemes.setting import SCHEMES
+from hushfleet.schemes.setting import SCHEMES, fits_a_body
 
 MAX_DEADLINE_S = 30 * 24 * 3600
 SELECTION_RANGE = range(65_537)
@@ -66,6 +66,9 @@ def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool,
     yield Refusal.PLAN_DIMENSION, 1 <= plan.dimension <= policy.max_values, f"{plan.dimension} values, allowed {policy.max_values}"
     yield Refusal.PLAN_SCHEME, plan.scheme in policy.schemes, f"the owner did not allow the scheme {plan.scheme[:40]!r}"
     yield Refusal.PLAN_SCHEME, plan.scheme in SCHEMES, f"this version has no scheme {plan.scheme[:40]!r}"
+    # A contribution that no orchestrator takes would cost budget every round and give nothing.
+    carried = fits_a_body(plan.dimension, roster.roster.paillier, len(roster.roster.committee))
+    yield Refusal.PLAN_DIMENSION, carried, f"{plan.dimension} values are more than one contribution carries"
     yield Refusal.PLAN_COHORT_FLOOR, n.k_min >= policy.min_devices, f"k_min {n.k_min} is below the owner's {policy.min_devices}"
     yield Refusal.PLAN_COHORT_ORDER, n.k_min <= n.k_max, f"k_min {n.k_min} is above k_max {n.k_max}"
     yield Refusal.PLAN_COHORT_CEILING, n.k_max <= min(policy.max_devices, MAX_COHORT), f"k_max {n.k_max} is above the owner's"

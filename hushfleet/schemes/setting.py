@@ -6,10 +6,15 @@ from functools import lru_cache
 from hushfleet.documents import Plan, VerifiedPlan, VerifiedRoster
 from hushfleet.encryption.paillier.contexts import contribution_context, partial_context
 from hushfleet.encryption.paillier.key import PublicKey
+from hushfleet.encryption.paillier.knowledge import MOST_CIPHERTEXTS
+from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.privacy.plan_integers import PlanIntegers
+from hushfleet.wire.limits import LIMITS
 
 SCHEMES = ("paillier",)
+_BODY_OVERHEAD_BYTES = 16 << 10
+"""More than everything in a body besides its ciphertexts."""
 """The schemes that every role of this version knows; each role's registry holds exactly these."""
 
 
@@ -17,6 +22,13 @@ SCHEMES = ("paillier",)
 def public_key(paillier: bytes, members: int, *, insecure: bool = False) -> PublicKey:
     """The committee's public key from a roster's Paillier part. Raises `PeerError`; `insecure` admits test keys."""
     return PublicKey.from_bytes(paillier, members=members, insecure=insecure)
+
+
+def fits_a_body(dimension: int, paillier: bytes, members: int) -> bool:
+    """Whether a contribution of `dimension` values is one that the orchestrator takes: L <= 4096 and within `LIMITS.body`."""
+    modulus_bytes = len(paillier) // (2 * members + 5)
+    count = plaintext_count(padded_dimension(dimension), UPDATE_WIDTH, 8 * modulus_bytes)
+    return count <= MOST_CIPHERTEXTS and count * (2 * modulus_bytes + 5) + _BODY_OVERHEAD_BYTES <= LIMITS.body
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,14 @@ class Limits:
 
     signed_document: int = (1 << 20) + 256
     """A signed roster, plan, receipt or record."""
-    body: int = 1 << 20
-    """One contribution's body: its ciphertexts and proof."""
+    body: int = 5 << 20
+    """One contribution's body: up to 4,096 ciphertexts of a 3072-bit key and a proof."""
     contribution: int = 8 << 20
     """One contribution with its masked vector, opened."""
-    request: int = 1 << 30
+    request: int = 1 << 28
     """A decryption request: all bodies of a cohort."""
-    answer: int = 1 << 20
-    """One member's answer, opened."""
+    answer: int = 5 << 20
+    """One member's answer, opened: as many partials as a body has ciphertexts."""
     model: int = 16 << 20
     """Parameters, four bytes a value."""
     evidence: int = 4096

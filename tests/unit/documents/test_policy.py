@@ -72,6 +72,7 @@ DEMANDS = [
     {"architectures": (ARCHITECTURE, ARCHITECTURE[:-1])},
     {"architectures": (b"",)},
     {"max_values": 0},
+    {"max_values": (1 << 26) + 1},
     {"max_local_steps": 0},
     {"max_batch_size": 0},
     {"max_batch_size": -5},

@@ -33,7 +33,8 @@ EVERYTHING = (
     ROSTER,
     KeepSeen(KEY_ID, 4),
     CONTRIBUTION,
-    KeepStop(bytes(32), b"evidence"),
+    KeepStop(bytes(32), Refusal.EQUIVOCATION, b"evidence"),
+    KeepStop(bytes([1]) * 32, Refusal.ROSTER_CONFLICT, b"rosters"),
     KeepShare(KEY_ID, 1, SHARE.to_bytes(WORLD.dealing.public)),
     KeepAnswer(KEY_ID, 2, bytes(32), HEADER, b"sealed answer"),
 )
@@ -83,11 +84,15 @@ class TestReopened:
                 Ledger((CONTRIBUTION.event,)),
                 device.Phase.SENT,
                 {KEY_ID: 4},
-                frozenset({bytes(32)}),
+                frozenset({bytes(32), bytes([1]) * 32}),
                 sent=device.Sent(KEY_ID, 3, b"sealed bytes"),
             ),
             member.MemberState(
-                WORLD.roster, member.Phase.READY, SHARE, {KEY_ID: member.Answered(2, bytes(32), HEADER, b"sealed answer")}
+                WORLD.roster,
+                member.Phase.READY,
+                SHARE,
+                {KEY_ID: member.Answered(2, bytes(32), HEADER, b"sealed answer")},
+                frozenset({bytes([1]) * 32}),
             ),
         )
         store.close()

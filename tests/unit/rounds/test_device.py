@@ -296,11 +296,22 @@ class TestRoster:
 
         assert assert_refused(Refusal.ROSTER_OLDER, FaultyOwner, state, roster_of(WORLD)) is state
 
-    def test_two_rosters_of_one_serial_raise_the_alarm(self):
+    def test_two_rosters_of_one_serial_raise_the_alarm_and_stop_the_device_until_the_next_deal(self):
         twin = replace(WORLD, policy=msgspec.structs.replace(WORLD.policy, max_values=999))
+        fetching, _ = step(START, arrived(WORLD.plan()))
 
-        assert assert_refused(Refusal.ROSTER_CONFLICT, FaultyOwner, START, roster_of(twin)) is START
-        assert of(step(START, roster_of(twin))[1], Alert)
+        state = assert_refused(Refusal.ROSTER_CONFLICT, FaultyOwner, fetching, roster_of(twin))
+        effects = step(fetching, roster_of(twin))[1]
+
+        assert of(effects, Alert)
+        (keep,) = changes(effects)
+        assert (keep.key_id, keep.reason) == (WORLD.roster.key_id, Refusal.ROSTER_CONFLICT)
+        assert [one in keep.evidence for one in (WORLD.roster.signed.signature, twin.roster.signed.signature)] == [True, True]
+        assert (state.roster, state.phase, state.setting) == (WORLD.roster, Phase.IDLE, None)
+        assert_refused(Refusal.EQUIVOCATION, FaultyOrchestrator, state, arrived(WORLD.plan(2)))
+        newer = WORLD.newer(key_epoch=1)
+        state, _ = step(state, roster_of(newer))
+        assert step(state, arrived(newer.plan()))[0].phase is Phase.FETCHING
 
     def test_a_roster_that_the_root_key_did_not_sign_is_refused(self):
         signed = WORLD.parties.orchestrator.signing.sign(Label.ROSTER, WORLD.newer().roster.signed.content)
@@ -538,7 +549,7 @@ class TestEvidence:
         state, effects = step(START, event)
 
         assert state.stopped == {WORLD.roster.key_id}
-        assert changes(effects) == [KeepStop(WORLD.roster.key_id, event.data)]
+        assert changes(effects) == [KeepStop(WORLD.roster.key_id, Refusal.EQUIVOCATION, event.data)]
         assert of(effects, Alert)
         assert_refused(Refusal.EQUIVOCATION, FaultyOrchestrator, state, arrived(WORLD.plan(2)))
 

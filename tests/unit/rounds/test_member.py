@@ -358,10 +358,19 @@ class TestRoster:
 
         assert_refused(Refusal.ROSTER_OLDER, FaultyOwner, state, roster_of(WORLD))
 
-    def test_two_rosters_of_one_serial_raise_the_alarm(self):
+    def test_two_rosters_of_one_serial_raise_the_alarm_and_stop_the_member_until_the_next_deal(self):
         twin = replace(WORLD, policy=msgspec.structs.replace(WORLD.policy, max_values=999))
 
-        assert of(assert_refused(Refusal.ROSTER_CONFLICT, FaultyOwner, START, roster_of(twin)), Alert)
+        state, effects = step(START, roster_of(twin))
+
+        with refused(Refusal.ROSTER_CONFLICT, FaultyOwner):
+            raise_refusal(effects)
+        assert of(effects, Alert)
+        assert [(one.key_id, one.reason) for one in changes(effects)] == [(KEY_ID, Refusal.ROSTER_CONFLICT)]
+        assert_refused(Refusal.ROSTER_CONFLICT, FaultyOwner, state, honest())
+        newer = WORLD.newer(key_epoch=1)
+        state, _ = step(step(state, roster_of(newer))[0], GrantArrived(newer.grants[NAME]))
+        assert published(step(state, honest(newer.plan(), world=newer))[1], Kind.PARTIAL)
 
     def test_the_roster_in_force_again_is_no_news(self):
         assert step(START, roster_of(WORLD)) == (START, ())

@@ -13,6 +13,7 @@ from hushfleet.schemes import SCHEMES
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from hushfleet.schemes.setting import fits_a_body
 from tests.support.refusals import refused
 from tests.support.world import ARCHITECTURE, make_world, without_privacy
 
@@ -156,3 +157,21 @@ def test_a_plan_stands_to_a_roster_by_hash_first_then_by_serial():
     assert standing(WORLD.plan().plan, newer.roster) is Standing.STAY_OUT
     assert standing(twin.plan().plan, WORLD.roster) is Standing.STAY_OUT
     assert standing(WORLD.plan(roster_serial=99).plan, WORLD.roster) is Standing.SAME
+
+
+def test_a_model_whose_contribution_no_orchestrator_would_take_is_refused_by_device_and_member():
+    """4,096 ciphertexts of the 512-bit key carry 25 values each."""
+    world = make_world(policy={"max_values": 1 << 20})
+
+    check_plan(world.plan(dimension=98_304), world.roster)
+    with refused(Refusal.PLAN_DIMENSION, FaultyOrchestrator):
+        check_plan(world.plan(dimension=106_496), world.roster)
+
+
+@pytest.mark.parametrize(("modulus_bytes", "most"), [(384, 4096 * 153), (512, 4096 * 204)])
+def test_a_body_of_the_most_ciphertexts_is_within_the_limit_for_keys_of_3072_and_4096_bit(modulus_bytes: int, most: int):
+    paillier = bytes(modulus_bytes * 13)
+
+    assert fits_a_body(65_536, paillier, 4)
+    assert fits_a_body(most // 65_536 * 65_536, paillier, 4)
+    assert not fits_a_body(most + 65_536, paillier, 4)

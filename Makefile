@@ -20,7 +20,7 @@ demo: $(VENV)/installed-demo
 	@$(BIN)/hushfleet demo $(ARGS)
 
 test: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ from simulation.screen import Screen
 from tests.support.keys import load
 from tests.support.refusals import refused
 
+pytestmark = pytest.mark.xdist_group("demo")  # one default run serves all its tests
+
 HUSHFLEET = Path(sys.executable).parent / "hushfleet"
 ATTACKS = {
     "plan-noise": "all {devices} devices",

@@ -187,6 +187,7 @@ def test_a_device_charges_a_round_once_and_contributes_to_it_at_most_once(data):
             assert device.state.sent.sealed == publish.data
         assert all(device.state.seen.get(key_id, 0) >= number for key_id, number in before.seen.items())
         assert before.stopped <= device.state.stopped
+        assert not {one.event.key_id for one in kept} & before.stopped
 
 
 @given(st.data())
@@ -213,6 +214,8 @@ def test_a_member_holds_at_most_one_answer_a_round(data):
         partials = [publish.data for publish in of(effects, Publish) if publish.topic.kind is Kind.PARTIAL]
         assert set(partials) <= set(answered.values())
         assert all(member.state.answered[key_id].round >= one.round for key_id, one in before.answered.items())
+        assert before.stopped <= member.state.stopped
+        assert not {keep.key_id for keep in changes_of(effects, KeepAnswer)} & before.stopped
 
 
 @given(st.data())

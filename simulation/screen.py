@@ -43,7 +43,7 @@ class Screen:
 
     def __init__(self, console: Console, *, moving: bool = True) -> None:
         self.console = console
-        self._moving = moving
+        self._moving = moving and console.is_terminal
 
     def opening(self, devices: int, rounds: int, noise_multiplier: float, architecture: Architecture, rows: int) -> None:
         """First line: the transport. Then what is about to happen."""
@@ -66,6 +66,8 @@ class Screen:
             tried[threading.get_ident()] = candidates
             bar.update(task, description=f"dealing a {bits}-bit key to {members} members, {sum(tried.values()):,} candidates tried")
 
+        if not self._moving:
+            self.console.print(f"[green]keys[/]  dealing a {bits}-bit key, which takes some seconds")
         with self._progress() as bar:
             task = bar.add_task(f"dealing a {bits}-bit key to {members} members", total=None)
             yield progress

@@ -14,6 +14,7 @@ from hushfleet.documents import (
     Outcome,
     Request,
     RoundRecord,
+    VerifiedPlan,
     VerifiedRoster,
     newer_roster,
     open_roster,
@@ -28,7 +29,7 @@ from hushfleet.randomness import Randomness
 from hushfleet.rounds import publications, table
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.collection import Opened, open_batch
-from hushfleet.rounds.effects import Effect, KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound, Persist, Refused
+from hushfleet.rounds.effects import Effect, KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound, Note, Persist, Refused
 from hushfleet.rounds.events import (
     AbortWanted,
     AnswerArrived,
@@ -72,7 +73,7 @@ class CoordinatorState:
     """All that the orchestrator remembers of its rounds.
 
     `last_round` is the highest round begun under each key id. `accepted` maps device ids to contributions, `answers` member
-    indices to checked answers as signed; both belong to the round of `setting`.
+    indices to checked answers as signed; both belong to the round of `setting` or, once it has ended, of `closed`.
     """
 
     roster: VerifiedRoster
@@ -81,6 +82,7 @@ class CoordinatorState:
     phase: Phase = Phase.IDLE
     last_round: Mapping[bytes, int] = field(default_factory=dict)
     setting: RoundSetting | None = None
+    closed: VerifiedPlan | None = None
     started_ms: int = 0
     accepted: Mapping[str, Accepted] = field(default_factory=dict)
     request: Request | None = field(default=None, repr=False)
@@ -193,6 +195,20 @@ def _accept(coordinator: Coordinator, state: CoordinatorState, opened: list[Open
         late = None if one.device_id in accepted else LocalError(Refusal.CONTRIBUTION_LATE, "the cohort is full")
         effects += (publications.receipt_publication(plan, one.device_id, one.whole_hash, coordinator.signing_key, late),)
     return replace(state, accepted=accepted), effects
+
+
+def _on_late(coordinator: Coordinator, state: CoordinatorState, event: ContributionsArrived, _: Randomness) -> CoordinatorStep:
+    """After the cohort is closed: a receipt, so that nobody sends for ever. What was accepted is told so again."""
+    plan = state.setting.verified_plan if state.setting is not None else state.closed
+    if plan is None:
+        return state, (Note("contributions before any round"),)
+    effects: list[Effect] = []
+    for device_id, sealed in event.contributions:
+        accepted = state.accepted.get(device_id)
+        known = accepted is not None and accepted.whole_hash == sha256(sealed)
+        late = None if known else LocalError(Refusal.CONTRIBUTION_LATE, "the round is closed")
+        effects.append(publications.receipt_publication(plan, device_id, sha256(sealed), coordinator.signing_key, late))
+    return state, tuple(effects)
 
 
 def _on_deadline(coordinator: Coordinator, state: CoordinatorState, event: DeadlinePassed, _: Randomness) -> CoordinatorStep:
@@ -311,7 +327,8 @@ def _finish(state: CoordinatorState, done: CoordinatorState, record: Signed) -> 
         effects = (effects[0], publications.record_removal(state.record), *effects[1:])
     if done.model.digest != state.model.digest:
         effects += (publications.model_removal(plan.fleet, state.model), publications.model_publication(plan.fleet, done.model))
-    return replace(done, phase=Phase.IDLE, setting=None, request=None, record=record), effects
+    closed = _setting(state).verified_plan
+    return replace(done, phase=Phase.IDLE, setting=None, closed=closed, request=None, record=record), effects
 
 
 def _archive(state: CoordinatorState, model: GlobalModel, record: Signed) -> tuple[tuple[str, bytes], ...]:
@@ -348,6 +365,8 @@ _TABLE = table.allowed(
     {
         (Phase.IDLE, RoundWanted): _on_round,
         (Phase.COLLECTING, ContributionsArrived): _on_contributions,
+        (Phase.IDLE, ContributionsArrived): _on_late,
+        (Phase.DECRYPTING, ContributionsArrived): _on_late,
         (Phase.DECRYPTING, AnswerArrived): _on_answer,
         **{(phase, DeadlinePassed): _on_deadline for phase in _ACTIVE},
         **{(phase, AbortWanted): _on_abort for phase in _ACTIVE},

@@ -142,16 +142,25 @@ def _on_plan(device: Device, state: DeviceState, event: PlanArrived, _: Randomne
     stale = plan.plan.round < state.seen.get(plan.plan.key_id, 0)
     if stale:
         raise FaultyOrchestrator(Refusal.PLAN_ROUND_STALE, f"round {plan.plan.round} is below one already seen")
-    state = replace(state, seen={**state.seen, plan.plan.key_id: plan.plan.round})
-    remember = Persist((KeepSeen(plan.plan.key_id, plan.plan.round),))
+    state, remember = _seen(state, plan.plan)
     try:
         _judge(device, state, plan, roster)
     except HushfleetError as error:
-        return state, (remember, Refused(error))
+        return state, (*remember, Refused(error))
     if not is_selected(plan, device.device_id):
-        return state, (remember, Note(f"round {plan.plan.round}: not asked this time"))
+        return state, (*remember, Note(f"round {plan.plan.round}: not asked this time"))
     setting = RoundSetting(plan, roster, device.insecure_keys)
-    return replace(state, phase=Phase.FETCHING, setting=setting), (remember, Fetch(plan.plan.parameter_hash))
+    return replace(state, phase=Phase.FETCHING, setting=setting), (*remember, Fetch(plan.plan.parameter_hash))
+
+
+def _seen(state: DeviceState, plan: Plan) -> DeviceStep:
+    """Remember the highest validly signed round; work for a lower one ends, whatever becomes of this plan."""
+    if plan.round == state.seen.get(plan.key_id, 0):
+        return state, ()
+    state = replace(state, seen={**state.seen, plan.key_id: plan.round})
+    if state.setting is not None and state.setting.plan.key_id == plan.key_id:
+        state = replace(state, phase=Phase.IDLE, setting=None)
+    return state, (Persist((KeepSeen(plan.key_id, plan.round),)),)
 
 
 def _judge(device: Device, state: DeviceState, verified: VerifiedPlan, roster: VerifiedRoster) -> None:

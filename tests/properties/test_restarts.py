@@ -166,7 +166,7 @@ def steps_of_an_undisturbed_round(folder: Path) -> tuple[int, int, tuple[object,
     return steps, party.transactions, outcome(party)
 
 
-STEPS, TRANSACTIONS = 12, 8
+STEPS, TRANSACTIONS = 12, 7
 
 
 def test_the_undisturbed_round_has_the_steps_that_the_others_are_cut_at(tmp_path):

@@ -15,7 +15,7 @@ from hushfleet.labels import Label, sha256
 from hushfleet.randomness import SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator import Phase
-from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound, Publish
+from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound, Note, Publish
 from hushfleet.rounds.events import (
     AbortWanted,
     AnswerArrived,
@@ -229,10 +229,25 @@ class TestCollection:
         with refused(Refusal.CONTRIBUTION_LATE, LocalError):
             raise LocalError(Refusal(late.reason), "as the receipt says")
 
-    def test_after_the_collection_contributions_come_at_the_wrong_time(self):
-        desk = decrypting()
-        with refused(Refusal.PHASE, PhaseError):
-            desk.collect(NAMES[5])
+    @pytest.mark.parametrize("ended", [False, True], ids=["decrypting", "ended"])
+    def test_after_the_collection_a_receipt_tells_what_was_counted_and_what_came_too_late(self, ended):
+        desk = collecting()
+        sealed = {name: desk.sealed(name) for name in NAMES[:6]}
+        for name in NAMES[:5]:
+            desk.take(ContributionsArrived(((name, sealed[name]),)))
+        if ended:
+            desk.take(AbortWanted("x"))
+
+        effects = desk.take(ContributionsArrived((*sealed.items(), (NAMES[0], b"other bytes"))))
+
+        told = [open_receipt(decode_signed(effect.data), WORLD.roster.orchestrator) for effect in of(effects, Publish)]
+        assert [one.status for one in told] == [*[ReceiptStatus.ACCEPTED] * 5, *[ReceiptStatus.REFUSED] * 2]
+        assert [one.whole_hash for one in told[:6]] == [sha256(data) for data in sealed.values()]
+        assert {one.reason for one in told[5:]} == {Refusal.CONTRIBUTION_LATE}
+        assert not changes(effects)
+
+    def test_contributions_before_any_round_leave_a_note(self):
+        assert [type(effect) for effect in Desk().take(ContributionsArrived(((NAMES[0], b"x"),)))] == [Note]
 
     @pytest.mark.parametrize(("target", "closes_at"), [(None, 5), (4, 4), (99, 5)])
     def test_a_round_closes_at_its_target_never_above_k_max(self, target, closes_at):
@@ -576,9 +591,9 @@ class TestAbort:
 
 
 ILLEGAL = {
-    Phase.IDLE: [ContributionsArrived(()), AnswerArrived(NAMES[0], b""), DeadlinePassed(), AbortWanted("x"), object()],
+    Phase.IDLE: [AnswerArrived(NAMES[0], b""), DeadlinePassed(), AbortWanted("x"), object()],
     Phase.COLLECTING: [RoundWanted(), AnswerArrived(NAMES[0], b""), object()],
-    Phase.DECRYPTING: [RoundWanted(), ContributionsArrived(()), object()],
+    Phase.DECRYPTING: [RoundWanted(), object()],
 }
 
 

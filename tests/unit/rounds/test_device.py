@@ -92,6 +92,17 @@ class TestPlan:
         assert state.phase is Phase.FETCHING
         assert effects == (Persist((KeepSeen(plan.plan.key_id, 1),)), Fetch(WORLD.model.digest))
 
+    @pytest.mark.parametrize("wrong", [{"local_steps": 0}, {"selection": 0}], ids=["refused", "not asked"])
+    def test_a_later_round_ends_work_for_an_earlier_one_whatever_becomes_of_it(self, wrong):
+        state, train = training()
+
+        state, effects = step(state, arrived(WORLD.plan(2, **wrong)))
+
+        assert (state.phase, state.setting) == (Phase.IDLE, None)
+        assert KeepSeen(WORLD.roster.key_id, 2) in changes(effects)
+        with refused(Refusal.PHASE, PhaseError):
+            step(state, Trained(train.plan_hash, None, "test"))
+
     def test_the_same_plan_again_changes_nothing(self):
         state, _ = step(START, arrived(WORLD.plan()))
 

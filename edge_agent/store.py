@@ -69,11 +69,19 @@ class Store:
                 next_step="Enrol the device anew, with new keys; that resets its budget, and the owner's tool says so.",
             )
         self._connection = _connect(folder / _DATABASE)
+        try:
+            self._check_tables()
+        except LocalError:
+            self._connection.close()
+            raise
+
+    def _check_tables(self) -> None:
+        database = self._folder / _DATABASE
         tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "ledger" not in tables:
-            raise LocalError(Refusal.LEDGER_MISSING, f"{folder / _DATABASE} holds no ledger", next_step="Enrol the device anew.")
+            raise LocalError(Refusal.LEDGER_MISSING, f"{database} holds no ledger", next_step="Enrol the device anew.")
         if "answer" not in tables:
-            message = f"{folder / _DATABASE} holds no decryption log"
+            message = f"{database} holds no decryption log"
             raise LocalError(Refusal.DECRYPTION_LOG_MISSING, message, next_step="Have the committee's key dealt anew.")
 
     @classmethod

@@ -14,6 +14,7 @@ class Label(Enum):
     ROSTER = "signature/roster"
     KEY_SHARE = "signature/key-share"
     ENROLMENT = "signature/enrolment"
+    BUNDLE = "signature/bundle"
     PLAN = "signature/plan"
     BODY = "signature/body"
     HEADER = "signature/header"

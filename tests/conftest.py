@@ -1,10 +1,14 @@
 """What every run shares: the report on refusals and skips, and the profile of the property tests."""
 
 import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from edge_agent import store
 from tests.support.session_report import SessionReport
 
 # A deadline per example is an assertion on wall time. In CI the same examples every time; by hand new ones, which find more.
@@ -14,3 +18,19 @@ settings.register_profile("hushfleet", deadline=None, derandomize=bool(os.enviro
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("hushfleet")
     config.pluginmanager.register(SessionReport(config), "hushfleet-session-report")
+
+
+@pytest.fixture(autouse=True)
+def _no_database_stays_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Tests pull plugs: what a killed agent would leave to the system is closed here."""
+    opened: list[sqlite3.Connection] = []
+    connect = store._connect
+
+    def remembered(path: Path) -> sqlite3.Connection:
+        opened.append(connect(path))
+        return opened[-1]
+
+    monkeypatch.setattr(store, "_connect", remembered)
+    yield
+    for connection in opened:
+        connection.close()

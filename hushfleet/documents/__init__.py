@@ -5,6 +5,17 @@ makes: holding a `VerifiedRoster` or a `VerifiedPlan` means that the signature w
 May import the ground floor only.
 """
 
+from hushfleet.documents.enrolment import (
+    Broker,
+    Bundle,
+    EnrolledRole,
+    EnrolmentRequest,
+    fingerprint,
+    open_bundle,
+    open_request,
+    sign_bundle,
+    sign_request,
+)
 from hushfleet.documents.grant import KeyShareGrant, SignedGrant, open_grant, sign_grant
 from hushfleet.documents.plan import Plan, PrivacyPlan, TrainingPlan, VerifiedPlan, is_selected, open_plan, sign_plan
 from hushfleet.documents.policy import Policy
@@ -14,7 +25,11 @@ from hushfleet.documents.request import Header, Request, cohort_root, open_heade
 from hushfleet.documents.roster import DeviceEntry, Roster, VerifiedRoster, newer_roster, open_roster, sign_roster
 
 __all__ = [
+    "Broker",
+    "Bundle",
     "DeviceEntry",
+    "EnrolledRole",
+    "EnrolmentRequest",
     "Header",
     "KeyShareGrant",
     "OptimizerSettings",
@@ -32,18 +47,23 @@ __all__ = [
     "VerifiedPlan",
     "VerifiedRoster",
     "cohort_root",
+    "fingerprint",
     "is_selected",
     "newer_roster",
+    "open_bundle",
     "open_grant",
     "open_header",
     "open_plan",
     "open_receipt",
     "open_record",
+    "open_request",
     "open_roster",
+    "sign_bundle",
     "sign_grant",
     "sign_header",
     "sign_plan",
     "sign_receipt",
     "sign_record",
+    "sign_request",
     "sign_roster",
 ]

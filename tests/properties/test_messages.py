@@ -56,6 +56,7 @@ ordinals = st.integers(1, 2**63 - 1)
 integers = st.integers(-(2**63), 2**64 - 1)
 floats = st.floats(allow_nan=False)
 texts = st.text(max_size=20)
+reasons = st.from_regex(r"[a-z0-9-]{0,63}", fullmatch=True)
 blobs = st.binary(max_size=20)
 signed = st.builds(Signed, blobs, blobs)
 many = {"max_size": 3}
@@ -80,7 +81,7 @@ records = st.builds(
     RoundRecord, ids, hashes, ordinals, st.sampled_from(Outcome), texts, hashes, hashes, tuples(ids), hashes, hashes, counts,
     st.builds(OptimizerSettings, texts, tuples(st.tuples(texts, floats))), counts, counts, counts,
 )
-receipts = st.builds(Receipt, ids, ids, hashes, ordinals, hashes, st.sampled_from(ReceiptStatus), tuples(ranges), texts)
+receipts = st.builds(Receipt, ids, ids, hashes, ordinals, hashes, st.sampled_from(ReceiptStatus), tuples(ranges), reasons)
 grants = st.builds(KeyShareGrant, ids, hashes, ids, st.integers(1, 10), blobs)
 bodies = st.builds(Body, hashes, ids, hashes, tuples(blobs), blobs)
 answers = st.builds(Answer, hashes, ordinals, hashes, hashes, st.integers(1, 10), tuples(blobs), blobs)

@@ -6,6 +6,10 @@ from typing import Protocol
 from hushfleet.errors import LocalError
 
 
+DEFAULT_MAX_BYTES = 120_000
+"""Greatest message unless the broker announces less: fits the smallest limit of a common broker (128 KB)."""
+
+
 class LinkError(LocalError):
     """The broker refused or is away. Proves nothing about any party."""
 
@@ -17,17 +21,31 @@ class Delivery:
     topic: str
     data: bytes = field(repr=False)
     retained: bool = False
+    token: object = field(default=None, repr=False, compare=False)
+    """The link's own, for `acknowledge`."""
 
 
 class Link(Protocol):
-    """One authenticated session with a broker."""
+    """One authenticated session with a broker, which survives its connections. Safe for several threads."""
 
     @property
     def identity(self) -> str:
         """The id under which the broker knows this session."""
 
-    def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
-        """Hand over one message. Returning is no proof of delivery. Empty retained data clear a retained topic."""
+    @property
+    def max_bytes(self) -> int:
+        """Greatest `data` that may be published now: the smaller of the configuration and what the broker announced."""
+
+    @property
+    def connections(self) -> int:
+        """How many connections there have been: a rise means that something may have been lost. 0 before the first."""
+
+    def publish(self, topic: str, data: bytes, *, retain: bool = False, expiry_s: int | None = None) -> None:
+        """Hand over one message, at least once. Returning is no proof of delivery.
+
+        Empty retained data clear a retained topic. `expiry_s`: the broker forgets it then. Raises `LinkError`: the ACL forbids it,
+        or `data` is above `max_bytes`.
+        """
 
     def subscribe(self, pattern: str) -> None:
         """Receive what matches from now on, and what is retained. `+` stands for one level."""
@@ -37,3 +55,9 @@ class Link(Protocol):
 
     def receive(self, timeout_s: float | None = 0) -> Delivery | None:
         """The next message, or None after `timeout_s` without one; None waits for ever."""
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """What it held is durable here: the broker may forget it. Until then it comes again after a lost connection."""
+
+    def close(self) -> None:
+        """Disconnect. The session stays at the broker, with what arrives meanwhile."""

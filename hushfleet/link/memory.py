@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from hushfleet.errors import Refusal
-from hushfleet.link.interface import Delivery, LinkError
+from hushfleet.link.interface import DEFAULT_MAX_BYTES, Delivery, LinkError
 from hushfleet.wire.topics import acl
 
 Tap = Callable[[str, Delivery], Delivery | None]
@@ -94,8 +94,27 @@ class MemoryLink:
         self._writable = tuple(pattern for verb, pattern in rules if verb == "write")
         self._readable = tuple(pattern for verb, pattern in rules if verb == "read")
 
-    def publish(self, topic: str, data: bytes, *, retain: bool = False) -> None:
-        """Deliver at once. Raises `LinkError` where the ACL forbids this identity to publish."""
+    @property
+    def max_bytes(self) -> int:
+        """As over a broker, so that transfers are split alike."""
+        return DEFAULT_MAX_BYTES
+
+    @property
+    def connections(self) -> int:
+        """A session in memory is connected once."""
+        return 1
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Nothing is held back for redelivery in memory."""
+
+    def close(self) -> None:
+        """The session stays, with what arrives meanwhile."""
+
+    def publish(self, topic: str, data: bytes, *, retain: bool = False, expiry_s: int | None = None) -> None:
+        """Deliver at once; what is delivered at once does not expire. Raises `LinkError` where the ACL forbids it, or for its size."""
+        del expiry_s
+        if len(data) > self.max_bytes:
+            raise LinkError(Refusal.MESSAGE_TOO_LARGE, f"{len(data)} bytes on {topic}, at most {self.max_bytes} in one message")
         if not any(matches(pattern, topic) for pattern in self._writable):
             raise LinkError(Refusal.LINK_FORBIDDEN, f"{self._identity} may not publish on {topic}")
         self._broker.deliver(self._identity, Delivery(topic, bytes(data)), retain=retain)

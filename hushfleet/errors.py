@@ -11,6 +11,9 @@ from enum import StrEnum
 class Refusal(StrEnum):
     """One identifier per refusal that the protocol names. Each is reached by a test."""
 
+    # settings files
+    CONFIG_INVALID = "config-invalid"
+
     # codec and signatures
     MESSAGE_MALFORMED = "message-malformed"
     MESSAGE_TOO_LARGE = "message-too-large"
@@ -129,6 +132,10 @@ class Refusal(StrEnum):
     PHASE = "phase"
     RECEIPT = "receipt"
     LINK_FORBIDDEN = "link-forbidden"
+    LINK_AWAY = "link-away"
+    LINK_CERTIFICATE = "link-certificate"
+    TRANSFER_SLOTS = "transfer-slots"
+    TRANSFER_HASH = "transfer-hash"
     ATTACK_NOT_REFUSED = "attack-not-refused"
     ARCHIVE = "archive"
 

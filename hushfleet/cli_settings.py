@@ -1,0 +1,173 @@
+"""TOML files as typed settings, for every program: each wrong line is named at once, with its number.
+
+A file is a `msgspec.Struct` whose fields are tables, themselves structs with `forbid_unknown_fields=True`. Constraints stand in
+the types (`Annotated[int, Meta(ge=1)]`), what concerns several fields in a table's `__post_init__` (ValueError).
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from hushfleet.errors import LocalError, Refusal
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]\s*(#.*)?")
+_KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
+_PLAIN = (
+    (" - at `$`", ""),
+    ("`int`", "a whole number"),
+    ("`float`", "a number"),
+    ("`str`", "a text in quotes"),
+    ("`bool`", "true or false"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One wrong thing in a file. `key` may be empty (the table itself is wrong); the line is looked up from both."""
+
+    table: str
+    key: str
+    text: str
+
+
+def read_settings(kind: type[T], path: Path, *, next_step: str, environment: Mapping[str, str] | None = None, prefix: str = "") -> T:
+    """The settings in the file at `path`; relative paths in it count from its folder.
+
+    `environment` with `prefix` overrides single values: PREFIX_TABLE_KEY. Raises `FileNotFoundError`,
+    `LocalError(CONFIG_INVALID)` with every mistake and `next_step`.
+    """
+    text = path.read_text(encoding="utf-8")
+    return parse_settings(kind, text, source=path, next_step=next_step, environment=environment, prefix=prefix)
+
+
+def parse_settings(
+    kind: type[T], text: str, *, source: Path, next_step: str, environment: Mapping[str, str] | None = None, prefix: str = ""
+) -> T:
+    """As `read_settings`, from a text that is, or would be, the file `source`."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LocalError(Refusal.CONFIG_INVALID, f"{source} is not TOML: {error}", next_step=next_step) from error
+    reading = _Reading(source.absolute().parent, [])
+    settings = reading.file(kind, tables, {} if environment is None else _overrides(kind, environment, prefix))
+    if settings is None:
+        raise wrong(source, text, reading.mistakes, next_step)
+    return settings
+
+
+def wrong(source: Path, text: str, mistakes: list[Mistake], next_step: str) -> LocalError:
+    """One error for all `mistakes` in a file: also for what a program finds only when it compares the settings with the world."""
+    lines = sorted({_told(text, one) for one in mistakes}, key=lambda told: (told[0] or 0, told[1]))
+    listed = "\n".join(f"  line {number}: {what}" if number else f"  {what}" for number, what in lines)
+    count = "1 thing is" if len(lines) == 1 else f"{len(lines)} things are"
+    return LocalError(Refusal.CONFIG_INVALID, f"{source}: {count} wrong\n{listed}", next_step=next_step)
+
+
+@dataclass
+class _Reading:
+    """One file being read: the folder that relative paths count from, and what was wrong so far."""
+
+    folder: Path
+    mistakes: list[Mistake]
+
+    def file(self, kind: type[T], tables: Mapping[str, Any], overrides: Mapping[tuple[str, str], str]) -> T | None:
+        known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        for name in tables.keys() - known.keys():
+            self._note(name, "", f"there is no table [{name}] here; there are {_listed(known)}")
+        read: dict[str, Any] = {}
+        for name, field in known.items():
+            own = {key: value for (table, key), value in overrides.items() if table == name}
+            if name in tables or own:
+                read[field.name] = self._table(name, _struct_in(field.type), tables.get(name, {}), own)
+            elif field.required:
+                self._note(name, "", f"the table [{name}] is missing")
+        return None if self.mistakes else kind(**read)
+
+    def _table(self, name: str, kind: type[msgspec.Struct], given: object, overrides: Mapping[str, str]) -> object:
+        if not isinstance(given, dict):
+            self._note(name, "", f"{name} is a table: write [{name}], then its keys")
+            return None
+        before = len(self.mistakes)
+        read = dict(self._values(name, kind, given, overrides))
+        if len(self.mistakes) > before:
+            return None
+        try:
+            return kind(**read)
+        except ValueError as error:
+            self._note(name, "", f"[{name}] {error}")
+            return None
+
+    def _values(
+        self, table: str, kind: type[msgspec.Struct], given: Mapping[str, Any], overrides: Mapping[str, str]
+    ) -> Iterator[tuple[str, object]]:
+        known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        for key in given.keys() - known.keys():
+            self._note(table, key, f"[{table}] has no key {key}; it has {_listed(known)}")
+        for key, field in known.items():
+            if key in given or key in overrides:
+                try:
+                    value = overrides.get(key, given.get(key))
+                    yield field.name, msgspec.convert(value, field.type, strict=key not in overrides, dec_hook=self._path)
+                except msgspec.ValidationError as error:
+                    self._note(table, key, f"[{table}] {key}: {_plain(str(error))}")
+            elif field.required:
+                self._note(table, "", f"[{table}] {key} is missing")
+
+    def _path(self, kind: type, value: object) -> object:
+        if kind is Path and isinstance(value, str) and value:
+            return self.folder / Path(value).expanduser()
+        raise ValueError("Expected a path in quotes")
+
+    def _note(self, table: str, key: str, text: str) -> None:
+        self.mistakes.append(Mistake(table, key, text))
+
+
+def _struct_in(kind: Any) -> type[msgspec.Struct]:  # noqa: ANN401 -- a type, or a union with None
+    for one in getattr(kind, "__args__", (kind,)):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one
+    raise TypeError(f"{kind} is no table")
+
+
+def _overrides(kind: type[msgspec.Struct], environment: Mapping[str, str], prefix: str) -> dict[tuple[str, str], str]:
+    found = {}
+    for table in msgspec.structs.fields(kind):
+        for field in msgspec.structs.fields(_struct_in(table.type)):
+            name = f"{prefix}{table.encode_name}_{field.encode_name}".upper()
+            if name in environment:
+                found[table.encode_name, field.encode_name] = environment[name]
+    return found
+
+
+def _told(text: str, mistake: Mistake) -> tuple[int | None, str]:
+    return _line(text, mistake.table, mistake.key), mistake.text
+
+
+def _line(text: str, table: str, key: str) -> int | None:
+    """Where `key` of `table`, or its header, stands; None if that cannot be seen line by line."""
+    here = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.fullmatch(line):
+            here = header[1]
+            if here == table and not key:
+                return number
+        elif here == table and key and (found := _KEY.match(line)) and found[1] == key:
+            return number
+    return None
+
+
+def _plain(text: str) -> str:
+    for old, new in _PLAIN:
+        text = text.replace(old, new)
+    return text[:1].lower() + text[1:]
+
+
+def _listed(names: Mapping[str, object]) -> str:
+    return ", ".join(names)

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.keys import DeviceKeys
 from edge_agent.store import Store
-from hushfleet.errors import HushfleetError
-from hushfleet.link import Delivery, Link
+from hushfleet.link import Arrived, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.rounds.device import Device, Phase
 from hushfleet.rounds.effects import Alert, Effect, Fetch, Note, Publish, Refused, Train
@@ -26,8 +25,7 @@ from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.running import Running
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Data, Trainer, train
-from hushfleet.wire import Kind, build, parse
-from hushfleet.wire.topics import subscription
+from hushfleet.wire import Kind
 
 Report = Callable[[str, Note | Alert | Refused], None]
 """Told of every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
@@ -64,7 +62,7 @@ class Agent:
         keys: DeviceKeys,
         root: VerifyKey,
         store: Store,
-        link: Link,
+        messenger: Messenger,
         work: Work,
         *,
         fleet: str,
@@ -73,7 +71,7 @@ class Agent:
         insecure_keys: bool = False,
     ) -> None:
         architectures = {digest: trainer.architecture.dimension for digest, trainer in work.trainers.items()}
-        self._keys, self._link, self._work, self._report = keys, link, work, report
+        self._keys, self._messenger, self._work, self._report = keys, messenger, work, report
         self._fleet = fleet
         self._lock = threading.Lock()
         randomness = SystemRandomness()
@@ -95,7 +93,7 @@ class Agent:
         kinds += [Kind.INBOX, Kind.REQUEST] if self._member else []
         for kind in kinds:
             own = self.device_id if kind in (Kind.RECEIPT, Kind.INBOX) else None
-            self._link.subscribe(subscription(self._fleet, kind, device=own))
+            self._messenger.subscribe(self._fleet, kind, device=own)
         with self._lock:
             self._carry_out(self._device.offer(Connected()))
             if self._member:
@@ -105,22 +103,19 @@ class Agent:
         """Handle what has arrived; how many messages that was."""
         handled = 0
         with self._lock:
-            while (delivery := self._link.receive(0)) is not None:
-                self._handle(delivery)
+            while (arrived := self._messenger.receive(0)) is not None:
+                self._handle(arrived)
+                self._messenger.acknowledge(arrived)
                 handled += 1
         return handled
 
-    def _handle(self, delivery: Delivery) -> None:
-        try:
-            topic = parse(delivery.topic)
-        except HushfleetError as error:
-            self._report(self.device_id, Refused(error))
-            return
-        if delivery.data:  # else a retained topic was cleared
-            self._dispatch(topic.kind, delivery.data)
+    def _handle(self, arrived: Arrived) -> None:
+        topic = arrived.topic
+        if arrived.data:  # else a retained topic was cleared
+            self._dispatch(topic.kind, arrived.data)
         # Other bytes than the plan names may come first: the device listens on until it has its model.
         if topic.kind is Kind.MODEL and topic.digest != self._fetching():
-            self._link.unsubscribe(subscription(self._fleet, Kind.MODEL, digest=topic.digest))
+            self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=topic.digest)
 
     def _dispatch(self, kind: Kind, data: bytes) -> None:
         if kind in _EVENTS:
@@ -135,10 +130,10 @@ class Agent:
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
-                case Publish(topic, data):
-                    self._link.publish(build(topic), data, retain=topic.kind.retained)
+                case Publish(topic, data, ranges):
+                    self._messenger.send(topic, data, ranges=ranges)
                 case Fetch(digest):
-                    self._link.subscribe(subscription(self._fleet, Kind.MODEL, digest=digest.hex()))
+                    self._messenger.subscribe(self._fleet, Kind.MODEL, digest=digest.hex())
                 case Train():
                     self._carry_out(self._device.offer(self._train(effect)))
                 case Note() | Alert() | Refused():

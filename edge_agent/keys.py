@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from edge_agent.files import write_durably
 from hushfleet.documents import DeviceEntry
 from hushfleet.encryption.sealing import SealingKey
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.ids import device_id
+from hushfleet.link.files import write_durably
 from hushfleet.randomness import Randomness
 from hushfleet.signing import KEY_BYTES, SigningKey
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from functools import singledispatchmethod
 from pathlib import Path
 
-from edge_agent.files import write_durably
 from hushfleet.codec import decode, encode
 from hushfleet.documents import VerifiedRoster, open_roster
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
+from hushfleet.link.files import write_durably
 from hushfleet.privacy import Ledger, revive
 from hushfleet.rounds import device, member
 from hushfleet.rounds.effects import (

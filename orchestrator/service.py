@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from hushfleet.errors import HushfleetError
-from hushfleet.link import Link
+from hushfleet.link import Arrived, Messenger
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
 from hushfleet.rounds.effects import Alert, Change, Effect, KeepOutcome, Note, Publish, Refused
@@ -16,8 +15,7 @@ from hushfleet.rounds.events import (
     RoundWanted,
 )
 from hushfleet.rounds.running import Running
-from hushfleet.wire import Kind, Topic, build, parse
-from hushfleet.wire.topics import subscription
+from hushfleet.wire import Kind
 from orchestrator.archive import Archive
 
 Report = Callable[[Note | Alert | Refused], None]
@@ -30,13 +28,13 @@ class Orchestrator:
         self,
         coordinator: Coordinator,
         state: CoordinatorState,
-        link: Link,
+        messenger: Messenger,
         archive: Archive,
         *,
         now_ms: Callable[[], int],
         report: Report = lambda _: None,
     ) -> None:
-        self._link, self._archive, self._now_ms, self._report = link, archive, now_ms, report
+        self._messenger, self._archive, self._now_ms, self._report = messenger, archive, now_ms, report
         self._running = Running(coordinator, state, self._persist, SystemRandomness())
 
     @property
@@ -52,7 +50,7 @@ class Orchestrator:
     def connect(self) -> None:
         """Subscribe, and publish everything that the broker should retain."""
         for kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE):
-            self._link.subscribe(subscription(self.state.roster.roster.fleet, kind))
+            self._messenger.subscribe(self.state.roster.roster.fleet, kind)
         self._carry_out(self._running.offer(Connected()))
 
     def start_round(self) -> None:
@@ -73,21 +71,19 @@ class Orchestrator:
 
     def pump(self) -> int:
         """Handle what has arrived, contributions in one batch; how many messages that was."""
-        contributions: list[tuple[str, bytes]] = []
-        answers: list[tuple[str, bytes]] = []
-        while (delivery := self._link.receive(0)) is not None:
-            topic = _parsed(delivery.topic)
-            if topic is None or topic.device is None or not delivery.data:
-                continue
-            if topic.kind is Kind.CONTRIBUTION:
-                contributions.append((topic.device, delivery.data))
-            elif topic.kind is Kind.PARTIAL:
-                answers.append((topic.device, delivery.data))
+        batch: list[Arrived] = []
+        while (arrived := self._messenger.receive(0)) is not None:
+            batch.append(arrived)
+        contributions = [one for one in batch if one.topic.kind is Kind.CONTRIBUTION and one.topic.device and one.data]
         if contributions:
-            self._carry_out(self._running.offer(ContributionsArrived(tuple(contributions))))
-        for device_id, data in answers:
-            self._carry_out(self._running.offer(AnswerArrived(device_id, data, self._now_ms())))
-        return len(contributions) + len(answers)
+            event = ContributionsArrived(tuple((one.topic.device or "", one.data) for one in contributions))
+            self._carry_out(self._running.offer(event))
+        for one in batch:
+            if one.topic.kind is Kind.PARTIAL and one.topic.device and one.data:
+                self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
+        for one in batch:
+            self._messenger.acknowledge(one)
+        return len(batch)
 
     def _persist(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
@@ -97,14 +93,7 @@ class Orchestrator:
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
-                case Publish(topic, data):
-                    self._link.publish(build(topic), data, retain=topic.kind.retained)
+                case Publish(topic, data, ranges, clears_bytes):
+                    self._messenger.send(topic, data, ranges=ranges, clears_bytes=clears_bytes)
                 case Note() | Alert() | Refused():
                     self._report(effect)
-
-
-def _parsed(text: str) -> Topic | None:
-    try:
-        return parse(text)
-    except HushfleetError:
-        return None

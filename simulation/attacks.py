@@ -13,7 +13,7 @@ from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import Label
-from hushfleet.link import Delivery
+from hushfleet.link import Delivery, Messenger
 from hushfleet.privacy import encode_zero
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
@@ -108,7 +108,7 @@ class Attacks:
 
     def _replay(self) -> None:
         victim = self._victim()
-        topic = self._contribution_topic(victim)
+        topic = build(self._contribution_topic(victim))
         self._fleet.broker.deliver(victim, Delivery(topic, self._recorded[victim]), retain=False)
         self._fleet.orchestrator.pump()
         self._expect(f"the network replays {victim}'s contribution of an earlier round", Refusal.SEAL)
@@ -126,7 +126,8 @@ class Attacks:
         recipient = SealingPublicKey(self._fleet.roster.roster.orchestrator_sealing_key)
         context = contribution_context(plan.key_id, plan.round, keys.device_id)
         sealed = seal(recipient, Label.SEAL_CONTRIBUTION, context, encode(Contribution(signed, b"", ())))
-        self._fleet.broker.connect(keys.device_id).publish(self._contribution_topic(keys.device_id), sealed)
+        link = self._fleet.broker.connect(keys.device_id)
+        Messenger(link, self._fleet.folder / "attacker").send(self._contribution_topic(keys.device_id), sealed)
         self._fleet.orchestrator.pump()
 
     def _expect(self, name: str, reason: Refusal) -> None:
@@ -153,12 +154,12 @@ class Attacks:
     def _victim(self) -> str:
         return list(self._fleet.parties.devices)[VICTIM]
 
-    def _contribution_topic(self, device_id: str) -> str:
+    def _contribution_topic(self, device_id: str) -> Topic:
         plan = self._setting().plan
-        return build(Topic(plan.fleet, Kind.CONTRIBUTION, device=device_id, number=plan.round, chunk=0))
+        return Topic(plan.fleet, Kind.CONTRIBUTION, device=device_id, number=plan.round, chunk=0)
 
     def _publish(self, topic: Topic, data: bytes) -> None:
-        self._fleet.orchestrator_link.publish(build(topic), data)
+        self._fleet.messenger.send(topic, data)
 
     def _record(self, identity: str, delivery: Delivery) -> Delivery:
         """What a network keeps: each device's first contribution."""

@@ -17,14 +17,14 @@ from edge_agent.store import Store
 from hushfleet.aggregation import OptimizerState
 from hushfleet.documents import Policy, VerifiedRoster
 from hushfleet.encryption.paillier.dealing import Dealing
-from hushfleet.link import MemoryBroker, MemoryLink
+from hushfleet.link import MemoryBroker, MemoryLink, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.rounds.job import Job
 from hushfleet.signing import SigningKey
 from hushfleet.training import Data, GlobalModel, Trainer
-from hushfleet.wire import Kind, Topic, build
+from hushfleet.wire import Kind, Topic
 from orchestrator.archive import Archive
 from orchestrator.service import Orchestrator
 from provisioning.owner import Owner
@@ -104,12 +104,13 @@ class Fleet:
         self._executor = executor
         root = parties.owner.root.verify_key
         self.orchestrator_link = self.broker.connect(parties.orchestrator.device_id, orchestrator=True)
+        self.messenger = Messenger(self.orchestrator_link, folder / "orchestrator-spool")
         keys = parties.orchestrator
         self.coordinator = Coordinator(keys.signing, keys.sealing, root, job, target, insecure_keys)
         self.orchestrator = Orchestrator(
             self.coordinator,
             CoordinatorState(self.roster, model, OptimizerState.initial(model.dimension)),
-            self.orchestrator_link,
+            self.messenger,
             Archive(folder / "archive", root),
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
             report=lambda happening: self.journal.add("orchestrator", happening),
@@ -135,7 +136,7 @@ class Fleet:
             keys,
             self.parties.owner.root.verify_key,
             store,
-            self.links[name],
+            Messenger(self.links[name], folder / "spool"),
             work,
             fleet=self.parties.owner.fleet,
             member=member,
@@ -150,7 +151,7 @@ class Fleet:
         self.orchestrator.connect()
         self.pump_agents()
         for name, grant in self.parties.owner.grants(self.roster, dealing).items():
-            self.orchestrator_link.publish(build(Topic(self.parties.owner.fleet, Kind.INBOX, device=name, chunk=0)), grant)
+            self.messenger.send(Topic(self.parties.owner.fleet, Kind.INBOX, device=name, chunk=0), grant)
         self.pump_agents(self.parties.committee)
 
     def close(self) -> None:

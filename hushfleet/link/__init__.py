@@ -5,5 +5,6 @@ May import wire and what lies below it. Nothing in the library imports this room
 
 from hushfleet.link.interface import Delivery, Link, LinkError
 from hushfleet.link.memory import MemoryBroker, MemoryLink
+from hushfleet.link.messenger import Arrived, Messenger
 
-__all__ = ["Delivery", "Link", "LinkError", "MemoryBroker", "MemoryLink"]
+__all__ = ["Arrived", "Delivery", "Link", "LinkError", "MemoryBroker", "MemoryLink", "Messenger"]

@@ -5,7 +5,6 @@ from typing import Protocol
 
 from hushfleet.errors import LocalError
 
-
 DEFAULT_MAX_BYTES = 120_000
 """Greatest message unless the broker announces less: fits the smallest limit of a common broker (128 KB)."""
 

@@ -239,7 +239,7 @@ def _on_receipt(device: Device, state: DeviceState, event: ReceiptArrived, _: Ra
     if receipt.whole_hash != sha256(sent.sealed):
         raise PeerError(Refusal.RECEIPT, "a receipt for other bytes than this device sent")
     if receipt.status is ReceiptStatus.HELD:
-        return state, (_publication(device, roster, sent),)
+        return state, (replace(_publication(device, roster, sent), ranges=receipt.missing),)
     note = Note(f"round {sent.round}: contribution {receipt.status.value} {receipt.reason}".rstrip())
     phase = Phase.IDLE if state.phase is Phase.SENT else state.phase
     return replace(state, phase=phase, sent=None), (Persist((DropContribution(sent.key_id, sent.round),)), note)

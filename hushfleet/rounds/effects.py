@@ -16,10 +16,15 @@ from hushfleet.wire import Topic
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Send `data` on `topic`; retained where the topic table says so."""
+    """Send `data` on `topic`; retained where the topic table says so.
+
+    `ranges`: only these chunks of it. Empty `data` clear a retained topic that held `clears_bytes`.
+    """
 
     topic: Topic
     data: bytes = field(repr=False)
+    ranges: tuple[tuple[int, int], ...] = ()
+    clears_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ def roster_publication(roster: VerifiedRoster) -> Publish:
 
 def roster_removal(roster: VerifiedRoster) -> Publish:
     """Clears a roster that is no longer in force."""
-    return Publish(roster_publication(roster).topic, b"")
+    there = roster_publication(roster)
+    return Publish(there.topic, b"", clears_bytes=len(there.data))
 
 
 def model_publication(fleet: str, model: GlobalModel) -> Publish:
@@ -28,7 +29,8 @@ def model_publication(fleet: str, model: GlobalModel) -> Publish:
 
 def model_removal(fleet: str, model: GlobalModel) -> Publish:
     """Clears a model that is no longer in force."""
-    return Publish(Topic(fleet, Kind.MODEL, digest=model.digest.hex(), chunk=0), b"")
+    there = model_publication(fleet, model)
+    return Publish(there.topic, b"", clears_bytes=len(there.data))
 
 
 def plan_publication(plan: VerifiedPlan) -> Publish:

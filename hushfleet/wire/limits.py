@@ -15,6 +15,8 @@ class Limits:
     """One contribution with its masked vector, opened."""
     request: int = 1 << 28
     """A decryption request: all bodies of a cohort."""
+    inbox: int = 1 << 20
+    """A sealed key share, or the sealed shares of a cohort."""
     answer: int = 5 << 20
     """One member's answer, opened: as many partials as a body has ciphertexts."""
     model: int = 16 << 20

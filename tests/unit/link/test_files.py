@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from edge_agent.files import write_durably
+from hushfleet.link.files import write_durably
 
 
 def test_the_file_is_written_for_this_user_alone(tmp_path):

@@ -1,0 +1,108 @@
+"""Whole messages over a link: split to fit, assembled and checked, acknowledged once they are safe (PROTOCOL 7)."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hushfleet.errors import PeerError
+from hushfleet.link.assembly import Assembly, Incomplete, Slot
+from hushfleet.link.interface import Delivery, Link
+from hushfleet.wire.chunks import Ranges, chunk_count, frames
+from hushfleet.wire.topics import Kind, Topic, build, parse, subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A whole message. Where the topic has a chunk level, `topic.chunk` is 0. Empty data: a retained topic was cleared."""
+
+    topic: Topic
+    data: bytes = field(repr=False)
+    delivery: Delivery = field(repr=False)
+    slot: Slot | None = field(default=None, repr=False)
+
+
+class Messenger:
+    """One party's link with its transfers. `folder` spools what arrives in parts. One thread receives; any may send."""
+
+    def __init__(
+        self,
+        link: Link,
+        folder: Path,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+        on_refused: Callable[[PeerError], None] = lambda _: None,
+    ) -> None:
+        """`on_refused` hears of messages that were dropped as malformed; they are acknowledged, for they would come again."""
+        self.link = link
+        self._assembly = Assembly(folder, now_s)
+        self._on_refused = on_refused
+
+    def send(self, topic: Topic, data: bytes, *, ranges: Ranges = (), clears_bytes: int = 0, expiry_s: int | None = None) -> None:
+        """Publish `data`, in as many chunks as it takes, retained where the topic table says so.
+
+        `ranges`: only these chunks, which a receipt named missing. Empty `data` clear what is retained; `clears_bytes` is the size
+        of what was there, so that all its chunks go. Raises `LinkError`.
+        """
+        if topic.chunk is None:
+            self.link.publish(build(topic), data, retain=topic.kind.retained, expiry_s=expiry_s)
+        elif data:
+            for index, frame in frames(data, self.link.max_bytes, ranges):
+                self.link.publish(build(replace(topic, chunk=index)), frame, retain=topic.kind.retained, expiry_s=expiry_s)
+        else:
+            for index in range(chunk_count(clears_bytes, self.link.max_bytes)):
+                self.link.publish(build(replace(topic, chunk=index)), b"", retain=True)
+
+    def subscribe(self, fleet: str, kind: Kind, *, device: str | None = None, digest: str | None = None) -> None:
+        """Receive all of a kind, or of one device or digest."""
+        self.link.subscribe(subscription(fleet, kind, device=device, digest=digest))
+
+    def unsubscribe(self, fleet: str, kind: Kind, *, device: str | None = None, digest: str | None = None) -> None:
+        """Stop receiving that."""
+        self.link.unsubscribe(subscription(fleet, kind, device=device, digest=digest))
+
+    def receive(self, timeout_s: float | None = 0) -> Arrived | None:
+        """The next whole message, or None once nothing came for `timeout_s`."""
+        while (delivery := self.link.receive(timeout_s)) is not None:
+            arrived = self._take(delivery)
+            if arrived is not None:
+                return arrived
+        return None
+
+    def acknowledge(self, arrived: Arrived) -> None:
+        """What it held is durable here. Until then it is found again after a restart."""
+        if arrived.slot is not None:
+            self._assembly.done(arrived.slot)
+        self.link.acknowledge(arrived.delivery)
+
+    def incomplete(self) -> tuple[Incomplete, ...]:
+        """Transfers that wait for chunks."""
+        return self._assembly.incomplete()
+
+    def forget_idle(self, after_s: float) -> int:
+        """Give up transfers that got nothing for so long; how many."""
+        return self._assembly.forget_idle(after_s)
+
+    def _take(self, delivery: Delivery) -> Arrived | None:
+        try:
+            topic = parse(delivery.topic)
+            if topic.chunk is None:
+                return Arrived(topic, delivery.data, delivery)
+            if delivery.data:
+                return self._take_chunk(topic, delivery)
+        except PeerError as error:
+            self._on_refused(error)
+            self.link.acknowledge(delivery)
+            return None
+        if topic.chunk == 0:
+            return Arrived(topic, b"", delivery)
+        self.link.acknowledge(delivery)
+        return None
+
+    def _take_chunk(self, topic: Topic, delivery: Delivery) -> Arrived | None:
+        whole = self._assembly.take(topic, delivery.data)
+        if whole is None:
+            self.link.acknowledge(delivery)  # this chunk is on disk
+            return None
+        slot, data = whole
+        return Arrived(slot.topic, data, delivery, slot)

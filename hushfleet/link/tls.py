@@ -92,12 +92,16 @@ def explain(error: OSError, host: str, port: int) -> Diagnosis:
         return _distrusted(error, where)
     if isinstance(error, ssl.SSLError):
         return _handshake_failed(error, where)
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return _dropped(host, port)
+    return _unreachable(error, host, where)
+
+
+def _unreachable(error: OSError, host: str, where: str) -> Diagnosis:
     if isinstance(error, socket.gaierror):
         return Diagnosis(f"The name {host} is not known here.", "Check [broker] host and this device's DNS.")
     if isinstance(error, ConnectionRefusedError):
         return Diagnosis(f"Nothing listens at {where}.", "Check that the broker runs there, and [broker] port.")
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return _dropped(host, port)
     if isinstance(error, TimeoutError):
         return Diagnosis(f"{where} does not answer.", "Check the network and the broker's firewall.")
     return Diagnosis(f"{where} cannot be reached: {error.strerror or error}.", "Check this device's network.")

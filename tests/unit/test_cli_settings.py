@@ -40,7 +40,7 @@ def parse(text, **environment: str):
 
 def mistakes(text, **environment: str) -> list[str]:
     with pytest.raises(LocalError) as caught:
-        parse(text, **environment: str)
+        parse(text, **environment)
     assert (caught.value.reason, caught.value.next_step) == (Refusal.CONFIG_INVALID, "Bake.")
     return caught.value.message.splitlines()
 

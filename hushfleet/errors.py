@@ -127,6 +127,7 @@ class Refusal(StrEnum):
     COMBINE_RESIDUE = "combine-residue"
     COMBINE_MISFIT = "combine-misfit"
     RELEASE_NORM = "release-norm"
+    HOLDOUT_GATE = "holdout-gate"
 
     # state machines and archives
     PHASE = "phase"

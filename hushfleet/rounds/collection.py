@@ -75,6 +75,12 @@ def receive(setting: RoundSetting, sealing_key: SealingKey, device_id: str, seal
     return opened[0]
 
 
+def reopen(setting: RoundSetting, sealing_key: SealingKey, device_id: str, sealed: bytes) -> Opened:
+    """One that was accepted before and kept as it arrived: opened again, its proof not verified again. Raises as `receive`."""
+    verified, _ = _open(setting, sealing_key, device_id, sealed)
+    return Opened(device_id, verified, sealed)
+
+
 def _open(setting: RoundSetting, sealing_key: SealingKey, device_id: str, sealed: bytes) -> tuple[VerifiedBody, Contribution]:
     context = contribution_context(setting.plan.key_id, setting.plan.round, device_id)
     contribution = decode(Contribution, unseal(sealing_key, Label.SEAL_CONTRIBUTION, context, sealed), max_bytes=LIMITS.contribution)

@@ -3,7 +3,7 @@
 It reads sums only. What it knows of one contribution is a ciphertext and a proof.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
@@ -92,11 +92,19 @@ class CoordinatorState:
 
 CoordinatorStep = tuple[CoordinatorState, tuple[Effect, ...]]
 
+Judge = Callable[[GlobalModel, GlobalModel], None]
+"""Takes the model in force and the next one; raises `PeerError` if the next one must not be released. It depends on these alone."""
+
+
+def no_objection(_: GlobalModel, __: GlobalModel) -> None:
+    """The judge of a job without a holdout."""
+
 
 @dataclass(frozen=True, slots=True)
 class Coordinator:
     """What does not change during a job: keys, the pinned root key, the job, and when to stop collecting (default k_max).
 
+    `judge` sees every new model before anybody else does. A round whose model it refuses is aborted.
     Raises `LocalError(SETTINGS_INVALID)` for a `target` below the job's k_min.
     """
 
@@ -106,6 +114,7 @@ class Coordinator:
     job: Job
     target: int | None = None
     insecure_keys: bool = False
+    judge: Judge = no_objection
 
     def __post_init__(self) -> None:
         if self.enough < self.job.k_min:
@@ -273,6 +282,7 @@ def _release(coordinator: Coordinator, state: CoordinatorState, now_ms: int) -> 
             optimizer_state=state.optimizer_state,
             model=state.model,
         )
+        coordinator.judge(state.model, model)
     except PeerError as error:
         state, effects = _abort(coordinator, state, error.reason.value, now_ms)
         return state, (Refused(error), *effects)

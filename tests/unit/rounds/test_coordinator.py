@@ -644,3 +644,20 @@ def test_the_noise_of_every_contributor_is_in_the_sum():
     # The rotation is orthogonal, so each of the 250 values has the variance of a sum of four noises.
     measured = np.mean(np.square(seen)) / (4 * n.variance)
     assert 0.65 < measured < 1.45
+
+
+def test_a_model_that_the_judge_refuses_reaches_nobody():
+    def strict(before, after):
+        assert before == WORLD.model
+        raise PeerError(Refusal.HOLDOUT_GATE, f"version {after.version} is worse")
+
+    desk = decrypting()
+    desk.machine = replace(desk.machine, judge=strict)
+    effects = [effect for name in NAMES[:3] for effect in desk.take(AnswerArrived(name, desk.answer(name)))]
+
+    assert desk.state.model == WORLD.model
+    assert not published(effects, Kind.MODEL)
+    record = record_in(effects)
+    assert (record.outcome, record.reason) == (Outcome.ABORTED, "holdout-gate")
+    with refused(Refusal.HOLDOUT_GATE, PeerError):
+        raise_refusal(effects)

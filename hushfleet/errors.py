@@ -14,6 +14,11 @@ class Refusal(StrEnum):
     # settings files
     CONFIG_INVALID = "config-invalid"
 
+    # an agent's machine and state folder
+    SYSTEM_UNSUPPORTED = "system-unsupported"
+    STATE_IN_USE = "state-in-use"
+    ALREADY_ENROLLED = "already-enrolled"
+
     # codec and signatures
     MESSAGE_MALFORMED = "message-malformed"
     MESSAGE_TOO_LARGE = "message-too-large"
@@ -82,6 +87,8 @@ class Refusal(StrEnum):
     ARCHITECTURE_INVALID = "architecture-invalid"
 
     # the device's own data
+    DATA_SOURCE = "data-source"
+    DATA_VALUE = "data-value"
     DATA_EMPTY = "data-empty"
     DATA_SHAPE = "data-shape"
     DATA_NOT_FINITE = "data-not-finite"

@@ -10,16 +10,10 @@ from collections.abc import Callable
 
 from hushfleet.errors import Refusal
 from hushfleet.link.interface import DEFAULT_MAX_BYTES, Delivery, LinkError
-from hushfleet.wire.topics import acl
+from hushfleet.wire.topics import acl, matches
 
 Tap = Callable[[str, Delivery], Delivery | None]
 """Sees every publication (identity, delivery) and returns what to deliver instead, or None to drop it."""
-
-
-def matches(pattern: str, topic: str) -> bool:
-    """Whether an MQTT filter without `#` matches a topic."""
-    wanted, parts = pattern.split("/"), topic.split("/")
-    return len(wanted) == len(parts) and all(w in ("+", p) for w, p in zip(wanted, parts, strict=True))
 
 
 class MemoryBroker:

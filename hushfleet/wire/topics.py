@@ -110,6 +110,12 @@ def subscription(fleet: str, kind: Kind, *, device: str | None = None, digest: s
     return _filter(fleet, kind, device, digest)
 
 
+def matches(pattern: str, topic: str) -> bool:
+    """Whether a filter (without `#`) matches a topic."""
+    wanted, parts = pattern.split("/"), topic.split("/")
+    return len(wanted) == len(parts) and all(w in ("+", p) for w, p in zip(wanted, parts, strict=True))
+
+
 def _filter(fleet: str, kind: Kind, device: str | None, digest: str | None = None) -> str:
     fixed = {"{device}": device, "{digest}": digest}
     parts = [(fixed.get(part) or "+") if part.startswith("{") else part for part in kind.pattern.split("/")]

@@ -23,6 +23,7 @@ from hushfleet.codec import encode
 from hushfleet.documents import Outcome, Plan, PrivacyPlan, open_record, sign_record
 from hushfleet.errors import BudgetError, FaultyOrchestrator, LocalError, PeerError, Refusal
 from hushfleet.labels import Label
+from hushfleet.link import Messenger
 from hushfleet.privacy import Ledger, discrete_gaussian, rho_nano
 from hushfleet.privacy import encode as encode_module
 from hushfleet.privacy.clipping import ClippedVector
@@ -238,7 +239,14 @@ def restart(stage: Stage, name: str) -> None:
     fleet.stores[position] = store = Store(folder)
     work, report = fleet.agents[name]._work, fleet.journal.add
     fleet.agents[name] = Agent(
-        DeviceKeys.load(folder), root, store, fleet.links[name], work, fleet=FLEET, report=report, insecure_keys=True
+        DeviceKeys.load(folder),
+        root,
+        store,
+        Messenger(fleet.links[name], folder / "spool"),
+        work,
+        fleet=FLEET,
+        report=report,
+        insecure_keys=True,
     )
 
 

@@ -42,10 +42,11 @@ from hushfleet.schemes.parts import Parts, VerifiedBody
 from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, Data
-from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_context, build, encode_signed, parse
+from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_context, encode_signed
 from hushfleet.wire.limits import LIMITS
 from simulation import fleet as fleet_module
 from simulation.fleet import Fleet
+from tests.support.chunked import framed, wholes
 from tests.support.refusals import refused
 from tests.support.world import ARCHITECTURE, FLEET, World, make_world, update_of
 
@@ -150,11 +151,13 @@ class Stage:
 
     def deliver(self, name: str, topic: Topic, data: bytes) -> None:
         """One message for one party alone: only signatures say who made it."""
-        self._session(name).offer(Delivery(build(topic), data))
+        for delivery in framed(topic, data):
+            self._session(name).offer(delivery)
 
     def sent(self, kind: Kind, *, by: str | None = None) -> list[bytes]:
         """Everything that was published on this kind of topic, in order."""
-        return [d.data for who, d in self.tape if d.data and parse(d.topic).kind is kind and by in (None, who)]
+        seen = wholes(delivery for who, delivery in self.tape if by in (None, who))
+        return [data for topic, data in seen if data and topic.kind is kind]
 
     def contribute_as(self, name: str, sealed: bytes, *, number: int | None = None) -> None:
         """Sealed bytes on a device's topic; the orchestrator handles them."""
@@ -183,7 +186,8 @@ class Stage:
         mark = len(self.tape)
         self.deliver(member, Topic(FLEET, Kind.REQUEST, number=number, chunk=0), encode(request))
         self.pump(member)
-        answers = [d.data for who, d in self.tape[mark:] if who == member and parse(d.topic).kind is Kind.PARTIAL]
+        seen = wholes(delivery for who, delivery in self.tape[mark:] if who == member)
+        answers = [data for topic, data in seen if topic.kind is Kind.PARTIAL]
         return self.open_answer(member, answers[-1], number=number) if answers else None
 
     def ask_all(self, request: Request, *, members: Sequence[str] = (), number: int = 1) -> list[Partial]:

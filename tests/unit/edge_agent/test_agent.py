@@ -10,11 +10,10 @@ from hushfleet.codec import encode
 from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
 from hushfleet.errors import DataError, PeerError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.link import MemoryBroker
+from hushfleet.link import MemoryBroker, Messenger
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import Data
-from hushfleet.wire import Kind, Topic, build, encode_signed
-from hushfleet.wire.topics import subscription
+from hushfleet.wire import Kind, Topic, encode_signed
 from models import catalogue
 from tests.support.refusals import refused
 from tests.support.world import make_world
@@ -37,9 +36,9 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.broker = MemoryBroker(FLEET)
-        self.orchestrator = self.broker.connect("orchestrator", orchestrator=True)
+        self.orchestrator = Messenger(self.broker.connect("orchestrator", orchestrator=True), self.folder / "orchestrator")
         for kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE):
-            self.orchestrator.subscribe(subscription(FLEET, kind))
+            self.orchestrator.subscribe(FLEET, kind)
         self.link = self.broker.connect(NAME, member=self.member)
         self.store = Store.create(self.folder)
         self.start()
@@ -49,7 +48,7 @@ class Bench:
             WORLD.parties.devices[NAME],
             WORLD.parties.owner.root.verify_key,
             self.store,
-            self.link,
+            Messenger(self.link, self.folder / "spool"),
             Work({TRAINER.architecture.digest: TRAINER}, self.read_data),
             fleet=FLEET,
             member=self.member,
@@ -64,7 +63,7 @@ class Bench:
         self.start()
 
     def publish(self, kind: Kind, data: bytes, **fields: object) -> None:
-        self.orchestrator.publish(build(Topic(FLEET, kind, **fields)), data, retain=kind.retained)
+        self.orchestrator.send(Topic(FLEET, kind, **fields), data)
 
     def announce(self, plan=None):
         """Roster, model and plan, as the broker retains them."""
@@ -78,8 +77,8 @@ class Bench:
     def arrived(self, kind: Kind) -> list[bytes]:
         """What reached the orchestrator since the last call."""
         data = []
-        while (delivery := self.orchestrator.receive()) is not None:
-            data += [delivery.data] if f"/{kind.name.lower()}/" in delivery.topic else []
+        while (arrived := self.orchestrator.receive()) is not None:
+            data += [arrived.data] if arrived.topic.kind is kind else []
         return data
 
     def texts(self) -> str:

@@ -8,10 +8,10 @@ import pytest
 from edge_agent.agent import Agent, Work
 from edge_agent.store import Store
 from hushfleet.errors import DataError, Refusal
-from hushfleet.link import MemoryBroker
+from hushfleet.link import MemoryBroker, Messenger
 from hushfleet.rounds.publications import model_publication, plan_publication, roster_publication
 from hushfleet.training import Architecture, Data
-from hushfleet.wire import Kind, build
+from hushfleet.wire import Kind
 from hushfleet.wire.topics import subscription
 from tests.support.world import ARCHITECTURE, FLEET, make_world
 
@@ -35,15 +35,17 @@ def _no_data() -> Data:
 class _Place:
     """A device between plan and model, and the topic it listens to."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, folder: Path) -> None:
         broker = MemoryBroker(FLEET)
-        self.orchestrator, self.link = broker.connect("orchestrator", orchestrator=True), broker.connect("device-05")
+        self.orchestrator = Messenger(broker.connect("orchestrator", orchestrator=True), folder / "orchestrator")
+        self.link = broker.connect("device-05")
         keys = WORLD.parties.devices["device-05"]
         work = Work({ARCHITECTURE.digest: _NeverTrained()}, _no_data)  # type: ignore[dict-item]  # it never gets as far as its types
-        self.agent = Agent(keys, WORLD.parties.owner.root.verify_key, store, self.link, work, fleet=FLEET, insecure_keys=True)
+        messenger = Messenger(self.link, folder / "spool")
+        self.agent = Agent(keys, WORLD.parties.owner.root.verify_key, store, messenger, work, fleet=FLEET, insecure_keys=True)
         self.agent.connect()
         for publication in (roster_publication(WORLD.roster), plan_publication(WORLD.plan())):
-            self.orchestrator.publish(build(publication.topic), publication.data, retain=True)
+            self.orchestrator.send(publication.topic, publication.data)
         self.agent.pump()
 
     @property
@@ -51,14 +53,14 @@ class _Place:
         return subscription(FLEET, Kind.MODEL, digest=WORLD.model.digest.hex()) in self.link.patterns
 
     def model(self, data: bytes) -> None:
-        self.orchestrator.publish(build(model_publication(FLEET, WORLD.model).topic), data, retain=True)
+        self.orchestrator.send(model_publication(FLEET, WORLD.model).topic, data)
         self.agent.pump()
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[_Place]:
     store = Store.create(tmp_path)
-    yield _Place(store)
+    yield _Place(store, tmp_path)
     store.close()
 
 

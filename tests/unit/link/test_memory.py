@@ -5,7 +5,7 @@ import pytest
 
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.link import Delivery, MemoryBroker
-from hushfleet.link.memory import matches
+from hushfleet.wire.topics import matches
 from hushfleet.wire import Kind
 from tests.support.link_contract import DEVICE, FLEET, MEMBER, PLAN, LinkContract, Sessions, filter_of, topic
 from tests.support.refusals import refused

@@ -42,7 +42,18 @@ from hushfleet.labels import Label
 from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.plan_check import check_plan, nano_rho, standing
 from hushfleet.signing import Signed
-from hushfleet.wire import Answer, Body, Contribution, Evidence, SealedAnswer, answer_context, contribution_context, decode_signed
+from hushfleet.wire import (
+    Answer,
+    Body,
+    Contribution,
+    DeviceStatus,
+    Evidence,
+    Presence,
+    SealedAnswer,
+    answer_context,
+    contribution_context,
+    decode_signed,
+)
 from tests.support import documents as example
 from tests.support.twins import flipped, packed
 
@@ -93,11 +104,12 @@ entries = st.builds(DeviceEntry, ids, hashes, hashes)
 messages = st.one_of(
     plans, headers, records, receipts, grants, bodies, answers, rosters, entries, signed, privacy, st.builds(SignedGrant, signed),
     st.builds(Contribution, signed, blobs, tuples(blobs)), st.builds(SealedAnswer, signed), st.builds(Evidence, signed, signed),
+    st.builds(DeviceStatus, st.sampled_from(Presence), counts, st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True)),
     st.builds(Request, signed, signed, tuples(signed)), st.just(example.policy()),
 )
 KINDS = [
     Plan, PrivacyPlan, TrainingPlan, Header, Request, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
-    DeviceEntry, Policy, Body, Contribution, Answer, SealedAnswer, Evidence, Signed,
+    DeviceEntry, Policy, Body, Contribution, Answer, SealedAnswer, Evidence, Signed, DeviceStatus,
 ]
 
 scalars = st.one_of(st.none(), st.booleans(), integers, st.floats(), st.text(max_size=4), blobs, hashes, ids)

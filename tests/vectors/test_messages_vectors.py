@@ -10,7 +10,17 @@ from hushfleet.encryption import SealingKey, unseal
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import Label, sha256
 from hushfleet.signing import VerifyKey
-from hushfleet.wire import Answer, Body, Contribution, Evidence, SealedAnswer, answer_context, contribution_context, decode_request
+from hushfleet.wire import (
+    Answer,
+    Body,
+    Contribution,
+    DeviceStatus,
+    Evidence,
+    SealedAnswer,
+    answer_context,
+    contribution_context,
+    decode_request,
+)
 from tests.support.refusals import refused
 from tests.support.twins import from_json, packed
 
@@ -22,6 +32,7 @@ KINDS = {
     "answer": Answer,
     "sealed_answer": SealedAnswer,
     "evidence": Evidence,
+    "status": DeviceStatus,
 }
 CASES = [(kind, case) for kind, vector in VECTORS["messages"].items() for case in vector["cases"]]
 BOXES = [(vector, case) for vector in VECTORS["sealed"] for case in vector["cases"]]

@@ -7,12 +7,15 @@ from hushfleet.labels import Label
 from hushfleet.signing import Signed
 from hushfleet.wire import (
     Contribution,
+    DeviceStatus,
     Evidence,
+    Presence,
     SealedAnswer,
     answer_context,
     contribution_context,
     decode_request,
     decode_signed,
+    decode_status,
     encode_signed,
 )
 from hushfleet.wire.limits import LIMITS
@@ -32,6 +35,8 @@ MESSAGES = [
     Request(SIGNED, SIGNED, (SIGNED, SIGNED)),
     Request(SIGNED, SIGNED, ()),
     SIGNED,
+    DeviceStatus(Presence.OFFLINE, 0, ""),
+    DeviceStatus(Presence.SENT, 2**63 - 1, "1.2.3.dev4+local"),
 ]
 
 
@@ -82,6 +87,20 @@ def test_fields_of_a_body_out_of_range_are_refused(changes, reason):
 def test_fields_of_an_answer_out_of_range_are_refused(changes):
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
         answer(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"round": -1}, {"round": 2**63}, *({"software": text} for text in ("x" * 41, "é", "a\nb"))], ids=str)
+def test_fields_of_a_status_out_of_range_are_refused(changes):
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        DeviceStatus(**{"presence": Presence.IDLE, "round": 1, "software": "1"} | changes)
+
+
+def test_a_status_is_short_and_says_one_of_four_things():
+    longest = encode(DeviceStatus(Presence.WORKING, 2**63 - 1, "x" * 40))
+    assert len(longest) <= LIMITS.status
+    assert decode_status(longest).presence is Presence.WORKING
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        decode_status(longest.replace(b"working", b"resting"))
 
 
 def test_the_contexts_of_seals_are_of_fixed_form():

@@ -6,7 +6,7 @@ libsodium draws a fresh ephemeral key for every box, so that no implementation c
 from hushfleet.codec import encode
 from hushfleet.documents import Request, cohort_root, sign_header, sign_plan
 from hushfleet.labels import Label, sha256
-from hushfleet.wire import Answer, Body, Contribution, Evidence, SealedAnswer, answer_context, contribution_context
+from hushfleet.wire import Answer, Body, Contribution, DeviceStatus, Evidence, Presence, SealedAnswer, answer_context, contribution_context
 from tests.support import documents as example
 from tests.support.fixed_box import fixed_box, prefixed
 from tests.support.twins import as_json, fields_of, flipped, misshapen
@@ -32,6 +32,7 @@ def build() -> dict[str, object]:
             "answer": _message(answer.content),
             "sealed_answer": _message(encode(SealedAnswer(answer))),
             "evidence": _message(encode(Evidence(header, other))),
+            "status": _message(encode(DeviceStatus(Presence.WORKING, ROUND, "1.2.3"))),
         },
         "signatures": [
             {"label": Label.BODY.value, "signer": "pi-01", "content": bodies[0].content.hex(), "signature": bodies[0].signature.hex()},

@@ -3,7 +3,7 @@
 Each attack uses the real keys and messages of the party it plays. One that is not refused ends the demo with an error.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from edge_agent.keys import DeviceKeys
@@ -13,7 +13,6 @@ from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import Label
-from hushfleet.link import Delivery, Messenger
 from hushfleet.privacy import encode_zero
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
@@ -21,11 +20,9 @@ from hushfleet.rounds.job import make_plan
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import Signed
-from hushfleet.wire import Body, Contribution, Kind, Topic, build, contribution_context, encode_signed
-from simulation.fleet import Fleet
+from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_context, encode_signed
+from simulation.stage import Stage
 
-VICTIM, THIEF = 0, -1
-"""Positions of the devices that play the victim and the colluding device."""
 SHIFT_BITS = 200
 """The copy's values land ten slots above the victim's: read off the sum there, were it accepted."""
 
@@ -43,12 +40,17 @@ class Attack:
 class Attacks:
     """Plays all attacks around one round of a running fleet; `done` lists them in order."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Stage) -> None:
         self.done: list[Attack] = []
         self._fleet = fleet
-        self._recorded: dict[str, bytes] = {}
+        self._recorded: tuple[str, bytes] | None = None
         self._cohort: tuple[VerifiedPlan, tuple[Signed, ...]] | None = None
-        fleet.broker.tap = self._record
+        devices = list(fleet.parties.devices)
+        self._victim, self.thief = devices[0], devices[-1]
+
+    def record(self, number: int) -> None:
+        """What a network keeps of an earlier round: the victim's sealed contribution."""
+        self._recorded = self._recorded or (self._victim, self._fleet.sealed_contribution(self._victim, number))
 
     def before_round(self) -> None:
         """The orchestrator publishes a plan with a quarter of the noise."""
@@ -56,9 +58,8 @@ class Attacks:
         number = fleet.orchestrator.state.last_round.get(fleet.roster.key_id, 0) + 1
         honest = make_plan(fleet.job, fleet.roster, fleet.orchestrator.state.model, number)
         thinned = sign_plan(_with_variance(honest, honest.privacy.variance // 4), fleet.parties.orchestrator.signing)
-        self._publish(Topic(honest.fleet, Kind.PLAN), encode_signed(thinned.signed))
-        fleet.pump_agents()
-        self._expect("the orchestrator plans a round with a quarter of the noise", Refusal.PLAN_NOISE)
+        fleet.messenger.send(Topic(honest.fleet, Kind.PLAN), encode_signed(thinned.signed))
+        self._expect("the orchestrator plans a round with a quarter of the noise", Refusal.PLAN_NOISE, fleet.parties.devices)
 
     def during_round(self) -> None:
         """To be called once some devices, the victim among them, have contributed, and the thief has not."""
@@ -67,36 +68,36 @@ class Attacks:
         self._forge_device()
         self._replay()
 
+    def remember_cohort(self) -> None:
+        """Keep what the orchestrator holds of the round, as a malicious one would."""
+        state = self._fleet.orchestrator.state
+        bodies = tuple(state.accepted[name].verified.signed for name in sorted(state.accepted))
+        self._cohort = (self._setting().verified_plan, bodies)
+
     def after_round(self) -> None:
         """The orchestrator asks for the same round again, with one device left out; the difference would be that device."""
         if self._cohort is None:
             raise LocalError(Refusal.PHASE, "no cohort was recorded")
         plan, bodies = self._cohort
         self._request(plan, bodies[1:])
-        self._expect("the orchestrator asks for a second cohort of the same round", Refusal.REQUEST_SECOND_ROOT)
-
-    def remember_cohort(self) -> None:
-        """Keep what the orchestrator holds of the round, as a malicious one would."""
-        state = self._fleet.orchestrator.state
-        if state.setting is not None:
-            bodies = tuple(state.accepted[name].verified.signed for name in sorted(state.accepted))
-            self._cohort = (state.setting.verified_plan, bodies)
+        text = "the orchestrator asks for a second cohort of the same round"
+        self._expect(text, Refusal.REQUEST_SECOND_ROOT, self._fleet.parties.committee)
 
     def _open_one(self) -> None:
-        setting = self._setting()
-        victim = self._victim()
-        self._request(setting.verified_plan, (self._fleet.orchestrator.state.accepted[victim].verified.signed,))
-        self._expect(f"the orchestrator asks the committee to open {victim} alone", Refusal.REQUEST_COUNT)
+        accepted = self._fleet.orchestrator.state.accepted[self._victim]
+        self._request(self._setting().verified_plan, (accepted.verified.signed,))
+        text = f"the orchestrator asks the committee to open {self._victim} alone"
+        self._expect(text, Refusal.REQUEST_COUNT, self._fleet.parties.committee)
 
     def _copy_shifted(self) -> None:
         """Paillier is malleable: c^(2^s) encrypts the victim's values s bits higher. Only the proof of knowledge is missing."""
         setting = self._setting()
-        victim = self._fleet.orchestrator.state.accepted[self._victim()].verified.body
-        key, thief = setting.key, list(self._fleet.parties.devices.values())[THIEF]
+        victim = self._fleet.orchestrator.state.accepted[self._victim].verified.body
+        key, thief = setting.key, self._fleet.parties.devices[self.thief]
         shifted = [pow(int.from_bytes(item, "big"), 1 << SHIFT_BITS, key.modulus_squared) for item in victim.items]
         items = tuple(value.to_bytes(key.ciphertext_bytes, "big") for value in shifted)
         self._contribute(thief, Body(setting.plan_hash, thief.device_id, victim.masked_hash, items, victim.proof))
-        self._expect(f"{thief.device_id} submits a shifted copy of {self._victim()}'s ciphertexts", Refusal.KNOWLEDGE_PROOF)
+        self._expect(f"{self.thief} submits a shifted copy of {self._victim}'s ciphertexts", Refusal.KNOWLEDGE_PROOF)
 
     def _forge_device(self) -> None:
         setting, randomness = self._setting(), SystemRandomness()
@@ -107,43 +108,43 @@ class Attacks:
         self._expect("a forged device that the owner never enrolled contributes", Refusal.NOT_ENROLLED)
 
     def _replay(self) -> None:
-        victim = self._victim()
-        topic = build(self._contribution_topic(victim))
-        self._fleet.broker.deliver(victim, Delivery(topic, self._recorded[victim]), retain=False)
-        self._fleet.orchestrator.pump()
+        if self._recorded is None:
+            raise LocalError(Refusal.PHASE, "no contribution was recorded")
+        victim, sealed = self._recorded
+        self._fleet.network.send(self._contribution_topic(victim), sealed)
         self._expect(f"the network replays {victim}'s contribution of an earlier round", Refusal.SEAL)
 
     def _request(self, plan: VerifiedPlan, bodies: Sequence[Signed]) -> None:
         p = plan.plan
         header = Header(p.fleet, p.key_id, p.round, plan.digest, cohort_of(plan.digest, bodies), len(bodies))
         request = Request(sign_header(header, self._fleet.parties.orchestrator.signing), plan.signed, tuple(bodies))
-        self._publish(Topic(p.fleet, Kind.REQUEST, number=p.round, chunk=0), encode(request))
-        self._fleet.pump_agents(self._fleet.parties.committee)
+        self._fleet.messenger.send(Topic(p.fleet, Kind.REQUEST, number=p.round, chunk=0), encode(request))
 
     def _contribute(self, keys: DeviceKeys, body: Body) -> None:
+        """The network carries whatever it likes on whatever topic: only signatures and proofs decide."""
         plan = self._setting().plan
         signed = keys.signing.sign(Label.BODY, encode(body))
         recipient = SealingPublicKey(self._fleet.roster.roster.orchestrator_sealing_key)
         context = contribution_context(plan.key_id, plan.round, keys.device_id)
         sealed = seal(recipient, Label.SEAL_CONTRIBUTION, context, encode(Contribution(signed, b"", ())))
-        link = self._fleet.broker.connect(keys.device_id)
-        Messenger(link, self._fleet.folder / "attacker").send(self._contribution_topic(keys.device_id), sealed)
-        self._fleet.orchestrator.pump()
+        self._fleet.network.send(self._contribution_topic(keys.device_id), sealed)
 
-    def _expect(self, name: str, reason: Refusal) -> None:
-        """The attack must have been refused, for this reason and no other."""
-        refusals = self._fleet.journal.take_refusals()
-        if not refusals or any(refused.error.reason is not reason for _, refused in refusals):
+    def _expect(self, name: str, reason: Refusal, parties: Collection[str] = ("orchestrator",)) -> None:
+        """The attack must have been refused by exactly these parties, for this reason and no other."""
+        refusals = self._fleet.await_refusals(set(parties))
+        refusing = {party for party, _ in refusals}
+        if refusing != set(parties) or any(refused.error.reason is not reason for _, refused in refusals):
             found = ", ".join(sorted({refused.error.reason.value for _, refused in refusals})) or "nothing"
-            raise LocalError(Refusal.ATTACK_NOT_REFUSED, f"{name}: expected {reason.value}, refused was {found}")
-        self.done.append(Attack(name, self._by({party for party, _ in refusals}), reason, refusals[0][1].error.message))
+            missing = len(set(parties) - refusing)
+            raise LocalError(Refusal.ATTACK_NOT_REFUSED, f"{name}: expected {reason.value}; refused was {found}; {missing} did not refuse")
+        self.done.append(Attack(name, self._by(refusing), reason, refusals[0][1].error.message))
 
     def _by(self, parties: set[str]) -> str:
         if len(parties) == 1:
             return f"the {next(iter(parties))}"
         if parties == set(self._fleet.parties.committee):
             return f"all {len(parties)} committee members"
-        return f"all {len(parties)} devices" if parties == set(self._fleet.agents) else ", ".join(sorted(parties))
+        return f"all {len(parties)} devices"
 
     def _setting(self) -> RoundSetting:
         setting = self._fleet.orchestrator.state.setting
@@ -151,21 +152,9 @@ class Attacks:
             raise LocalError(Refusal.PHASE, "no round is under way")
         return setting
 
-    def _victim(self) -> str:
-        return list(self._fleet.parties.devices)[VICTIM]
-
     def _contribution_topic(self, device_id: str) -> Topic:
         plan = self._setting().plan
         return Topic(plan.fleet, Kind.CONTRIBUTION, device=device_id, number=plan.round, chunk=0)
-
-    def _publish(self, topic: Topic, data: bytes) -> None:
-        self._fleet.messenger.send(topic, data)
-
-    def _record(self, identity: str, delivery: Delivery) -> Delivery:
-        """What a network keeps: each device's first contribution."""
-        if "/contribution/" in delivery.topic:
-            self._recorded.setdefault(identity, delivery.data)
-        return delivery
 
 
 def _with_variance(plan: Plan, variance: int) -> Plan:

@@ -28,8 +28,10 @@ from models.evaluation import Model, evaluate
 from orchestrator.account import epsilon
 from simulation import digits
 from simulation.attacks import Attack, Attacks
-from simulation.fleet import Fleet, Parties, closing
-from simulation.screen import Screen
+from simulation.fleet import Fleet, closing
+from simulation.parties import Parties
+from simulation.screen import RoundView, Screen
+from simulation.stage import Stage
 
 LEAST_DEVICES = 5
 COMMITTEE = 4
@@ -234,29 +236,24 @@ def _job(settings: Settings, model: Model) -> Job:
     )
 
 
-def _play(
-    settings: Settings, fleet: Fleet, model: Model, split: digits.Digits, screen: Screen
-) -> tuple[list[RoundFigures], list[Attack]]:
+def _play(settings: Settings, fleet: Stage, model: Model, split: digits.Digits, screen: Screen) -> tuple[list[RoundFigures], list[Attack]]:
     """All rounds; the attacks are played around the last one, so that they cost the devices no privacy of their own."""
     figures: list[RoundFigures] = []
     attacks = Attacks(fleet)
     rho_nano = 0
     for number in range(1, settings.rounds + 1):
-        began, last = time.monotonic(), number == settings.rounds
+        began = time.monotonic()
         with screen.round(number, settings.devices, COMMITTEE - 1) as view:
-            if last:
-                attacks.before_round()
-            fleet.orchestrator.start_round()
-            for accepted in fleet.contribute():
-                view.contributions(accepted)
-                if last and accepted < settings.devices and len(attacks.done) == 1:
-                    attacks.during_round()
-            if last:
-                attacks.remember_cohort()
-            if not fleet.decrypt(view.answers):
-                raise LocalError(Refusal.PHASE, f"round {number} released nothing")
-            if last:
-                attacks.after_round()
+            if number == settings.rounds:
+                released = _attacked_round(fleet, attacks, view)
+            else:
+                fleet.orchestrator.start_round()
+                for accepted in fleet.contribute():
+                    view.contributions(accepted)
+                released = fleet.decrypt(view.answers)
+                attacks.record(number)
+        if not released:
+            raise LocalError(Refusal.PHASE, f"round {number} released nothing")
         record = _record(fleet)
         rho_nano += record.rho_nano
         figures.append(
@@ -275,7 +272,22 @@ def _play(
     return figures, attacks.done
 
 
-def _record(fleet: Fleet) -> RoundRecord:
+def _attacked_round(fleet: Stage, attacks: Attacks, view: RoundView) -> bool:
+    """An ordinary round in which the thief contributes last, after everybody has tried to cheat."""
+    attacks.before_round()
+    fleet.orchestrator.start_round()
+    for accepted in fleet.contribute(hold=attacks.thief):
+        view.contributions(accepted)
+    attacks.during_round()
+    for accepted in fleet.contribute():
+        view.contributions(accepted)
+        attacks.remember_cohort()
+    released = fleet.decrypt(view.answers)
+    attacks.after_round()
+    return released
+
+
+def _record(fleet: Stage) -> RoundRecord:
     signed = fleet.orchestrator.state.record
     if signed is None:
         raise LocalError(Refusal.PHASE, "no round has ended")

@@ -8,75 +8,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_agent.agent import Agent, Work
 from edge_agent.keys import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.aggregation import OptimizerState
-from hushfleet.documents import Policy, VerifiedRoster
+from hushfleet.documents import Policy
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.link import MemoryBroker, MemoryLink, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
-from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.rounds.effects import Refused
 from hushfleet.rounds.job import Job
-from hushfleet.signing import SigningKey
 from hushfleet.training import Data, GlobalModel, Trainer
 from hushfleet.wire import Kind, Topic
 from orchestrator.archive import Archive
 from orchestrator.service import Orchestrator
-from provisioning.owner import Owner
-
-Happening = Note | Alert | Refused
-
-
-@dataclass
-class Journal:
-    """Everything that the parties noted, refused or raised an alarm about, with who did."""
-
-    entries: list[tuple[str, Happening]] = field(default_factory=list)
-
-    def add(self, party: str, happening: Happening) -> None:
-        """Called by the parties, from several threads."""
-        self.entries.append((party, happening))
-
-    def take_refusals(self) -> list[tuple[str, Refused]]:
-        """The refusals since the last call."""
-        found = [(party, happening) for party, happening in self.entries if isinstance(happening, Refused)]
-        self.entries.clear()
-        return found
-
-
-@dataclass(frozen=True)
-class Parties:
-    """All keys of a fleet. A test or the demo may play any party with them; the machines get only their own."""
-
-    owner: Owner
-    orchestrator: DeviceKeys
-    devices: Mapping[str, DeviceKeys]
-    committee: tuple[str, ...]
-
-    @classmethod
-    def generate(cls, fleet: str, devices: int, committee: int, randomness: Randomness) -> "Parties":
-        """Fresh keys for `devices` devices, the first `committee` of which are the committee."""
-        names = [f"device-{number:02d}" for number in range(1, devices + 1)]
-        keys = {name: DeviceKeys.generate(name, randomness) for name in names}
-        owner = Owner(fleet, SigningKey.generate(randomness))
-        return cls(owner, DeviceKeys.generate("orchestrator", randomness), keys, tuple(names[:committee]))
-
-    def roster(self, dealing: Dealing | None, policy: Policy, *, serial: int = 1, key_epoch: int = 0) -> VerifiedRoster:
-        """The roster of all devices, signed by the owner."""
-        return self.owner.roster(
-            serial=serial,
-            key_epoch=key_epoch,
-            orchestrator=self.orchestrator.entry,
-            devices=[keys.entry for keys in self.devices.values()],
-            committee=self.committee,
-            dealing=dealing,
-            policy=policy,
-        )
+from simulation.parties import Parties
+from simulation.stage import Journal
 
 
 class Fleet:
@@ -105,6 +55,9 @@ class Fleet:
         root = parties.owner.root.verify_key
         self.orchestrator_link = self.broker.connect(parties.orchestrator.device_id, orchestrator=True)
         self.messenger = Messenger(self.orchestrator_link, folder / "orchestrator-spool")
+        self.network = Messenger(self.broker.eavesdrop("network"), folder / "network-spool")
+        self.network.subscribe(parties.owner.fleet, Kind.CONTRIBUTION)
+        self._carried: dict[tuple[str, int], bytes] = {}
         keys = parties.orchestrator
         self.coordinator = Coordinator(keys.signing, keys.sealing, root, job, target, insecure_keys)
         self.orchestrator = Orchestrator(
@@ -169,9 +122,9 @@ class Fleet:
         while self.pump_agents() + self.orchestrator.pump():
             pass
 
-    def contribute(self) -> Iterator[int]:
-        """Let all devices contribute to the open round, up to ten at a time; yields how many were accepted so far."""
-        names = tuple(self.agents)
+    def contribute(self, *, hold: str = "") -> Iterator[int]:
+        """Let all devices but `hold` contribute to the open round, up to ten at a time; yields how many were accepted so far."""
+        names = tuple(name for name in self.agents if name != hold)
         at_once = min(10, (len(names) + 1) // 2)
         for start in range(0, len(names), at_once):
             self.pump_agents(names[start : start + at_once])
@@ -189,6 +142,18 @@ class Fleet:
             progress(len(self.orchestrator.state.answers))
         self.settle()
         return self.orchestrator.state.model.version > version
+
+    def await_refusals(self, parties: set[str]) -> list[tuple[str, Refused]]:
+        """What was refused since the last call: over this link everything is delivered at once."""
+        self.pump_agents(tuple(parties - {"orchestrator"}) or self.parties.committee)
+        self.orchestrator.pump()
+        return self.journal.take_refusals()
+
+    def sealed_contribution(self, name: str, number: int) -> bytes:
+        """What the network carried of a device in a round."""
+        while (arrived := self.network.receive()) is not None:
+            self._carried[arrived.topic.device or "", arrived.topic.number or 0] = arrived.data
+        return self._carried[name, number]
 
     def run_round(self) -> bool:
         """One whole round; whether it released a model."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from hushfleet.errors import Refusal
 from hushfleet.link.interface import DEFAULT_MAX_BYTES, Delivery, LinkError
-from hushfleet.wire.topics import acl, matches
+from hushfleet.wire.topics import Kind, acl, matches, subscription
 
 Tap = Callable[[str, Delivery], Delivery | None]
 """Sees every publication (identity, delivery) and returns what to deliver instead, or None to drop it."""
@@ -33,6 +33,14 @@ class MemoryBroker:
         with self._lock:
             session = self._sessions.setdefault(identity, MemoryLink(self, identity))
             session.allow(rules)
+            return session
+
+    def eavesdrop(self, identity: str) -> "MemoryLink":
+        """A session that may read and publish everything, as whoever runs a broker can."""
+        everything = [subscription(self.fleet, kind) for kind in Kind]
+        with self._lock:
+            session = self._sessions.setdefault(identity, MemoryLink(self, identity))
+            session.allow(tuple((verb, pattern) for verb in ("read", "write") for pattern in everything))
             return session
 
     def deliver(self, identity: str, delivery: Delivery, *, retain: bool) -> None:

@@ -45,7 +45,7 @@ from hushfleet.signing import Signed
 from hushfleet.training import Architecture, GlobalModel
 from hushfleet.wire import Body, Contribution, Kind, contribution_context
 from hushfleet.wire.limits import LIMITS
-from simulation.fleet import Parties
+from simulation.parties import Parties
 from tests.support.keys import load
 
 ARCHITECTURE = Architecture("tiny", (("weights", (10,)),), "none", b"tiny")

@@ -1,0 +1,70 @@
+"""What the demo and its attacks ask of a fleet, over whatever link it runs."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hushfleet.documents import VerifiedRoster
+from hushfleet.link import Messenger
+from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.rounds.job import Job
+from orchestrator.service import Orchestrator
+from simulation.parties import Parties
+
+Happening = Note | Alert | Refused
+
+
+@dataclass
+class Journal:
+    """Everything that the parties noted, refused or raised an alarm about, with who did."""
+
+    entries: list[tuple[str, Happening]] = field(default_factory=list)
+
+    def add(self, party: str, happening: Happening) -> None:
+        """Called by the parties, from several threads."""
+        self.entries.append((party, happening))
+
+    def take_refusals(self) -> list[tuple[str, Refused]]:
+        """The refusals since the last call."""
+        taken, self.entries = self.entries, []
+        return [(party, happening) for party, happening in taken if isinstance(happening, Refused)]
+
+
+class Stage(Protocol):
+    """A running fleet. `messenger` is the orchestrator's; `network` may publish anything on any topic, as a broker can."""
+
+    @property
+    def parties(self) -> Parties:
+        """All keys."""
+
+    @property
+    def roster(self) -> VerifiedRoster:
+        """The roster in force."""
+
+    @property
+    def job(self) -> Job:
+        """What is trained."""
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """The orchestrator, in this process."""
+
+    @property
+    def messenger(self) -> Messenger:
+        """The orchestrator's link."""
+
+    @property
+    def network(self) -> Messenger:
+        """Whoever runs the broker."""
+
+    def contribute(self, *, hold: str = "") -> Iterator[int]:
+        """Let all devices but `hold` contribute to the open round; yields how many were accepted so far."""
+
+    def decrypt(self, progress: Callable[[int], None]) -> bool:
+        """Let the committee answer and the orchestrator release; whether it did."""
+
+    def await_refusals(self, parties: set[str]) -> list[tuple[str, Refused]]:
+        """The refusals since the last call, once each of `parties` has refused something (or a while has passed)."""
+
+    def sealed_contribution(self, name: str, number: int) -> bytes:
+        """What the network carried of a device in a round."""

@@ -165,7 +165,8 @@ def run(settings: Settings, screen: Screen) -> Result:
             audit = verify_job(files, fleet.parties.owner.root.verify_key, SystemRandomness())
             model_file = _export(folder / "model.npz", model, fleet.orchestrator.state.model)
     if settings.keep is None:
-        shutil.rmtree(folder / "devices")
+        for name in ("devices", "spools"):
+            shutil.rmtree(folder / name)
     result = Result(
         settings,
         model.architecture.name,

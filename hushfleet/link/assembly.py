@@ -1,7 +1,7 @@
 """Chunks on their way to being whole again: on disk, bounded before anything is kept (PROTOCOL 7).
 
 One folder per assembly, one file per chunk, so that a restart finds what had come. A poisoned header opens another bounded slot
-and evicts nothing; a whole that does not match its hash is dropped, and its sender is asked again.
+and evicts nothing; a whole that does not match its hash is dropped and waits for all its chunks again.
 """
 
 import shutil
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.link.files import write_durably
-from hushfleet.wire.chunks import Chunk, missing_ranges, open_frame, place
+from hushfleet.link.files import sync_folder, write_durably
+from hushfleet.wire.chunks import MAX_CHUNKS, Chunk, missing_ranges, open_frame, place
 from hushfleet.wire.limits import LIMITS
 from hushfleet.wire.topics import Kind, Topic, build, parse
 
@@ -73,7 +73,7 @@ class Assembly:
         self._folder, self._now_s = folder, now_s
         self._held: dict[Slot, set[int]] = {}
         self._last_s: dict[Slot, float] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in folder.iterdir():
             self._find(path)
 
@@ -81,7 +81,8 @@ class Assembly:
         """The slot and its whole, once the last chunk is here and everything matches; None before.
 
         A chunk of several is durable when this returns. The whole stays on disk until `done`. Raises `PeerError`:
-        `MESSAGE_MALFORMED`, `MESSAGE_TOO_LARGE`, `TRANSFER_SLOTS`, `TRANSFER_HASH`.
+        `MESSAGE_MALFORMED`, `MESSAGE_TOO_LARGE`, `TRANSFER_SLOTS`, `TRANSFER_HASH`; OSError if the disk does not take it, and then
+        the same chunk may come again.
         """
         ceiling = _CEILINGS[topic.kind]
         chunk = open_frame(frame, max_bytes=min(len(frame), ceiling + 4096))
@@ -129,8 +130,9 @@ class Assembly:
         folder = self._folder / slot.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
+        sync_folder(self._folder)
         write_durably(folder / _TOPIC_FILE, slot.whole_hash + build(slot.topic).encode())
-        self._held[slot] = set()
+        self._held[slot], self._last_s[slot] = set(), self._now_s()
 
     def _whole(self, slot: Slot) -> bytes:
         folder = self._folder / slot.name
@@ -138,8 +140,14 @@ class Assembly:
         try:
             return self._checked(slot, data)
         except PeerError:
-            self.done(slot)
+            self._empty(slot)
             raise
+
+    def _empty(self, slot: Slot) -> None:
+        """No chunk can be told from the poisoned one: all must come again. The slot stays, so that they are asked for."""
+        self._held[slot].clear()
+        for index in range(slot.total):
+            (self._folder / slot.name / str(index)).unlink(missing_ok=True)
 
     def _checked(self, slot: Slot, data: bytes) -> bytes:
         if sha256(data) != slot.whole_hash:
@@ -149,17 +157,31 @@ class Assembly:
     def _find(self, path: Path) -> None:
         """A slot that an earlier process left; anything else is removed."""
         try:
-            total, whole_bytes, _ = path.name.split("-")
-            named = (path / _TOPIC_FILE).read_bytes()
-            slot = Slot(parse(named[32:].decode()), named[:32], int(total), int(whole_bytes))
-            held = {int(file.name) for file in path.iterdir() if file.name.isdigit()}
-            sizes_fit = all((path / str(i)).stat().st_size == _size(slot, i) for i in held)
+            slot, held = _read(path)
         except (OSError, ValueError, PeerError):
-            sizes_fit = False
-        if not sizes_fit or slot.name != path.name or max(held, default=0) >= slot.total:
-            shutil.rmtree(path, ignore_errors=True)
-            return
-        self._held[slot], self._last_s[slot] = held, self._now_s()
+            _remove(path)
+        else:
+            self._held[slot], self._last_s[slot] = held, self._now_s()
+
+
+def _read(path: Path) -> tuple[Slot, set[int]]:
+    """The slot in this folder and the chunks that it holds. Raises OSError, ValueError or `PeerError` if that is not what it is."""
+    total, whole_bytes, _ = path.name.split("-")
+    named = (path / _TOPIC_FILE).read_bytes()
+    slot = Slot(parse(named[32:].decode()), named[:32], int(total), int(whole_bytes))
+    held = {int(file.name) for file in path.iterdir() if file.name.isdigit()}
+    if slot.name != path.name or not 1 < slot.total <= MAX_CHUNKS or not held <= set(range(slot.total)):
+        raise ValueError("not what its name says")
+    if any((path / str(index)).stat().st_size != _size(slot, index) for index in held):
+        raise ValueError("a chunk is not as long as its place asks")
+    return slot, held
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def _size(slot: Slot, index: int) -> int:

@@ -136,6 +136,14 @@ class Refusal(StrEnum):
     RELEASE_NORM = "release-norm"
     HOLDOUT_GATE = "holdout-gate"
 
+    # the owner's vault
+    VAULT_EXISTS = "vault-exists"
+    VAULT_MISSING = "vault-missing"
+    VAULT_DAMAGED = "vault-damaged"
+    VAULT_PASSPHRASE = "vault-passphrase"  # noqa: S105 -- an identifier, not a passphrase
+    COMMITTEE_MEMBER = "committee-member"
+    CERTIFICATE_REQUEST = "certificate-request"
+
     # state machines and archives
     PHASE = "phase"
     RECEIPT = "receipt"
@@ -146,6 +154,9 @@ class Refusal(StrEnum):
     TRANSFER_HASH = "transfer-hash"
     ATTACK_NOT_REFUSED = "attack-not-refused"
     ARCHIVE = "archive"
+    STORE_UNUSABLE = "store-unusable"
+    JOB_UNFINISHED = "job-unfinished"
+    JOB_UNKNOWN = "job-unknown"
 
 
 class HushfleetError(Exception):

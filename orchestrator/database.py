@@ -1,0 +1,107 @@
+"""The database behind the store: SQLite in the state folder, or whatever a URL names. Everything above is the same for both."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from hushfleet.errors import LocalError, Refusal
+
+FILE = "orchestrator.db"
+
+
+def default_url(folder: Path) -> str:
+    """SQLite in `folder`."""
+    return f"sqlite:///{folder.absolute() / FILE}"
+
+
+def connect(url: str) -> Engine:
+    """An engine whose commits survive a power cut."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def create(engine: Engine) -> None:
+    """Make the tables in an empty database. Raises `LocalError(STORE_UNUSABLE)` if there are any."""
+    path = engine.url.database
+    if engine.dialect.name == "sqlite" and path:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    with engine.begin() as connection:
+        if _revision(connection) is not None:
+            raise LocalError(Refusal.STORE_UNUSABLE, f"{engine.url!r} already holds a store", next_step="Give every orchestrator its own.")
+        _upgrade(connection)
+
+
+def bring_up_to_date(engine: Engine) -> None:
+    """Run the migrations that are missing, in one transaction. Raises `LocalError(STORE_UNUSABLE)` as `require_current`."""
+    with engine.begin() as connection:
+        _require_store(engine, connection)
+        _upgrade(connection)
+
+
+def require_current(engine: Engine) -> None:
+    """`LocalError(STORE_UNUSABLE)`: no store is there, or it is of another version than this program."""
+    with engine.connect() as connection:
+        _require_store(engine, connection)
+        if _revision(connection) != _scripts().get_current_head():
+            message = f"{engine.url!r} is of an earlier version"
+            raise LocalError(Refusal.STORE_UNUSABLE, message, next_step="hushfleet orchestrator run brings it up to date.")
+
+
+def _require_store(engine: Engine, connection: Connection) -> None:
+    revision = _revision(connection)
+    if revision is None:
+        raise lost(repr(engine.url))
+    if revision not in {script.revision for script in _scripts().walk_revisions()}:
+        message = f"{engine.url!r} was written by a newer version of this program"
+        raise LocalError(Refusal.STORE_UNUSABLE, message, next_step="Install that version, or a newer one.")
+
+
+def lost(where: str) -> LocalError:
+    """The store is gone though the keys are here: which rounds they signed is no longer known, and none may be signed twice."""
+    return LocalError(
+        Refusal.STORE_UNUSABLE,
+        f"{where} holds no store: which rounds this orchestrator began is not known",
+        next_step="Have the owner deal the committee's key anew, then: hushfleet orchestrator join orchestrator.bundle",
+    )
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "orchestrator:migrations")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # Python's own handling would begin transactions late and end them before DDL: `_begin` says when.
+    connection.isolation_level = None
+    # Readers go on while a round is written; EXTRA as on the agent: no commit may come back undone after a power cut.
+    for pragma in ("journal_mode = WAL", "synchronous = EXTRA", "foreign_keys = ON", "busy_timeout = 10000"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")

@@ -1,0 +1,78 @@
+"""The tables of the orchestrator's store. A change here is a new file in `orchestrator/migrations/versions`; a test compares the two.
+
+Hashes are raw bytes. Times are seconds since 1970 by this machine's clock, for people to read; nothing is decided by them.
+"""
+
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+
+metadata = MetaData()
+
+rosters = Table(
+    "rosters",
+    metadata,
+    Column("serial", BigInteger, primary_key=True, autoincrement=False),
+    Column("signed", LargeBinary, nullable=False),
+    Column("kept_at", Float, nullable=False),
+)
+"""Every roster there was; the highest serial is in force."""
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(63), nullable=False),
+    Column("identity", LargeBinary, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("version", BigInteger, nullable=False),
+    Column("model", LargeBinary, nullable=False),
+    Column("optimizer_state", LargeBinary, nullable=False),
+    Column("best_version", BigInteger, nullable=False),
+    Column("best_model", LargeBinary, nullable=False),
+    Column("best_score", Float),
+)
+"""`settings` is the text of job.toml; `model`, `best_model` and `optimizer_state` are hashes of blobs. The last row is the current job."""
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", Integer, ForeignKey("jobs.id"), nullable=False),
+    Column("key_id", LargeBinary, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("roster_serial", BigInteger, ForeignKey("rosters.serial"), nullable=False),
+    Column("plan", LargeBinary, nullable=False),
+    Column("began_at", Float, nullable=False),
+    Column("request", LargeBinary),
+    Column("ended_at", Float),
+    Column("record", LargeBinary),
+    Column("outcome", String(16)),
+    Column("version", BigInteger),
+    Column("loss", Float),
+    Column("accuracy", Float),
+    Column("archive", String(255)),
+    Column("archive_hash", LargeBinary),
+    UniqueConstraint("key_id", "number", name="one_round_per_number"),
+)
+"""`plan` and `record` as signed; `request` the hash of a blob. A round without an outcome is open."""
+
+accepted = Table(
+    "accepted",
+    metadata,
+    Column("round_id", Integer, ForeignKey("rounds.id"), primary_key=True),
+    Column("device_id", String(63), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("accepted_at", Float, nullable=False),
+)
+"""`sealed` is the hash of a blob, which is kept for the latest round only."""
+
+presence = Table(
+    "presence",
+    metadata,
+    Column("device_id", String(63), primary_key=True),
+    Column("status", LargeBinary, nullable=False),
+    Column("heard_at", Float, nullable=False),
+)
+"""What each device last said of itself."""

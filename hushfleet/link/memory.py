@@ -19,9 +19,10 @@ Tap = Callable[[str, Delivery], Delivery | None]
 class MemoryBroker:
     """Delivers between sessions of one fleet. Thread safe. `tap` is how a test plays a malicious network."""
 
-    def __init__(self, fleet: str, tap: Tap | None = None) -> None:
+    def __init__(self, fleet: str, tap: Tap | None = None, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.fleet = fleet
         self.tap = tap
+        self.max_bytes = max_bytes
         self.bytes_published: dict[str, int] = {}
         self._retained: dict[str, Delivery] = {}
         self._sessions: dict[str, MemoryLink] = {}
@@ -99,7 +100,7 @@ class MemoryLink:
     @property
     def max_bytes(self) -> int:
         """As over a broker, so that transfers are split alike."""
-        return DEFAULT_MAX_BYTES
+        return self._broker.max_bytes
 
     @property
     def connections(self) -> int:

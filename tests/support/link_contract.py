@@ -42,6 +42,7 @@ class Sessions:
     def arrives(self, link):
         delivery = link.receive(self.patience_s)
         assert delivery is not None, "nothing arrived"
+        link.acknowledge(delivery)
         return delivery
 
     def arrivals(self, link, count):

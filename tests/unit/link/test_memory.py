@@ -5,8 +5,8 @@ import pytest
 
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.link import Delivery, MemoryBroker
-from hushfleet.wire.topics import matches
 from hushfleet.wire import Kind
+from hushfleet.wire.topics import matches
 from tests.support.link_contract import DEVICE, FLEET, MEMBER, PLAN, LinkContract, Sessions, filter_of, topic
 from tests.support.refusals import refused
 

@@ -21,7 +21,8 @@ Ranges = Sequence[tuple[int, int]]
 class Chunk(Message, frozen=True):
     """Part `index` of `total` of `whole_bytes` bytes with SHA-256 `whole_hash`. Nothing in it is authenticated.
 
-    Raises `PeerError(MESSAGE_MALFORMED)`: out of range, or `data` not as long as its place asks.
+    Raises `PeerError(MESSAGE_MALFORMED)`: out of range, a cut that leaves chunks empty (such a whole could never be complete), or
+    `data` not as long as its place asks.
     """
 
     index: int
@@ -35,8 +36,10 @@ class Chunk(Message, frozen=True):
         require_counts(self.whole_bytes, self.total, least=1)
         require_counts(self.total, most=MAX_CHUNKS)
         require_counts(self.index, most=self.total - 1)
+        if place(self.total - 1, self.total, self.whole_bytes)[0] == self.whole_bytes:
+            raise PeerError(Refusal.MESSAGE_MALFORMED, f"{self.whole_bytes} bytes in {self.total} chunks leave some of them empty")
         start, end = place(self.index, self.total, self.whole_bytes)
-        if len(self.data) != end - start or not self.data:
+        if len(self.data) != end - start:
             raise PeerError(Refusal.MESSAGE_MALFORMED, f"chunk {self.index} of {self.total} has {len(self.data)} bytes, not {end - start}")
 
 
@@ -47,19 +50,17 @@ def place(index: int, total: int, whole_bytes: int) -> tuple[int, int]:
 
 
 def chunk_count(whole_bytes: int, max_bytes: int) -> int:
-    """How many frames of at most `max_bytes` carry `whole_bytes`; at least 1. ValueError if `max_bytes` leaves no room."""
+    """How many frames of at most `max_bytes` carry `whole_bytes`; at least 1. ValueError if `max_bytes` leaves no room for it."""
     if max_bytes <= OVERHEAD_BYTES:
         raise ValueError(f"{max_bytes} bytes leave no room for data in a frame")
     count = max(1, -(-whole_bytes // (max_bytes - OVERHEAD_BYTES)))
     if count > MAX_CHUNKS:
         raise ValueError(f"{whole_bytes} bytes need {count} frames of {max_bytes}, at most {MAX_CHUNKS} are sent")
-    # Even cuts may need fewer frames than were asked for: the last must not be empty.
-    size = -(-whole_bytes // count)
-    return max(1, -(-whole_bytes // size)) if size else 1
+    return count
 
 
 def frames(data: bytes, max_bytes: int, ranges: Ranges = ()) -> Iterator[tuple[int, bytes]]:
-    """(index, frame) for every chunk of `data`, or those in `ranges`; each frame at most `max_bytes`."""
+    """(index, frame) for every chunk of `data`, or those in `ranges`; each frame at most `max_bytes`. `data` are not empty."""
     total, whole_hash = chunk_count(len(data), max_bytes), sha256(data)
     for index in range(total):
         if not ranges or any(first <= index < end for first, end in ranges):

@@ -25,6 +25,7 @@ from hushfleet.labels import sha256
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
 from hushfleet.wire import Answer, Body
+from hushfleet.wire.chunks import Chunk
 
 FLEET = "greenhouse"
 COMMITTEE = ("pi-01", "pi-02", "pi-03", "pi-04")
@@ -118,3 +119,9 @@ def answer(**changes: object):
         "key_id": KEY_ID, "round": 3, "plan_hash": PLAN_HASH, "root": ROOT, "index": 2, "items": (b"first", b"second"), "proof": b"proof",
     }
     return Answer(**{**fields, **changes})
+
+
+def chunk(**changes: object):
+    """The first of three chunks of seven bytes."""
+    fields = {"index": 0, "total": 3, "whole_bytes": 7, "whole_hash": sha256(b"abcabca"), "data": b"abc"}
+    return Chunk(**{**fields, **changes})

@@ -20,7 +20,13 @@ from simulation.screen import Screen
     help="Noise of the sum, in multiples of what one device can change.",
 )
 @click.option("--model", default="softmax", show_default=True, help="softmax or mlp.", type=click.Choice(sorted(demo_module.SHORT_NAMES)))
-@click.option("--transport", default="auto", show_default=True, type=click.Choice(["auto", "memory"]), help="How the parties talk.")
+@click.option(
+    "--transport",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "mosquitto", "memory"]),
+    help="auto: a real Mosquitto where it is installed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; the rest on standard error.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep everything in this empty folder.")
 def demo(
@@ -30,8 +36,7 @@ def demo(
 
     Real data (handwritten digits), real keys, real proofs; no broker needed. Takes about half a minute.
     """
-    del transport  # both choices mean the in-memory link
-    settings = demo_module.Settings(devices, rounds, noise_multiplier, model, keep)
+    settings = demo_module.Settings(devices, rounds, noise_multiplier, model, keep, transport)
     result = demo_module.run(settings, Screen(Console(stderr=as_json)))
     if as_json:
         click.echo(result.to_json())

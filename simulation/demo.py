@@ -7,8 +7,10 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,9 @@ from models.evaluation import Model, evaluate
 from orchestrator.account import epsilon
 from simulation import digits
 from simulation.attacks import Attack, Attacks
-from simulation.fleet import Fleet, closing
+from simulation.broker import find_mosquitto
+from simulation.broker_fleet import BrokerFleet
+from simulation.fleet import Fleet
 from simulation.parties import Parties
 from simulation.screen import RoundView, Screen
 from simulation.stage import Stage
@@ -66,6 +70,7 @@ class Settings:
     noise_multiplier: float = 4.0
     model: str = "softmax"
     keep: Path | None = None
+    transport: str = "auto"
 
     def __post_init__(self) -> None:
         if self.devices < LEAST_DEVICES:
@@ -73,6 +78,11 @@ class Settings:
             raise LocalError(Refusal.SETTINGS_INVALID, message, next_step=f"hushfleet demo --devices {LEAST_DEVICES}")
         if self.rounds < 2:
             raise LocalError(Refusal.SETTINGS_INVALID, "a demo needs at least 2 rounds: the last one is replayed an earlier one")
+
+    @property
+    def broker(self) -> bool:
+        """Whether a real broker carries the demo: asked for, or there."""
+        return self.transport == "mosquitto" or (self.transport == "auto" and find_mosquitto() is not None)
 
     @property
     def noise(self) -> Fraction:
@@ -127,7 +137,7 @@ class Result:
         """One line."""
         last = self.rounds[-1]
         return json.dumps({
-            "transport": "memory",
+            "transport": "mosquitto" if self.settings.broker else "memory",
             "scheme": "paillier",
             "model": self.model,
             "values": self.values,
@@ -154,7 +164,7 @@ def run(settings: Settings, screen: Screen) -> Result:
     model = catalogue.trainer(SHORT_NAMES[settings.model])
     folder = _folder(settings)
     split = digits.split(settings.devices, SeededRandomness(b"demo"))
-    screen.opening(settings.devices, settings.rounds, settings.noise_multiplier, model.architecture, sum(map(len, split.devices)))
+    screen.opening(settings, model.architecture, sum(map(len, split.devices)))
     with ThreadPoolExecutor(max_workers=2) as executor:
         plain = executor.submit(_without_privacy, settings, model, split)
         fleet = _build(settings, model, split, folder=folder, screen=screen, executor=executor)
@@ -165,8 +175,9 @@ def run(settings: Settings, screen: Screen) -> Result:
             audit = verify_job(files, fleet.parties.owner.root.verify_key, SystemRandomness())
             model_file = _export(folder / "model.npz", model, fleet.orchestrator.state.model)
     if settings.keep is None:
-        for name in ("devices", "spools"):
-            shutil.rmtree(folder / name)
+        for path in folder.iterdir():
+            if path.name not in ("archive", "model.npz"):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
     result = Result(
         settings,
         model.architecture.name,
@@ -194,12 +205,13 @@ def _folder(settings: Settings) -> Path:
 
 def _build(
     settings: Settings, model: Model, split: digits.Digits, *, folder: Path, screen: Screen, executor: ThreadPoolExecutor
-) -> Fleet:
+) -> Stage:
     randomness = SystemRandomness()
     with screen.making_keys(settings.devices, KEY_BITS, COMMITTEE) as progress:
         parties = Parties.generate(FLEET, settings.devices, COMMITTEE, randomness)
         dealing = deal(KEY_BITS, (COMMITTEE - 1) // 3, randomness, executor=executor, on_progress=progress)
-        return Fleet(
+        make = BrokerFleet if settings.broker else partial(Fleet, executor=executor)
+        return make(
             parties,
             dealing,
             _policy(settings, model),
@@ -208,7 +220,6 @@ def _build(
             trainer=model,
             data=dict(zip(parties.devices, split.devices, strict=True)),
             folder=folder,
-            executor=executor,
         )
 
 
@@ -276,10 +287,12 @@ def _play(settings: Settings, fleet: Stage, model: Model, split: digits.Digits, 
 def _attacked_round(fleet: Stage, attacks: Attacks, view: RoundView) -> bool:
     """An ordinary round in which the thief contributes last, after everybody has tried to cheat."""
     attacks.before_round()
+    fleet.hold(attacks.thief)
     fleet.orchestrator.start_round()
-    for accepted in fleet.contribute(hold=attacks.thief):
+    for accepted in fleet.contribute():
         view.contributions(accepted)
     attacks.during_round()
+    fleet.release(attacks.thief)
     for accepted in fleet.contribute():
         view.contributions(accepted)
         attacks.remember_cohort()

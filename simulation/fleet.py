@@ -7,7 +7,6 @@ arithmetic releases the interpreter's lock.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from pathlib import Path
 
 from edge_agent.agent import Agent, Work
@@ -58,6 +57,7 @@ class Fleet:
         self.network = Messenger(self.broker.eavesdrop("network"), folder / "spools" / "network")
         self.network.subscribe(parties.owner.fleet, Kind.CONTRIBUTION)
         self._carried: dict[tuple[str, int], bytes] = {}
+        self._held: set[str] = set()
         keys = parties.orchestrator
         self.coordinator = Coordinator(keys.signing, keys.sealing, root, job, target, insecure_keys)
         self.orchestrator = Orchestrator(
@@ -73,7 +73,7 @@ class Fleet:
         self.agents: dict[str, Agent] = {}
         self.stores: list[Store] = []
         for name, device_keys in parties.devices.items():
-            work = Work(trainers, lambda name=name: data[name], batches or SystemRandomness())  # type: ignore[misc]  # binds name now
+            work = Work(trainers, lambda name=name: data[name], randomness=batches or SystemRandomness())  # type: ignore[misc]  # binds name now
             self._add_agent(name, device_keys, work, insecure_keys=insecure_keys)
         self._deliver_grants(dealing)
 
@@ -122,9 +122,17 @@ class Fleet:
         while self.pump_agents() + self.orchestrator.pump():
             pass
 
-    def contribute(self, *, hold: str = "") -> Iterator[int]:
-        """Let all devices but `hold` contribute to the open round, up to ten at a time; yields how many were accepted so far."""
-        names = tuple(name for name in self.agents if name != hold)
+    def hold(self, name: str) -> None:
+        """This device does nothing until it is released."""
+        self._held.add(name)
+
+    def release(self, name: str) -> None:
+        """It goes on."""
+        self._held.discard(name)
+
+    def contribute(self) -> Iterator[int]:
+        """Let all devices that are not held contribute to the open round, up to ten at a time; yields how many were accepted so far."""
+        names = tuple(name for name in self.agents if name not in self._held)
         at_once = min(10, (len(names) + 1) // 2)
         for start in range(0, len(names), at_once):
             self.pump_agents(names[start : start + at_once])
@@ -161,12 +169,3 @@ class Fleet:
         for _ in self.contribute():
             pass
         return self.decrypt()
-
-
-@contextmanager
-def closing(fleet: Fleet) -> Iterator[Fleet]:
-    """The fleet, its databases closed at the end."""
-    try:
-        yield fleet
-    finally:
-        fleet.close()

@@ -15,7 +15,7 @@ from hushfleet.training import Architecture
 from simulation.attacks import Attack
 
 if TYPE_CHECKING:
-    from simulation.demo import Result, RoundFigures
+    from simulation.demo import Result, RoundFigures, Settings
 
 _COLUMNS = ("round", "devices", "answers", "accuracy", "epsilon", "bytes up/value", "seconds")
 _BAR_WIDTH = 24
@@ -45,9 +45,13 @@ class Screen:
         self.console = console
         self._moving = moving and console.is_terminal
 
-    def opening(self, devices: int, rounds: int, noise_multiplier: float, architecture: Architecture, rows: int) -> None:
+    def opening(self, settings: "Settings", architecture: Architecture, rows: int) -> None:
         """First line: the transport. Then what is about to happen."""
-        self.console.print("[bold]hushfleet demo[/]  transport: memory (one process, every party its own keys)")
+        link = "memory (one process, every party its own keys)"
+        if settings.broker:
+            link = "mosquitto (TLS, certificates, ACL; six processes)"
+        devices, rounds, noise_multiplier = settings.devices, settings.rounds, settings.noise_multiplier
+        self.console.print(f"[bold]hushfleet demo[/]  transport: {link}")
         text = (
             f"{devices} devices hold {rows} handwritten digits (as edge histograms) and show them to nobody.\n"
             f"They train {architecture.name} ({architecture.dimension} values): {rounds} rounds, noise multiplier {noise_multiplier:g}.\n"

@@ -57,8 +57,14 @@ class Stage(Protocol):
     def network(self) -> Messenger:
         """Whoever runs the broker."""
 
-    def contribute(self, *, hold: str = "") -> Iterator[int]:
-        """Let all devices but `hold` contribute to the open round; yields how many were accepted so far."""
+    def hold(self, name: str) -> None:
+        """This device does nothing until it is released."""
+
+    def release(self, name: str) -> None:
+        """It goes on."""
+
+    def contribute(self) -> Iterator[int]:
+        """Let all devices that are not held contribute to the open round; yields how many were accepted so far."""
 
     def decrypt(self, progress: Callable[[int], None]) -> bool:
         """Let the committee answer and the orchestrator release; whether it did."""
@@ -68,3 +74,6 @@ class Stage(Protocol):
 
     def sealed_contribution(self, name: str, number: int) -> bytes:
         """What the network carried of a device in a round."""
+
+    def close(self) -> None:
+        """End everything that runs."""

@@ -35,6 +35,8 @@ class MqttOptions:
     identity: str
     context: ssl.SSLContext = field(repr=False)
     orchestrator: bool = False
+    leave_to_broker: bool = False
+    """Publish on any topic and let the broker refuse: for those who play attackers."""
     will: LastWill | None = None
     session_expiry_s: int = 7 * 86400
     """How long the broker keeps the session, and what arrives for it, without a connection."""

@@ -107,7 +107,7 @@ class Session:
         Raises `LinkError`: `MESSAGE_TOO_LARGE`; `LINK_FORBIDDEN` for a topic outside the table, or once if the broker refused the
         last message on it; `LINK_AWAY` if there is no room for `patience_s`, or the link is closed.
         """
-        if not any(matches(pattern, topic) for pattern in self._writable):
+        if not self._options.leave_to_broker and not any(matches(pattern, topic) for pattern in self._writable):
             raise LinkError(Refusal.LINK_FORBIDDEN, f"{self.identity} may not publish on {topic}")
         if len(data) > self._max_bytes:
             raise LinkError(Refusal.MESSAGE_TOO_LARGE, f"{len(data)} bytes on {topic}, at most {self._max_bytes} in one message")

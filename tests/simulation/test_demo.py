@@ -45,7 +45,7 @@ def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object]
 def test_the_json_has_what_the_contract_names(default):
     figures, _, _ = default
 
-    assert figures["transport"] == "memory"
+    assert figures["transport"] == "mosquitto"
     assert figures["scheme"] == "paillier"
     assert (figures["model"], figures["values"], figures["devices"]) == ("softmax:64x10", 650, 50)
     assert figures["committee"] == {"members": 4, "threshold": 3}
@@ -74,7 +74,7 @@ def test_every_attack_is_refused_by_whom_it_should_be_and_why(default):
 def test_a_person_sees_transport_rounds_attacks_and_where_things_are(default):
     figures, seen, _ = default
 
-    assert seen.splitlines()[0].startswith("hushfleet demo  transport: memory")
+    assert seen.splitlines()[0].startswith("hushfleet demo  transport: mosquitto")
     assert [line.split()[0] for line in seen.splitlines() if line.strip()[:1].isdigit()][:8] == list("12345678")
     assert seen.count("refused by") == len(ATTACKS)
     assert "verified: 8 of 8 rounds" in " ".join(seen.split())
@@ -93,10 +93,11 @@ def test_the_archive_stands_up_to_an_outsider_and_no_secret_is_left_behind(defau
 
 
 def test_a_small_fleet_is_attacked_too_and_keep_keeps_everything(tmp_path: Path):
-    result = _hushfleet("demo", "--devices", "5", "--rounds", "2", "--model", "mlp", "--keep", "kept", "--json", cwd=tmp_path)
+    result = _hushfleet("demo", "--devices", "5", "--rounds", "2", "--model", "mlp", "--transport", "memory", "--keep", "kept", "--json", cwd=tmp_path)
 
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
+    assert figures["transport"] == "memory"
     assert {attack["reason"] for attack in figures["attacks"]} == set(ATTACKS)
     assert figures["model"] == "mlp:64x32x10"
     assert len(list((tmp_path / "kept/devices").iterdir())) == 5
@@ -118,7 +119,7 @@ def test_an_attack_that_nobody_refuses_ends_the_demo(monkeypatch: pytest.MonkeyP
     key = load("test-2048")
     monkeypatch.setattr(demo, "deal", lambda *_, **__: key)
     monkeypatch.setattr("hushfleet.schemes.paillier.cohort.verify_batch", lambda *_: ())
-    settings = demo.Settings(devices=5, rounds=2, keep=tmp_path / "kept")
+    settings = demo.Settings(devices=5, rounds=2, keep=tmp_path / "kept", transport="memory")
 
     with refused(Refusal.ATTACK_NOT_REFUSED, LocalError):
         demo.run(settings, Screen(Console(file=io.StringIO()), moving=False))

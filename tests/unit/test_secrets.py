@@ -2,6 +2,7 @@
 
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 
@@ -23,7 +24,7 @@ from hushfleet.signing import SigningKey
 from hushfleet.training import Data, LocalUpdate
 from models import catalogue
 from provisioning.owner import Owner
-from simulation.fleet import Fleet, closing
+from simulation.fleet import Fleet
 from tests.support.company import Company
 from tests.support.world import make_world
 

@@ -1,0 +1,261 @@
+"""A demo fleet over a real Mosquitto: TLS, client certificates, ACL, and processes.
+
+Each committee member is a process, the other devices share one, the orchestrator is this one. Whoever runs the broker is played by a
+session that may publish anything.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edge_agent.store import Store
+from hushfleet.aggregation import OptimizerState
+from hushfleet.documents import Policy
+from hushfleet.encryption.paillier.dealing import Dealing
+from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.link import Messenger
+from hushfleet.link.files import write_durably
+from hushfleet.link.mqtt import MqttLink, MqttOptions
+from hushfleet.link.tls import client_context, make_key_and_request
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
+from hushfleet.rounds.effects import Note, Refused
+from hushfleet.rounds.job import Job
+from hushfleet.training import Data, GlobalModel, Trainer
+from hushfleet.wire import Kind, Topic
+from orchestrator.archive import Archive
+from orchestrator.service import Orchestrator
+from provisioning.certificates import Authority, now
+from simulation import broker
+from simulation.parties import Parties
+from simulation.stage import Journal
+from simulation.worker import CA_FILE, CERTIFICATE_FILE, DATA_FILE, KEY_FILE, Spec
+
+PATIENCE_S = 60.0
+TURN_S = 0.01
+
+
+class BrokerFleet:
+    """The running fleet; satisfies `Stage`. `close` ends every process."""
+
+    def __init__(
+        self,
+        parties: Parties,
+        dealing: Dealing,
+        policy: Policy,
+        job: Job,
+        model: GlobalModel,
+        *,
+        trainer: Trainer,
+        data: Mapping[str, Data],
+        folder: Path,
+    ) -> None:
+        self.parties, self.job, self.journal, self.folder = parties, job, Journal(), folder
+        self.roster = parties.roster(dealing, policy)
+        self._fleet, self._port = parties.owner.fleet, broker.free_port()
+        self._carried: dict[tuple[str, int], bytes] = {}
+        self._held: set[str] = set()
+        self._ready: set[str] = set()
+        self._workers: list[subprocess.Popen[str]] = []
+        self._exits = ExitStack()
+        try:
+            self._start(dealing, model, trainer, data)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, dealing: Dealing, model: GlobalModel, trainer: Trainer, data: Mapping[str, Data]) -> None:
+        self._issue_certificates()
+        for name in self.parties.devices:
+            self._write_device(name, data[name])
+        me = self.parties.orchestrator
+        configuration = broker.write_configuration(
+            self.folder,
+            fleet=self._fleet,
+            port=self._port,
+            orchestrator=me.device_id,
+            members=self.parties.committee,
+            devices=tuple(self.parties.devices),
+        )
+        self._exits.enter_context(broker.running(configuration, self._port))
+        self.messenger = self._connect(me.device_id, orchestrator=True)
+        self.network = self._connect(broker.NETWORK, leave_to_broker=True)
+        self.network.subscribe(self._fleet, Kind.CONTRIBUTION)
+        root = self.parties.owner.root.verify_key
+        self.orchestrator = Orchestrator(
+            Coordinator(me.signing, me.sealing, root, self.job),
+            CoordinatorState(self.roster, model, OptimizerState.initial(model.dimension)),
+            self.messenger,
+            Archive(self.folder / "archive", root),
+            now_ms=lambda: time.monotonic_ns() // 1_000_000,
+            report=lambda happening: self.journal.add("orchestrator", happening),
+        )
+        self.orchestrator.connect()
+        self._start_workers(trainer)
+        for name, grant in self.parties.owner.grants(self.roster, dealing).items():
+            self.messenger.send(Topic(self._fleet, Kind.INBOX, device=name, chunk=0), grant)
+
+    def close(self) -> None:
+        """End every process and connection."""
+        for worker in self._workers:
+            if worker.stdin is not None:
+                worker.stdin.close()
+        for worker in self._workers:
+            worker.wait(PATIENCE_S)
+        self._workers.clear()
+        self._exits.close()
+
+    def hold(self, name: str) -> None:
+        """This device does nothing until it is released."""
+        self._command("hold", name)
+
+    def release(self, name: str) -> None:
+        """It goes on."""
+        self._command("release", name)
+
+    def contribute(self) -> Iterator[int]:
+        """Take contributions until every device that is not held has contributed; yields how many were accepted so far."""
+        wanted = len(self.parties.devices) - len(self._held)
+        for _ in self._until(lambda: len(self.orchestrator.state.accepted) >= wanted, "contributions"):
+            yield len(self.orchestrator.state.accepted)
+
+    def decrypt(self, progress: Callable[[int], None] = lambda _: None) -> bool:
+        """Let the committee answer and the orchestrator release; whether it did."""
+        version = self.orchestrator.state.model.version
+        if self.orchestrator.phase is Phase.COLLECTING:
+            self.orchestrator.end_collection()
+        for _ in self._until(lambda: self.orchestrator.phase is Phase.IDLE, "committee answers"):
+            progress(len(self.orchestrator.state.answers))
+        return self.orchestrator.state.model.version > version
+
+    def await_refusals(self, parties: set[str]) -> list[tuple[str, Refused]]:
+        """The refusals since the last call, once each of `parties` has refused something (or a while has passed)."""
+        found: list[tuple[str, Refused]] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while not parties <= {party for party, _ in found} and time.monotonic() < deadline:
+            self._turn()
+            found += self.journal.take_refusals()
+        return found
+
+    def sealed_contribution(self, name: str, number: int) -> bytes:
+        """What the network carried of a device in a round."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (name, number) not in self._carried and time.monotonic() < deadline:
+            arrived = self.network.receive(TURN_S)
+            if arrived is not None:
+                self._carried[arrived.topic.device or "", arrived.topic.number or 0] = arrived.data
+                self.network.acknowledge(arrived)
+        return self._carried[name, number]
+
+    def _until(self, done: Callable[[], bool], what: str) -> Iterator[None]:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            self._turn()
+            yield
+            if done():
+                return
+            if time.monotonic() > deadline:
+                raise LocalError(Refusal.LINK_AWAY, f"no {what} for {PATIENCE_S:.0f} s", next_step=f"See {self.folder}/mosquitto.log")
+
+    def _turn(self) -> None:
+        if not self.orchestrator.pump():
+            time.sleep(TURN_S)  # everybody else is at work
+
+    def _issue_certificates(self) -> None:
+        authority = Authority.create(self._fleet, now())
+        key, certificate = authority.issue_to_broker(["localhost", "127.0.0.1"], now())
+        write_durably(self.folder / CA_FILE, authority.certificate_pem, mode=0o644)
+        write_durably(self.folder / "server.crt", certificate, mode=0o644)
+        write_durably(self.folder / "server.key", key)
+        for name in (self.parties.orchestrator.device_id, broker.NETWORK, *self.parties.devices):
+            folder = self._folder_of(name)
+            folder.mkdir(parents=True)
+            own, request = make_key_and_request(name)
+            write_durably(folder / KEY_FILE, own)
+            write_durably(folder / CERTIFICATE_FILE, authority.issue_to(name, request, now()))
+
+    def _write_device(self, name: str, data: Data) -> None:
+        folder = self._folder_of(name)
+        self.parties.devices[name].save(folder)
+        Store.create(folder).close()
+        np.savez(folder / DATA_FILE, x=data.features, y=data.targets)
+        (folder / DATA_FILE).chmod(0o600)
+
+    def _folder_of(self, name: str) -> Path:
+        return self.folder / "devices" / name
+
+    def _connect(self, name: str, *, orchestrator: bool = False, leave_to_broker: bool = False) -> Messenger:
+        folder = self._folder_of(name)
+        context = client_context(self.folder / CA_FILE, folder / CERTIFICATE_FILE, folder / KEY_FILE)
+        options = MqttOptions(
+            "localhost", self._port, self._fleet, name, context, orchestrator=orchestrator, leave_to_broker=leave_to_broker
+        )
+        link = MqttLink(options, SystemRandomness(), lambda text: self.journal.add(name, Note(text)))
+        link.open()
+        self._exits.callback(link.close)
+        if not link.wait_connected(PATIENCE_S):
+            raise LocalError(Refusal.LINK_AWAY, f"{name} cannot connect: {link.problem}")
+        return Messenger(link, self.folder / "spools" / name)
+
+    def _start_workers(self, trainer: Trainer) -> None:
+        others = tuple(name for name in self.parties.devices if name not in self.parties.committee)
+        for number, names in enumerate([*((name,) for name in self.parties.committee), others]):
+            spec = Spec(
+                str(self.folder),
+                names,
+                names != others,
+                self._fleet,
+                self.parties.owner.root.verify_key.raw.hex(),
+                trainer.architecture.name,
+                self._port,
+            )
+            path = self.folder / "spools" / f"worker-{number}.json"
+            path.write_bytes(msgspec.json.encode(spec))
+            self._spawn(path)
+        deadline = time.monotonic() + PATIENCE_S
+        while len(self._ready) < len(self.parties.devices) and time.monotonic() < deadline:
+            time.sleep(TURN_S)  # they are connecting
+        if len(self._ready) < len(self.parties.devices):
+            raise LocalError(Refusal.LINK_AWAY, f"{len(self._ready)} of {len(self.parties.devices)} devices connected")
+
+    def _spawn(self, spec: Path) -> None:
+        with spec.with_suffix(".log").open("wb") as errors:
+            command = [sys.executable, "-m", "simulation.worker", str(spec)]
+            worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+        self._workers.append(worker)
+        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+
+    def _listen(self, worker: subprocess.Popen[str]) -> None:
+        for line in worker.stdout or ():
+            said = json.loads(line)
+            match said["kind"]:
+                case "ready":
+                    self._ready.add(said["party"])
+                case "hold":
+                    self._held.add(said["party"])
+                case "release":
+                    self._held.discard(said["party"])
+                case "refused":
+                    self.journal.add(said["party"], Refused(PeerError(Refusal(said["reason"]), said["text"])))
+                case _:
+                    self.journal.add(said["party"], Note(said["text"]))
+
+    def _command(self, verb: str, name: str) -> None:
+        """Tell the worker of a device, and wait until it has heard."""
+        member = name in self.parties.committee
+        worker = self._workers[self.parties.committee.index(name) if member else -1]
+        if worker.stdin is None:
+            return
+        worker.stdin.write(f"{verb} {name}\n")
+        worker.stdin.flush()
+        deadline = time.monotonic() + PATIENCE_S
+        while (name in self._held) != (verb == "hold") and time.monotonic() < deadline:
+            time.sleep(TURN_S)  # until it says so

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hushfleet.errors import PeerError
+from hushfleet.errors import PeerError, Refusal
 from hushfleet.link.assembly import Assembly, Incomplete, Slot
-from hushfleet.link.interface import Delivery, Link
+from hushfleet.link.interface import Delivery, Link, LinkError
 from hushfleet.wire.chunks import Ranges, chunk_count, frames
 from hushfleet.wire.topics import Kind, Topic, build, parse, subscription
 
@@ -42,16 +42,15 @@ class Messenger:
         """Publish `data`, in as many chunks as it takes, retained where the topic table says so.
 
         `ranges`: only these chunks, which a receipt named missing. Empty `data` clear what is retained; `clears_bytes` is the size
-        of what was there, so that all its chunks go. Raises `LinkError`.
+        of what was there, so that all its chunks go. Raises `LinkError`, also where the broker's limit is too small for `data`.
         """
         if topic.chunk is None:
             self.link.publish(build(topic), data, retain=topic.kind.retained, expiry_s=expiry_s)
-        elif data:
-            for index, frame in frames(data, self.link.max_bytes, ranges):
-                self.link.publish(build(replace(topic, chunk=index)), frame, retain=topic.kind.retained, expiry_s=expiry_s)
-        else:
-            for index in range(chunk_count(clears_bytes, self.link.max_bytes)):
-                self.link.publish(build(replace(topic, chunk=index)), b"", retain=True)
+            return
+        max_bytes = self.link.max_bytes
+        count = _count(len(data) or clears_bytes, max_bytes)
+        for index, frame in frames(data, max_bytes, ranges) if data else ((index, b"") for index in range(count)):
+            self.link.publish(build(replace(topic, chunk=index)), frame, retain=topic.kind.retained, expiry_s=expiry_s)
 
     def subscribe(self, fleet: str, kind: Kind, *, device: str | None = None, digest: str | None = None) -> None:
         """Receive all of a kind, or of one device or digest."""
@@ -106,3 +105,10 @@ class Messenger:
             return None
         slot, data = whole
         return Arrived(slot.topic, data, delivery, slot)
+
+
+def _count(whole_bytes: int, max_bytes: int) -> int:
+    try:
+        return chunk_count(whole_bytes, max_bytes)
+    except ValueError as error:
+        raise LinkError(Refusal.MESSAGE_TOO_LARGE, str(error), next_step="Let the broker take larger messages.") from error

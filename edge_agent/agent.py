@@ -2,11 +2,16 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from edge_agent.keys import DeviceKeys
 from edge_agent.store import Store
-from hushfleet.link import Arrived, Messenger
+from edge_agent.trainers import Find, Trainers
+from hushfleet.documents import VerifiedRoster, open_roster
+from hushfleet.errors import PeerError
+from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.rounds.device import Device, Phase
 from hushfleet.rounds.effects import Alert, Effect, Fetch, Note, Publish, Refused, Train
@@ -25,7 +30,7 @@ from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.running import Running
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Data, Trainer, train
-from hushfleet.wire import Kind
+from hushfleet.wire import Kind, decode_signed
 
 Report = Callable[[str, Note | Alert | Refused], None]
 """Told of every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
@@ -50,12 +55,18 @@ class Work:
 
     trainers: Mapping[bytes, Trainer]
     read_data: Callable[[], Data]
+    find: Find = lambda _, __: None
+    """Looks for the trainer of a plan that is not among `trainers`."""
     randomness: Randomness = field(default_factory=SystemRandomness)
     """Picks batches; may be seeded. Keys, noise and masks never come from here."""
 
 
 class Agent:
-    """Feeds deliveries to the machines and carries out their effects. Not for two threads at once; it locks itself."""
+    """Feeds deliveries to the machines and carries out their effects. Not for two threads at once; it locks itself.
+
+    With an `executor` training runs there, one at a time, while `pump` goes on handling what arrives; its result is taken in by a
+    later `pump`. Without one `pump` trains.
+    """
 
     def __init__(
         self,
@@ -69,13 +80,15 @@ class Agent:
         member: bool = False,
         report: Report = lambda _, __: None,
         insecure_keys: bool = False,
+        executor: Executor | None = None,
     ) -> None:
-        architectures = {digest: trainer.architecture.dimension for digest, trainer in work.trainers.items()}
         self._keys, self._messenger, self._work, self._report = keys, messenger, work, report
-        self._fleet = fleet
+        self._fleet, self._executor, self._root = fleet, executor, root
+        self._trainers = Trainers(work.trainers, work.find)
+        self._training: Future[Trained] | None = None
         self._lock = threading.Lock()
         randomness = SystemRandomness()
-        device = Device(keys.device_id, keys.signing, root, architectures, insecure_keys)
+        device = Device(keys.device_id, keys.signing, root, self._trainers.dimensions, insecure_keys)
         self._device = Running(device, store.device_state(root), store.persist, randomness)
         self._member: Running[MemberState] | None = None
         if member:
@@ -86,6 +99,32 @@ class Agent:
     def device_id(self) -> str:
         """This device's id."""
         return self._keys.device_id
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this agent answers decryption requests."""
+        return self._member is not None
+
+    @property
+    def roster(self) -> VerifiedRoster | None:
+        """The roster in force here."""
+        return self._device.state.roster
+
+    @property
+    def phase(self) -> Phase:
+        """Where this device stands in its round."""
+        return self._device.state.phase
+
+    @property
+    def round(self) -> int:
+        """The last round seen under the key in force; 0 before the first."""
+        roster = self.roster
+        return self._device.state.seen.get(roster.key_id, 0) if roster else 0
+
+    @property
+    def training(self) -> bool:
+        """Whether a training runs, or its result waits for the next `pump`."""
+        return self._training is not None
 
     def connect(self) -> None:
         """Subscribe, and send again what may have been lost."""
@@ -99,14 +138,16 @@ class Agent:
             if self._member:
                 self._carry_out(self._member.offer(Connected()))
 
-    def pump(self) -> int:
-        """Handle what has arrived; how many messages that was."""
+    def pump(self, timeout_s: float = 0) -> int:
+        """Handle what has arrived, or the first that arrives within `timeout_s`; how many messages that was."""
         handled = 0
         with self._lock:
-            while (arrived := self._messenger.receive(0)) is not None:
+            self._take_in_training()
+            while (arrived := self._messenger.receive(0 if handled else timeout_s)) is not None:
                 self._handle(arrived)
                 self._messenger.acknowledge(arrived)
                 handled += 1
+                self._take_in_training()
         return handled
 
     def _handle(self, arrived: Arrived) -> None:
@@ -118,10 +159,20 @@ class Agent:
             self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=topic.digest)
 
     def _dispatch(self, kind: Kind, data: bytes) -> None:
+        self._look_for_a_trainer(kind, data)
         if kind in _EVENTS:
             self._carry_out(self._device.offer(_EVENTS[kind](data)))
         if self._member and kind in _MEMBER_EVENTS:
             self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](data)))
+
+    def _look_for_a_trainer(self, kind: Kind, data: bytes) -> None:
+        """For a plan, or for one that waits for this roster."""
+        waiting = self._device.state.waiting
+        if kind is Kind.PLAN:
+            self._trainers.prepare(self.roster, data)
+        elif kind is Kind.ROSTER and waiting is not None:
+            with suppress(PeerError):  # the device says what is wrong with a roster
+                self._trainers.prepare(open_roster(decode_signed(data), self._root), waiting)
 
     def _fetching(self) -> str | None:
         state = self._device.state
@@ -130,18 +181,38 @@ class Agent:
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
-                case Publish(topic, data, ranges):
-                    self._messenger.send(topic, data, ranges=ranges)
+                case Publish():
+                    self._send(effect)
                 case Fetch(digest):
                     self._messenger.subscribe(self._fleet, Kind.MODEL, digest=digest.hex())
                 case Train():
-                    self._carry_out(self._device.offer(self._train(effect)))
+                    self._start_training(effect)
                 case Note() | Alert() | Refused():
                     self._report(self.device_id, effect)
 
+    def _send(self, wanted: Publish) -> None:
+        """What cannot be sent now is sent again after the next connection: it is in the store."""
+        try:
+            self._messenger.send(wanted.topic, wanted.data, ranges=wanted.ranges)
+        except LinkError as error:
+            self._report(self.device_id, Refused(error))
+
+    def _start_training(self, wanted: Train) -> None:
+        if self._executor is None:
+            self._carry_out(self._device.offer(self._train(wanted)))
+            return
+        if self._training is not None:
+            self._training.cancel()  # one that waits for its turn is for a round that is over
+        self._training = self._executor.submit(self._train, wanted)
+
+    def _take_in_training(self) -> None:
+        if self._training is not None and self._training.done():
+            trained, self._training = self._training.result(), None
+            self._carry_out(self._device.offer(trained))
+
     def _train(self, wanted: Train) -> Trained:
         try:
-            trainer = self._work.trainers[wanted.architecture_hash]
+            trainer = self._trainers[wanted.architecture_hash]
             data = self._work.read_data()
             update = train(trainer, wanted.model, wanted.settings, data, self._work.randomness)
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with its data, this device contributes (PROTOCOL 5.2)

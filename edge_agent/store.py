@@ -124,7 +124,7 @@ class Store:
             roster=self.roster(root),
             ledger=self.ledger(),
             phase=device.Phase.SENT if sent else device.Phase.IDLE,
-            seen=dict(self._connection.execute("SELECT key_id, round FROM seen")),
+            seen=self.seen(),
             stopped=self._stopped(Refusal.EQUIVOCATION, Refusal.ROSTER_CONFLICT),
             sent=sent,
         )
@@ -145,6 +145,22 @@ class Store:
         }
         phase = member.Phase.READY if share else member.Phase.WITHOUT_SHARE
         return member.MemberState(roster, phase, share, answered, self._stopped(Refusal.ROSTER_CONFLICT))
+
+    def seen(self) -> dict[bytes, int]:
+        """The last round seen, per key id."""
+        return dict(self._connection.execute("SELECT key_id, round FROM seen"))
+
+    def holds_share(self, key_id: bytes) -> bool:
+        """Whether this member has imported its share of that key."""
+        return self._connection.execute("SELECT 1 FROM share WHERE key_id = ?", (key_id,)).fetchone() is not None
+
+    def is_stopped(self, key_id: bytes) -> bool:
+        """Whether evidence keeps this device from taking part under that key."""
+        return self._connection.execute("SELECT 1 FROM stopped WHERE key_id = ?", (key_id,)).fetchone() is not None
+
+    def waits_for_receipt(self) -> bool:
+        """Whether a contribution has no final receipt yet."""
+        return self._connection.execute("SELECT 1 FROM contribution").fetchone() is not None
 
     def _stopped(self, *reasons: Refusal) -> frozenset[bytes]:
         rows = self._connection.execute("SELECT key_id, reason FROM stopped")

@@ -25,6 +25,7 @@ DISTRIBUTION = "hushfleet"
 
 #: What the help says of our own commands, and the extra that brings what they need. A plug-in needs no line here.
 SUMMARIES = {
+    "agent": ("This device: its keys, its fleet, its service.", "agent"),
     "demo": ("A whole fleet on this machine: trains on real data, then attacks itself.", "demo"),
     "verify": ("Check a finished job's archive as an outsider.", ""),
 }
@@ -43,13 +44,22 @@ class ExitCode(IntEnum):
 
 _CONFIGURATION = {
     Refusal.CONFIG_INVALID,
+    Refusal.SYSTEM_UNSUPPORTED,
     Refusal.SETTINGS_INVALID,
     Refusal.POLICY_INVALID,
     Refusal.COMMITTEE_SIZE,
     Refusal.KEY_TOO_SMALL,
     Refusal.PLAN_UNREACHABLE,
 }
-_PERMISSION = {Refusal.LEDGER_MISSING, Refusal.DECRYPTION_LOG_MISSING, Refusal.PLAN_WITHOUT_PRIVACY}
+_PERMISSION = {
+    Refusal.LEDGER_MISSING,
+    Refusal.DECRYPTION_LOG_MISSING,
+    Refusal.PLAN_WITHOUT_PRIVACY,
+    Refusal.VAULT_PASSPHRASE,
+    Refusal.COMMITTEE_MEMBER,
+}
+_ABSENT = {Refusal.VAULT_MISSING, Refusal.NOT_ENROLLED}
+_LATER = {Refusal.COMBINE_TOO_FEW, Refusal.STATE_IN_USE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +152,12 @@ def failure_of(error: Exception) -> Failure:
 
 
 def _code_of(error: HushfleetError) -> ExitCode:
-    if error.reason is Refusal.COMBINE_TOO_FEW:
+    if error.reason in _LATER:
         return ExitCode.TRY_LATER
     if isinstance(error, PeerError | BudgetError) or error.reason in _PERMISSION:
         return ExitCode.REFUSED
+    if error.reason in _ABSENT:
+        return ExitCode.NOT_FOUND
     return ExitCode.USAGE if error.reason in _CONFIGURATION else ExitCode.FAILED
 
 

@@ -1,0 +1,171 @@
+"""`hushfleet agent`: what a person types on a device. Commands import what they need when they run."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_agent.config import ENVIRONMENT, load
+
+if TYPE_CHECKING:
+    from edge_agent.state import StateFolder
+
+_STATE = click.option(
+    "--state", envvar=f"{ENVIRONMENT}STATE", type=click.Path(file_okay=False, path_type=Path),
+    help="The state folder. Default: $XDG_STATE_HOME/hushfleet/agent.",
+)
+_SERVICE = click.option("--service", is_flag=True, help="The service's state folder, /var/lib/hushfleet-agent. Needs root.")
+_CONFIG = click.option(
+    "--config", "config_path", envvar=f"{ENVIRONMENT}CONFIG", type=click.Path(dir_okay=False, path_type=Path),
+    help="The configuration. Default: /etc/hushfleet/agent.toml, if it is there.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group(epilog="Example: hushfleet agent enrol --name pi-01, then: hushfleet agent join pi-01.bundle, then: hushfleet agent run")
+def agent() -> None:
+    """This device: its keys, its fleet, its service."""
+
+
+@agent.command(epilog="Example: sudo hushfleet agent enrol --service --name pi-01")
+@click.option("--name", help="The device's id: a-z, 0-9 and '-'. Default: the host name.")
+@click.option("--out", default=".", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Where NAME.request goes.")
+@click.option("--anew", is_flag=True, help="Forget the keys that are here, and the ledger.")
+@_STATE
+@_SERVICE
+@_YES
+@_JSON
+def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, service: bool, yes: bool, as_json: bool) -> None:
+    """Make this device's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
+    from edge_agent import enrolment  # noqa: PLC0415 -- the cryptography, when it is needed
+    from edge_agent.asking import ask  # noqa: PLC0415 -- with it
+
+    folder = _folder(state, service=service)
+    if anew and enrolment.enrolled(folder):
+        ask("New keys mean a new device to the fleet, and an empty ledger: what was spent of its budget is forgotten. Go on?", yes=yes)
+    request = enrolment.enrol(folder, name or _host_name(), anew=anew)
+    path = enrolment.write_request(request, out)
+    click.echo(
+        f"Keys made in {folder.path}; they stay there.\n"
+        f"Request:     {path}\n"
+        f"Fingerprint: {request.fingerprint}\n"
+        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}\n"
+        "and compares the fingerprint with this one. Then, with the bundle that comes back, type here:  "
+        + (f"sudo hushfleet agent install {request.device_id}.bundle" if service else f"hushfleet agent join {request.device_id}.bundle"),
+        err=as_json,
+    )
+    if as_json:
+        click.echo(json.dumps({"device_id": request.device_id, "request": str(path), "fingerprint": request.fingerprint}))
+
+
+@agent.command(epilog="Example: hushfleet agent join pi-01.bundle")
+@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@_STATE
+@_SERVICE
+@_CONFIG
+@_YES
+@_JSON
+def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path | None, yes: bool, as_json: bool) -> None:
+    """Join the fleet whose owner made BUNDLE from this device's request."""
+    from edge_agent.asking import join_fleet  # noqa: PLC0415 -- as above
+
+    folder = _folder(state, service=service)
+    offer = join_fleet(folder, bundle, yes=yes, config=load(config_path, needs_data=False), err=as_json)
+    if as_json:
+        click.echo(json.dumps({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "member": offer.is_member}))
+    else:
+        click.echo("Next: hushfleet agent run")
+
+
+@agent.command(epilog="Example: hushfleet agent run --config agent.toml")
+@_STATE
+@_CONFIG
+def run(*, state: Path | None, config_path: Path | None) -> None:
+    """Take part in rounds until stopped; what a service runs."""
+    config = load(config_path)
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = str(config.training.threads)
+    from edge_agent import daemon  # noqa: PLC0415 -- numpy reads the number of threads when it is imported
+    from edge_agent.logs import start_logging  # noqa: PLC0415 -- with it
+
+    start_logging(config.log.level)
+    daemon.run(_folder(state), config)
+
+
+@agent.command(epilog="Example: hushfleet agent status --json")
+@_STATE
+@_SERVICE
+@_JSON
+def status(*, state: Path | None, service: bool, as_json: bool) -> None:
+    """What this device is, what it holds, and what is left of its privacy budget. Works while the agent runs."""
+    from edge_agent.status import read_status  # noqa: PLC0415 -- as above
+
+    found = read_status(_folder(state, service=service))
+    click.echo(found.as_json() if as_json else found.as_text())
+
+
+@agent.group()
+def config() -> None:
+    """The configuration, agent.toml."""
+
+
+@config.command(epilog="Example: hushfleet agent config check --config agent.toml --data")
+@_CONFIG
+@click.option("--data", "with_data", is_flag=True, help="Also read the training data, once.")
+@_JSON
+def check(*, config_path: Path | None, with_data: bool, as_json: bool) -> None:
+    """Check the configuration whole: every wrong line at once, the models' names, and with --data the data."""
+    from edge_agent.checks import check_config  # noqa: PLC0415 -- as above
+
+    told = check_config(load(config_path), with_data=with_data)
+    click.echo(json.dumps(told) if as_json else "\n".join(f"{name}: {value}" for name, value in told.items()))
+
+
+@agent.command(epilog="Example: sudo hushfleet agent install pi-01.bundle")
+@click.argument("bundle", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--config", "config_path", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Copy this agent.toml.")
+@click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Where enrol made the keys, if not for the service.")
+@click.option("--dry-run", is_flag=True, help="Print every action and do none.")
+@_YES
+def install(*, bundle: Path | None, config_path: Path | None, state: Path | None, dry_run: bool, yes: bool) -> None:
+    """Install, join and start the service. Typing it again changes nothing, or brings it up to date.
+
+    BUNDLE may be left out on a device that has joined.
+    """
+    from edge_agent import install as installing  # noqa: PLC0415 -- as above
+
+    machine = installing.Machine()
+    wanted = installing.Wanted(bundle, config_path, state, yes=yes)
+    installing.carry_out(installing.install(machine, wanted), machine, dry_run=dry_run)
+
+
+@agent.command(epilog="Example: sudo hushfleet agent uninstall --purge")
+@click.option("--purge", is_flag=True, help="Also remove configuration, keys and ledger.")
+@click.option("--dry-run", is_flag=True, help="Print every action and do none.")
+@_YES
+def uninstall(*, purge: bool, dry_run: bool, yes: bool) -> None:
+    """Stop and remove the service. Keys and ledger stay unless --purge."""
+    from edge_agent import install as installing  # noqa: PLC0415 -- as above
+    from edge_agent.asking import ask  # noqa: PLC0415 -- as above
+
+    if purge and not dry_run:
+        ask("This removes the device's keys and ledger: it has to be enrolled anew. Go on?", yes=yes)
+    machine = installing.Machine()
+    installing.carry_out(installing.uninstall(machine, purge=purge), machine, dry_run=dry_run)
+
+
+def _folder(state: Path | None, *, service: bool = False) -> "StateFolder":
+    from edge_agent.state import SERVICE_STATE, StateFolder, default_state  # noqa: PLC0415 -- as above
+
+    if service and state is not None:
+        raise click.UsageError("--service and --state exclude each other")
+    return StateFolder((state or (SERVICE_STATE if service else default_state())).absolute())
+
+
+def _host_name() -> str:
+    text = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in socket.gethostname().partition(".")[0].lower())
+    return text.strip("-")[:63]

@@ -1,0 +1,92 @@
+"""What an agent is told: `agent.toml`, then the environment, checked whole before anything starts.
+
+A key `port` of the table `[broker]` is `HUSHFLEET_AGENT_BROKER_PORT` in the environment, which wins. Imports nothing heavy:
+the number of threads has to be known before numpy is imported.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from hushfleet.cli_settings import Mistake, parse_settings, wrong
+
+DEFAULT_PATH = Path("/etc/hushfleet/agent.toml")
+ENVIRONMENT = "HUSHFLEET_AGENT_"
+_NEXT = "Correct this, then run: hushfleet agent config check"
+
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What differs from the bundle. No message exceeds `max_bytes`, nor what the broker allows."""
+
+    host: _Text | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1_000_000)] = 120_000
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 60
+
+
+class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where training data come from. What `features` and `labels` name is the source's business, and so are `options`."""
+
+    source: _Text
+    path: Path | None = None
+    features: _Text | tuple[_Text, ...] = "x"
+    labels: _Text | tuple[_Text, ...] = "y"
+    options: dict[str, Any] = {}
+
+
+class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether this device trains, and what it takes from the machine meanwhile. `nice`: 0 as others, 19 after all others.
+
+    `models` are names of the catalogue; empty: those that the agent finds for a plan by itself.
+    """
+
+    enabled: bool = True
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
+    models: tuple[_Text, ...] = ()
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much is logged."""
+
+    level: Literal["error", "warning", "info", "debug"] = "info"
+
+
+class TestingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Never in production: `insecure_keys` accepts threshold keys that anyone can break."""
+
+    __test__ = False  # pytest: a class of settings, not of tests
+
+    insecure_keys: bool = False
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole configuration. `data` is None on a box that only decrypts."""
+
+    broker: BrokerSettings = BrokerSettings()
+    data: DataSettings | None = None
+    training: TrainingChoice = TrainingChoice()
+    log: LogSettings = LogSettings()
+    testing: TestingSettings = TestingSettings()
+
+
+def load(path: Path | None, environment: Mapping[str, str] = os.environ, *, needs_data: bool = True) -> Config:
+    """The configuration in the file `path` (None: the default one, if it is there) under `environment`.
+
+    `needs_data`: a device that trains must say on what. Raises `FileNotFoundError` for a path that was given,
+    `LocalError(CONFIG_INVALID)` with every mistake.
+    """
+    source = path or DEFAULT_PATH
+    text = source.read_text(encoding="utf-8") if path is not None or source.exists() else ""
+    if source.parent == Path(environment.get("CREDENTIALS_DIRECTORY") or "/nowhere"):
+        source = DEFAULT_PATH  # what systemd copied for the service: a person knows the original
+    config = parse_settings(Config, text, source=source, next_step=_NEXT, environment=environment, prefix=ENVIRONMENT)
+    if needs_data and config.training.enabled and config.data is None:
+        missing = "a device that trains needs [data]: source and path; a box that only decrypts has [training] enabled = false"
+        raise wrong(source, text, [Mistake("training", "", missing)], _NEXT)
+    return config

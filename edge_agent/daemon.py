@@ -1,0 +1,193 @@
+"""The agent as a service: one thread that receives and answers, one that trains, one that carries bytes.
+
+Whoever imports this has set the number of threads for numpy before (`edge_agent.cli`).
+"""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from edge_agent.agent import Agent, Work
+from edge_agent.config import Config
+from edge_agent.data import read_data
+from edge_agent.keys import DeviceKeys
+from edge_agent.logs import LOG
+from edge_agent.problems import Problems
+from edge_agent.state import Fleet, StateFolder
+from edge_agent.store import Store
+from edge_agent.watch import Watch
+from edge_agent.worker import Worker
+from hushfleet import __version__
+from hushfleet.codec import encode
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.link import LinkError, Messenger
+from hushfleet.link.mqtt import LastWill, MqttLink, MqttOptions
+from hushfleet.link.notify import Notifier
+from hushfleet.link.tls import client_context
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.device import Phase
+from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, build
+from models import catalogue
+
+IDLE_S = 1.0
+TRAINING_S = 0.05
+"""How long the main loop waits for a message; less while a result may come from the training thread."""
+_LINK_ALIVE_S = 30.0
+_LEAVE_S = 5.0
+_FORGET_S = 6 * 3600.0
+_PRESENCE = {Phase.FETCHING: Presence.WORKING, Phase.TRAINING: Presence.WORKING, Phase.SENT: Presence.SENT, Phase.IDLE: Presence.IDLE}
+
+
+class Daemon:
+    """The main loop. `build` makes the agent: at the start, and again when the device joins or leaves the committee."""
+
+    def __init__(self, build: Callable[[], Agent], messenger: Messenger, fleet: Fleet, *, notifier: Notifier, watch: Watch) -> None:
+        self._build, self._messenger, self._fleet, self._notifier, self._watch = build, messenger, fleet, notifier, watch
+        self._agent = build()
+        self._connections = 0
+        self._said: DeviceStatus | None = None
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """End after the step that is under way. For signal handlers and other threads."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Until `stop`. Raises what storing raises: what could not be stored comes again after a restart."""
+        self._notifier.ready()
+        self._notifier.status(f"waiting for the broker {self._fleet.broker_host}")
+        while not self._stopping.is_set():
+            self.turn()
+        self._notifier.stopping()
+        self._say(_status(Presence.OFFLINE, self._agent.round))
+
+    def turn(self) -> None:
+        """One time round: a new connection, what arrived, what training gave, and what this device says of itself."""
+        if self._messenger.link.connections > self._connections:
+            self._connections, self._said = self._messenger.link.connections, None
+            self._agent.connect()
+            LOG.info("Connected to the broker %s.", self._fleet.broker_host)
+        self._agent.pump(TRAINING_S if self._agent.training else IDLE_S)
+        if self._is_member() != self._agent.is_member:
+            LOG.info("This device is %s on the committee.", "now" if self._is_member() else "no longer")
+            self._agent = self._build()
+            self._agent.connect()
+        if self._connections:
+            self._say(_status(_PRESENCE[self._agent.phase], self._agent.round))
+        self._messenger.forget_idle(_FORGET_S)
+        self._watch.turned()
+
+    def _is_member(self) -> bool:
+        roster = self._agent.roster
+        return roster is not None and self._fleet.device_id in roster.roster.committee
+
+    def _say(self, status: DeviceStatus) -> None:
+        if status == self._said:
+            return
+        self._notifier.status(f"{status.presence}, round {status.round}")
+        try:
+            self._messenger.send(Topic(self._fleet.fleet, Kind.STATUS, device=self._fleet.device_id), encode(status))
+        except LinkError as error:
+            LOG.debug("Status not sent: %s", error)
+        self._said = status
+
+
+def run(folder: StateFolder, config: Config) -> None:
+    """Run the agent of `folder` until SIGTERM or SIGINT.
+
+    Raises `LocalError`: `SYSTEM_UNSUPPORTED`, `NOT_ENROLLED`, `STATE_IN_USE`, `LINK_CERTIFICATE`, `LEDGER_MISSING`,
+    `DECRYPTION_LOG_MISSING`.
+    """
+    require_64_bit()
+    fleet, keys = _with(folder.joined(), config), DeviceKeys.load(folder.path)
+    with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, config) as link, Problems(folder.path).recorded():
+        notifier = Notifier()
+        watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S))
+        messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
+        worker = Worker(config.training.nice)
+
+        def build() -> Agent:
+            roster = store.roster(fleet.root)
+            return Agent(
+                keys,
+                fleet.root,
+                store,
+                messenger,
+                _work(config),
+                fleet=fleet.fleet,
+                member=roster is not None and keys.device_id in roster.roster.committee,
+                report=report,
+                insecure_keys=config.testing.insecure_keys,
+                executor=worker,
+            )
+
+        daemon = Daemon(build, messenger, fleet, notifier=notifier, watch=watch)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: daemon.stop())
+        LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
+        watch.start()
+        daemon.run()
+        watch.end()
+
+
+def report(_: str, happening: Note | Alert | Refused) -> None:
+    """Into the local log. A refusal that only repeats what a restart brings again is no news."""
+    match happening:
+        case Note(text):
+            LOG.info("%s", text)
+        case Alert(text):
+            LOG.error("ALERT: %s", text)
+        case Refused(error):
+            LOG.warning("Refused: %s", error)
+
+
+def require_64_bit(max_size: int = sys.maxsize) -> None:
+    """Raises `LocalError(SYSTEM_UNSUPPORTED)` on a 32-bit system."""
+    if max_size < 1 << 32:
+        raise LocalError(
+            Refusal.SYSTEM_UNSUPPORTED,
+            "this is a 32-bit system; numpy, onnxruntime and the cryptography come for 64-bit systems alone",
+            next_step="Install the 64-bit system; a Raspberry Pi 3, 4, 5 or Zero 2 W runs it.",
+        )
+
+
+def _work(config: Config) -> Work:
+    if not config.training.enabled:
+        return Work({}, lambda: read_data(None))
+    trainers = [catalogue.trainer(name) for name in config.training.models]
+    return Work({trainer.architecture.digest: trainer for trainer in trainers}, lambda: read_data(config.data), catalogue.find)
+
+
+def _with(fleet: Fleet, config: Config) -> Fleet:
+    """What the bundle told, where the configuration says nothing else."""
+    host, port = config.broker.host or fleet.broker_host, config.broker.port or fleet.broker_port
+    return Fleet(fleet.fleet, fleet.device_id, fleet.root_key, host, port)
+
+
+def _status(presence: Presence, round_number: int) -> DeviceStatus:
+    return DeviceStatus(presence, round_number, __version__)
+
+
+@contextmanager
+def _link(folder: StateFolder, fleet: Fleet, config: Config) -> Iterator[MqttLink]:
+    will = LastWill(build(Topic(fleet.fleet, Kind.STATUS, device=fleet.device_id)), encode(_status(Presence.OFFLINE, 0)))
+    options = MqttOptions(
+        fleet.broker_host,
+        fleet.broker_port,
+        fleet.fleet,
+        fleet.device_id,
+        client_context(folder.ca, folder.certificate, folder.tls_key),
+        will=will,
+        keep_alive_s=config.broker.keepalive_s,
+        max_bytes=config.broker.max_bytes,
+    )
+    link = MqttLink(options, SystemRandomness(), lambda text: LOG.warning("%s", text))
+    link.open()
+    try:
+        yield link
+        link.flush(_LEAVE_S)
+    finally:
+        link.close()

@@ -1,0 +1,74 @@
+"""The local log: one line a happening on standard error, with its priority for journald, repeats counted instead of written.
+
+No files: standard error goes to the journal, which looks after size and age. Nothing secret is ever given to it.
+"""
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TextIO
+
+LOG = logging.getLogger("hushfleet.agent")
+
+REPEAT_S = 600.0
+"""The same line is written again after this long, with how often it would have been meanwhile."""
+_MOST_REMEMBERED = 256
+_PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+
+
+class Repeats(logging.Filter):
+    """Lets a line through once in `REPEAT_S`."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now_s = now_s
+        self._seen: dict[tuple[int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to write it; adds the count of those that were not."""
+        key, now = (record.levelno, record.getMessage()), self._now_s()
+        since, hidden = self._seen.get(key, (now - REPEAT_S, 0))
+        if now - since < REPEAT_S:
+            self._seen[key] = (since, hidden + 1)
+            return False
+        self._remember(key, now)
+        if hidden:
+            record.msg, record.args = f"{key[1]} ({hidden} more like this since)", ()
+        return True
+
+    def _remember(self, key: tuple[int, str], now: float) -> None:
+        self._seen.pop(key, None)
+        self._seen[key] = (now, 0)
+        while len(self._seen) > _MOST_REMEMBERED:
+            del self._seen[next(iter(self._seen))]
+
+
+class Lines(logging.Formatter):
+    """`<N>message` for journald, which has its own clock; `time level message` elsewhere. A line break becomes a space."""
+
+    def __init__(self, *, journal: bool) -> None:
+        super().__init__()
+        self._journal = journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line; a defect's traceback follows it, each of its lines with the same priority."""
+        text = " ".join(record.getMessage().split())
+        trace = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        head = _priority(record.levelno) if self._journal else f"{self.formatTime(record, '%Y-%m-%d %H:%M:%S')} {record.levelname.lower()} "
+        return "\n".join(head + line for line in (text, *trace))
+
+
+def start_logging(level: str, stream: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
+    """Send `LOG` to `stream` (standard error) from `level` on, in place of where it went before."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(Lines(journal="JOURNAL_STREAM" in environment))
+    handler.addFilter(Repeats())
+    LOG.handlers[:] = [handler]
+    LOG.setLevel(level.upper())
+    LOG.propagate = False
+
+
+def _priority(level: int) -> str:
+    return next((f"<{number}>" for least, number in _PRIORITIES if level >= least), "<7>")

@@ -1,0 +1,114 @@
+"""What an agent's state folder tells, also while the agent runs."""
+
+import json
+from contextlib import closing
+from dataclasses import asdict, dataclass
+
+from edge_agent.enrolment import enrolled
+from edge_agent.keys import DeviceKeys
+from edge_agent.problems import Problems
+from edge_agent.state import Fleet, StateFolder
+from edge_agent.store import Store
+from hushfleet.documents import VerifiedRoster
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.privacy import Ledger
+
+_NANO = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Rho counts over all key ids. `rounds_left` at the cost of the last contribution; None if there was none or it cost nothing."""
+
+    device_id: str
+    state: str
+    running: str | None
+    fleet: str | None
+    broker: str | None
+    root_fingerprint: str | None
+    roster_serial: int | None
+    key_id: str | None
+    key_epoch: int | None
+    committee: bool
+    key_share: bool
+    stopped: bool
+    round: int
+    waits_for_receipt: bool
+    rho_spent: float
+    rho_budget: float | None
+    rounds_left: int | None
+    without_privacy: bool
+    problems: tuple[dict[str, str], ...]
+
+    def as_json(self) -> str:
+        """One object."""
+        return json.dumps(asdict(self))
+
+    def as_text(self) -> str:
+        """For a person."""
+        return "\n".join(f"{name:<14} {value}" for name, value in self._rows())
+
+    def _rows(self) -> list[tuple[str, str]]:
+        rows = [
+            ("device", self.device_id),
+            ("state", f"{self.state} ({self.running or 'no agent runs on it'})"),
+            ("fleet", self.fleet or "not joined yet"),
+        ]
+        if self.fleet and self.key_id:
+            committee = "a member" + ("" if self.key_share else ", its key share has not come yet") if self.committee else "not a member"
+            rows += [
+                ("broker", str(self.broker)),
+                ("root key", str(self.root_fingerprint)),
+                ("roster", f"serial {self.roster_serial}, key epoch {self.key_epoch}, key {self.key_id[:16]}"),
+                ("committee", committee),
+                ("round", f"{self.round}" + (", contribution waits for its receipt" if self.waits_for_receipt else "")),
+                ("budget", self._budget()),
+            ]
+        rows += [("stopped", "two signed documents contradict each other; ask the owner")] if self.stopped else []
+        rows += [("privacy", "took part in a plan without privacy")] if self.without_privacy else []
+        return rows + [("problem", f"{one['at']} {one['text']}") for one in self.problems]
+
+    def _budget(self) -> str:
+        left = "" if self.rounds_left is None else f"; about {self.rounds_left} more rounds like the last"
+        return f"rho {self.rho_spent:.4f} of {self.rho_budget:.4f} spent{left}"
+
+
+def read_status(folder: StateFolder) -> Status:
+    """Raises `LocalError`: `NOT_ENROLLED` without keys, otherwise as `Store`."""
+    if not enrolled(folder):
+        raise LocalError(Refusal.NOT_ENROLLED, f"no device is enrolled in {folder.path}", next_step="Run: hushfleet agent enrol")
+    keys, fleet = DeviceKeys.load(folder.path), folder.fleet()
+    with closing(Store(folder.path)) as store:
+        return _status(folder, keys.device_id, fleet, store)
+
+
+def _status(folder: StateFolder, device_id: str, fleet: Fleet | None, store: Store) -> Status:
+    roster = store.roster(fleet.root) if fleet else None
+    ledger, seen = store.ledger(), store.seen()
+    budget = roster.policy.budget_nano_rho if roster else None
+    return Status(
+        device_id=device_id,
+        state=str(folder.path),
+        running=folder.holder(),
+        fleet=fleet.fleet if fleet else None,
+        broker=f"{fleet.broker_host}:{fleet.broker_port}" if fleet else None,
+        root_fingerprint=fleet.root_fingerprint if fleet else None,
+        roster_serial=roster.roster.serial if roster else None,
+        key_id=roster.key_id.hex() if roster else None,
+        key_epoch=roster.roster.key_epoch if roster else None,
+        committee=roster is not None and device_id in roster.roster.committee,
+        key_share=roster is not None and store.holds_share(roster.key_id),
+        stopped=roster is not None and store.is_stopped(roster.key_id),
+        round=seen.get(roster.key_id, 0) if roster else 0,
+        waits_for_receipt=store.waits_for_receipt(),
+        rho_spent=ledger.spent_nano / _NANO,
+        rho_budget=budget / _NANO if budget is not None else None,
+        rounds_left=_rounds_left(ledger, roster),
+        without_privacy=ledger.without_privacy,
+        problems=tuple({"at": one.at, "level": one.level, "text": one.text} for one in Problems(folder.path).read()),
+    )
+
+
+def _rounds_left(ledger: Ledger, roster: VerifiedRoster | None) -> int | None:
+    cost = ledger.events[-1].rho_nano if ledger.events else 0
+    return max(0, roster.policy.budget_nano_rho - ledger.spent_nano) // cost if roster and cost else None

@@ -1,12 +1,12 @@
 """TOML files as typed settings, for every program: each wrong line is named at once, with its number.
 
 A file is a `msgspec.Struct` whose fields are tables, themselves structs with `forbid_unknown_fields=True`. Constraints stand in
-the types (`Annotated[int, Meta(ge=1)]`), what concerns several fields in a table's `__post_init__` (ValueError).
+the types (`Annotated[int, Meta(ge=1)]`), everything else in a table's `__post_init__` (ValueError, or `TableError` for several).
 """
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ _PLAIN = (
     ("`int`", "a whole number"),
     ("`float`", "a number"),
     ("`str`", "a text in quotes"),
+    ("`decimal`", "a number with a fraction"),
     ("`bool`", "true or false"),
 )
 
@@ -48,11 +49,18 @@ def read_settings(kind: type[T], path: Path, *, next_step: str, environment: Map
 
 
 def parse_settings(
-    kind: type[T], text: str, *, source: Path, next_step: str, environment: Mapping[str, str] | None = None, prefix: str = ""
+    kind: type[T],
+    text: str,
+    *,
+    source: Path,
+    next_step: str,
+    environment: Mapping[str, str] | None = None,
+    prefix: str = "",
+    parse_float: Callable[[str], object] = float,
 ) -> T:
-    """As `read_settings`, from a text that is, or would be, the file `source`."""
+    """As `read_settings`, from a text that is, or would be, the file `source`. `parse_float=Decimal` keeps what was typed."""
     try:
-        tables = tomllib.loads(text)
+        tables = tomllib.loads(text, parse_float=parse_float)
     except tomllib.TOMLDecodeError as error:
         raise LocalError(Refusal.CONFIG_INVALID, f"{source} is not TOML: {error}", next_step=next_step) from error
     reading = _Reading(source.absolute().parent, [])
@@ -68,6 +76,14 @@ def wrong(source: Path, text: str, mistakes: list[Mistake], next_step: str) -> L
     listed = "\n".join(f"  line {number}: {what}" if number else f"  {what}" for number, what in lines)
     count = "1 thing is" if len(lines) == 1 else f"{len(lines)} things are"
     return LocalError(Refusal.CONFIG_INVALID, f"{source}: {count} wrong\n{listed}", next_step=next_step)
+
+
+class TableError(ValueError):
+    """Several mistakes of one table at once, each a key and a text; for its `__post_init__`."""
+
+    def __init__(self, mistakes: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(text for _, text in mistakes))
+        self.mistakes = tuple(mistakes)
 
 
 @dataclass
@@ -100,9 +116,12 @@ class _Reading:
             return None
         try:
             return kind(**read)
+        except TableError as error:
+            for key, text in error.mistakes:
+                self._note(name, key, f"[{name}] {text}")
         except ValueError as error:
             self._note(name, "", f"[{name}] {error}")
-            return None
+        return None
 
     def _values(
         self, table: str, kind: type[msgspec.Struct], given: Mapping[str, Any], overrides: Mapping[str, str]

@@ -41,6 +41,10 @@ class Owner:
             paillier=dealing.public.to_bytes() if dealing else b"",
             policy=policy,
         )
+        return self.sign(roster)
+
+    def sign(self, roster: Roster) -> VerifiedRoster:
+        """This roster under the root key."""
         return open_roster(sign_roster(roster, self.root), self.root.verify_key)
 
     def grants(self, roster: VerifiedRoster, dealing: Dealing) -> dict[str, bytes]:

@@ -1,0 +1,167 @@
+"""What the broker needs: configuration, access rules, certificates and a page that says how to run it (for Mosquitto 2).
+
+Two directives stand together in the configuration: the name in the certificate is the user name, and the user name is the
+client id. With the first alone, a device could take over another's session by naming its client id.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from hushfleet.link.files import write_durably
+from hushfleet.wire import acl
+from provisioning.certificates import Authority, ends
+
+SERVICE_PATH = Path("/etc/mosquitto/hushfleet")
+SERVICE_DATA = Path("/var/lib/mosquitto")
+SERVICE_USER = "mosquitto"
+
+_CONFIGURATION = """\
+# Mosquitto for the fleet {fleet}, written by `hushfleet provision broker`. Written anew with every change of the fleet.
+listener {port}
+cafile {path}/ca.pem
+certfile {path}/server.pem
+keyfile {path}/server.key
+crlfile {path}/crl.pem
+tls_version tlsv1.2
+require_certificate true
+
+# Who somebody is says the certificate alone. Both lines: with the first only, a device could name another's client id and
+# take over its session.
+use_identity_as_username true
+use_username_as_clientid true
+allow_anonymous false
+acl_file {path}/acl
+
+# The broker is a cache: the orchestrator can publish everything again.
+persistence true
+persistence_location {data}/
+autosave_interval 300
+persistent_client_expiration 14d
+
+max_packet_size 1048576
+max_inflight_messages 8
+max_queued_messages 200
+max_queued_bytes 33554432
+set_tcp_nodelay true
+"""
+
+_README = """\
+# The broker of the fleet {fleet}
+
+What lies here was written by `hushfleet provision broker`. `server.key` is secret; everything else is public.
+
+| file | what |
+|---|---|
+| `mosquitto.conf` | configuration for Mosquitto 2, port {port}, TLS with client certificates |
+| `ca.pem`, `server.pem`, `server.key` | the fleet's CA; the broker's certificate for {hosts}, until {until} |
+| `crl.pem` | withdrawn certificates |
+| `acl` | who may publish and read what, one section for each device |
+
+{run}
+After `hushfleet provision approve`, `device revoke`, `committee deal`: write this folder anew with the same command, put it in
+place and reload. Approved devices can connect then, and a revoked one no more. One that is connected stays so until its
+connection ends; restart the broker to end it at once.
+"""
+
+_IN_PLACE = """\
+Start it, as the user who owns this folder:
+
+    mosquitto -c {path}/mosquitto.conf
+
+Reload it after this folder was written anew:
+
+    kill -HUP PID
+
+To run it as Debian's service on another machine, write the folder with `hushfleet provision broker --service`.
+"""
+
+_SERVICE = """\
+Put it in place on the broker's machine (Debian, Raspberry Pi OS), from the folder that holds this page:
+
+    sudo apt install mosquitto
+    sudo mkdir -p {path}
+    sudo cp acl ca.pem crl.pem server.key server.pem {path}/
+    sudo chown -R root:mosquitto {path}
+    sudo chmod 750 {path}
+    sudo chmod 640 {path}/*
+    sudo cp mosquitto.conf /etc/mosquitto/mosquitto.conf
+    sudo systemctl restart mosquitto
+
+Later, after this folder was written anew: the `cp`, `chown` and `chmod` lines again, then
+
+    sudo systemctl reload mosquitto
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One identity that may connect. Every member is a device."""
+
+    identity: str
+    orchestrator: bool = False
+    member: bool = False
+
+
+def acl_text(fleet: str, access: Iterable[Access]) -> str:
+    """Mosquitto's `acl_file`: for each identity its own section with nothing but its own topics (PROTOCOL 7)."""
+    sections = []
+    for one in access:
+        rules = acl(fleet, one.identity, orchestrator=one.orchestrator, member=one.member)
+        sections.append("\n".join([f"user {one.identity}", *(f"topic {verb} {topic}" for verb, topic in rules)]))
+    return "\n\n".join(sections) + "\n"
+
+
+def configuration(fleet: str, *, port: int, path: Path, data: Path, user: str = "") -> str:
+    """`mosquitto.conf` for a folder that will stand at `path` and keep its state in `data`.
+
+    `user`: whom a broker started as root becomes; Mosquitto's default if empty.
+    """
+    text = _CONFIGURATION.format(fleet=fleet, port=port, path=path, data=data)
+    return text + (f"\n# Whom the broker becomes if root starts it.\nuser {user}\n" if user else "")
+
+
+def write_broker(
+    out: Path,
+    *,
+    fleet: str,
+    access: Iterable[Access],
+    authority: Authority,
+    revocations: bytes,
+    hosts: Sequence[str],
+    port: int,
+    now: datetime,
+    path: Path | None = None,
+    data: Path | None = None,
+    user: str = "",
+) -> None:
+    """Write or renew the broker's folder `out`. Key and certificate stay as they are while they fit.
+
+    `path` and `data`: where folder and state will be when the broker runs; `out` and `out/data` if None. `hosts` are the names
+    and addresses that devices connect to.
+    """
+    place = (path or out).absolute()
+    state = data or place / "data"
+    out.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path is None and data is None:
+        (out / "data").mkdir(mode=0o700, exist_ok=True)
+    until = _server_certificate(out, authority, hosts, now)
+    run = (_IN_PLACE if path is None else _SERVICE).format(path=place)
+    readme = _README.format(fleet=fleet, port=port, hosts=", ".join(hosts), until=f"{until:%Y-%m-%d}", run=run)
+    write_durably(out / "ca.pem", authority.certificate_pem)
+    write_durably(out / "crl.pem", revocations)
+    write_durably(out / "acl", acl_text(fleet, access).encode())
+    write_durably(out / "mosquitto.conf", configuration(fleet, port=port, path=place, data=state, user=user).encode())
+    write_durably(out / "README.md", readme.encode())
+
+
+def _server_certificate(out: Path, authority: Authority, hosts: Sequence[str], now: datetime) -> datetime:
+    """Make sure of `server.key` and `server.pem`; when the certificate ends."""
+    key, certificate = out / "server.key", out / "server.pem"
+    here = key.exists() and certificate.exists()
+    if not (here and authority.serves(key.read_bytes(), certificate.read_bytes(), hosts, now)):
+        key_pem, certificate_pem = authority.issue_to_broker(hosts, now)
+        write_durably(key, key_pem)
+        write_durably(certificate, certificate_pem)
+    return ends(certificate.read_bytes())

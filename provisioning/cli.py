@@ -1,0 +1,138 @@
+"""`hushfleet provision`: the fleet owner's commands."""
+
+import getpass
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hushfleet.codec import decode, encode
+from hushfleet.documents import EnrolledRole, VerifiedRoster, fingerprint, open_request
+from hushfleet.documents.limits import MAX_REQUEST_BYTES
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.link.files import write_durably
+from hushfleet.signing import Signed
+from provisioning import certificates, changes
+from provisioning.broker import SERVICE_DATA, SERVICE_PATH, SERVICE_USER
+from provisioning.cli_committee import committee
+from provisioning.cli_device import device
+from provisioning.cli_policy import policy
+from provisioning.desk import Desk, at_desk
+from provisioning.registry import Address, Registry
+from provisioning.show import show
+from provisioning.vault import Vault
+
+_ENVELOPE_BYTES = 256
+
+
+@click.group(
+    epilog="Example: hushfleet provision init greenhouse. Then, for each device: hushfleet provision approve pi-01.request",
+)
+def provision() -> None:
+    """The owner's vault: who is in the fleet, and what no orchestrator may do."""
+
+
+@provision.command(epilog="Example: hushfleet provision init greenhouse --broker-host broker.lan")
+@click.argument("name")
+@click.option("--broker-host", default=socket.gethostname, show_default="this machine's name", help="Where devices will find the broker.")
+@click.option("--broker-port", default=8883, show_default=True, type=click.IntRange(1, 65535), help="Its TLS port.")
+@at_desk(passphrase=True)
+def init(*, desk: Desk, name: str, broker_host: str, broker_port: int) -> None:
+    """Make the vault of the fleet NAME: the root key, a certificate authority and a policy."""
+    desk.folder.require_room()
+    folder = desk.folder.path
+    with Vault.create(folder, name, desk.source.read(new=True), broker=Address(broker_host, broker_port)) as vault:
+        result = {"fleet": name, "vault": f"{folder}", "root_fingerprint": vault.root_fingerprint}
+    lines = (
+        f"The vault of {name} is in {folder}. Keep a backup of it and remember the passphrase: nobody can reset it.",
+        f"Root key, to compare when a device joins: {result['root_fingerprint']}",
+        f"Devices will look for the broker at {broker_host}:{broker_port}; to change that: hushfleet provision broker --host",
+        f"The policy is {desk.folder.policy_file}; read it before you deal a key.",
+        "Next, on each device: hushfleet agent enrol. Then here: hushfleet provision approve NAME.request",
+    )
+    desk.tell(result, lines)
+
+
+@provision.command(epilog="Example: hushfleet provision approve pi-01.request")
+@click.argument("request", type=click.Path(dir_okay=False, path_type=Path))
+@at_desk(passphrase=True, consent=True)
+def approve(*, desk: Desk, request: Path) -> None:
+    """Enrol the device or orchestrator that made REQUEST, once you have compared its fingerprint."""
+    signed = decode(Signed, request.read_bytes(), max_bytes=MAX_REQUEST_BYTES + _ENVELOPE_BYTES)
+    now = certificates.now()
+    change, done = desk.carry(lambda registry: changes.approval(registry, desk.policy, signed, now))
+    asked = open_request(signed)
+    bundle = desk.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
+    result = {
+        "id": asked.device_id,
+        "role": asked.role.value,
+        "fingerprint": fingerprint(encode(signed)),
+        "approved": done,
+        "serial": change.roster.serial if change.roster else None,
+        "bundle": f"{bundle}" if bundle else None,
+    }
+    desk.tell(result, _after_approval(asked.device_id, asked.role, bundle) if done else ())
+
+
+def _after_approval(name: str, role: EnrolledRole, bundle: Path | None) -> tuple[str, ...]:
+    if bundle is None:
+        return (f"{name} is approved. Its bundle comes with: hushfleet provision committee deal ID...",)
+    join = "hushfleet orchestrator join" if role is EnrolledRole.ORCHESTRATOR else "hushfleet agent join"
+    return (
+        f"{name} is approved. Carry {bundle} to it and run there: {join} {bundle.name}",
+        "Before it connects: hushfleet provision roster export FILE, for the orchestrator to publish, and hushfleet provision broker",
+    )
+
+
+@provision.command(epilog="Example: hushfleet provision broker --out broker --host broker.lan --host 192.168.1.5")
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write, or to write anew.")
+@click.option("--host", "hosts", multiple=True, help="A name or address of the broker; bundles name the first. Default: as before.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Its TLS port. Default: as before.")
+@click.option("--service", is_flag=True, help=f"For Debian's Mosquitto service: the folder will stand in {SERVICE_PATH}.")
+@at_desk(passphrase=True)
+def broker(*, desk: Desk, out: Path, hosts: tuple[str, ...], port: int | None, service: bool) -> None:
+    """Write what the broker needs: mosquitto.conf, certificates, withdrawn certificates and access rules."""
+    before = desk.registry.broker
+    address = Address(hosts[0] if hosts else before.host, port or before.port)
+    names = tuple(dict.fromkeys((address.host, *hosts, "localhost", "127.0.0.1")))
+    places: dict[str, Any] = {"path": SERVICE_PATH, "data": SERVICE_DATA, "user": SERVICE_USER} if service else {"user": getpass.getuser()}
+    with desk.open() as vault:
+        vault.move_broker(address)
+        vault.write_broker(out, hosts=names, port=address.port, **places)
+        registry = vault.registry
+    identities = registry.identities()
+    result = {"folder": f"{out}", "host": address.host, "port": address.port, "hosts": list(names), "identities": len(identities)}
+    start = f"see {out / 'README.md'}" if service else f"mosquitto -c {out / 'mosquitto.conf'}"
+    lines = [f"{out} is written, for {', '.join(names)} and {len(identities)} identities. To start: {start}"]
+    if address != before and any(registry.joins(one.device_id) for one in identities):
+        lines.append(f"The bundles name {address.host}:{address.port} now; who has joined before needs its bundle again.")
+    desk.tell(result, lines)
+
+
+@provision.group()
+def roster() -> None:
+    """The signed list of who is in the fleet."""
+
+
+@roster.command(epilog="Example: hushfleet provision roster export fleet.roster, then: hushfleet orchestrator publish-roster fleet.roster")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@at_desk()
+def export(*, desk: Desk, file: Path) -> None:
+    """Write the roster in force to FILE, for the orchestrator to publish. Needs no passphrase."""
+    verified = _in_force(desk.registry)
+    write_durably(file, encode(verified.signed), mode=0o644)
+    result = {"file": f"{file}", "serial": verified.roster.serial, "devices": len(verified.roster.devices)}
+    desk.tell(result, (f"Roster {verified.roster.serial} is in {file}. Next: hushfleet orchestrator publish-roster {file}",))
+
+
+def _in_force(registry: Registry) -> VerifiedRoster:
+    verified = registry.verified()
+    if verified is None:
+        text = "no roster is signed yet: the first one comes with the committee"
+        raise LocalError(Refusal.NOT_ENROLLED, text, next_step="Run: hushfleet provision committee deal ID...")
+    return verified
+
+
+for command in (committee, device, policy, show):
+    provision.add_command(command)

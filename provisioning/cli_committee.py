@@ -1,0 +1,107 @@
+"""`hushfleet provision committee`: who holds shares of the fleet's decryption key."""
+
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import click
+
+from hushfleet.encryption.paillier.dealing import Dealing, deal
+from hushfleet.randomness import SystemRandomness
+from provisioning import changes
+from provisioning.desk import Desk, at_desk, say
+from provisioning.registry import Registry
+
+_BITS = 3072
+_REPORT_EVERY_S = 2.0
+
+
+@click.group()
+def committee() -> None:
+    """Who holds shares of the fleet's decryption key."""
+
+
+@committee.command(name="deal", epilog="Example: hushfleet provision committee deal pi-01 pi-02 pi-03 pi-04")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@click.option("--bits", default=_BITS, show_default=True, type=click.IntRange(2048, 8192), help="Size of the key; a multiple of 16.")
+@click.option("--insecure-bits", type=click.IntRange(512, 2032), hidden=True, help="A key that anybody can break, for tests.")
+@at_desk(passphrase=True, consent=True)
+def deal_command(*, desk: Desk, ids: tuple[str, ...], bits: int, insecure_bits: int | None) -> None:
+    """Deal a fresh key to 4, 7 or 10 devices, under a new key epoch, and sign a roster with it.
+
+    `pi-01 .. pi-04` means all approved devices from the one to the other. Writes every bundle. The key itself is forgotten.
+    """
+    members = in_full(desk.registry, ids)
+    f, size = (len(members) - 1) // 3, insecure_bits or bits
+    change, done = desk.carry(
+        lambda registry: changes.committee(registry, desk.policy, members),
+        lambda vault, planned: vault.carry_out(planned, _fresh_key(size, f, insecure=insecure_bits is not None)),
+    )
+    roster = change.roster
+    result = {
+        "committee": list(members),
+        "threshold": 2 * f + 1,
+        "key_epoch": roster.key_epoch if roster else None,
+        "serial": roster.serial if roster else None,
+        "key_bits": size,
+        "dealt": done,
+        "bundles": [f"{desk.folder.bundle_file(name)}" for name in change.bundles] if done else [],
+    }
+    desk.tell(result, _after(desk, len(change.bundles)) if done else ())
+
+
+def in_full(registry: Registry, ids: Sequence[str]) -> tuple[str, ...]:
+    """`a .. b` written out: all approved devices from a to b in the order of their ids."""
+    known = sorted(one.device_id for one in registry.devices)
+    members: list[str] = []
+    for position, name in enumerate(ids):
+        if name != "..":
+            members.append(name)
+            continue
+        if not 0 < position < len(ids) - 1:
+            raise click.UsageError("'..' stands between the first and the last id of a range")
+        first, last = (registry.device(ids[neighbour]).device_id for neighbour in (position - 1, position + 1))
+        members += [one for one in known if first < one < last]
+    return tuple(members)
+
+
+def _after(desk: Desk, count: int) -> tuple[str, ...]:
+    return (
+        f"The key is dealt and forgotten; {count} bundles are in {desk.folder.path / 'bundles'}.",
+        "Carry each to its device: hushfleet agent join NAME.bundle, or sudo hushfleet agent install NAME.bundle",
+        "and to the orchestrator: hushfleet orchestrator join NAME.bundle",
+        "Then write the broker's folder: hushfleet provision broker --out broker",
+    )
+
+
+def _fresh_key(bits: int, f: int, *, insecure: bool) -> Dealing:
+    """With a word of progress every few seconds. Raises `LocalError` as `deal`."""
+    say([f"Searching two safe primes of {bits // 2} bits; a minute is usual, several are possible."])
+    progress = _Progress()
+    with ThreadPoolExecutor(2) as executor:
+        dealing = deal(bits, f, SystemRandomness(), insecure=insecure, executor=executor, on_progress=progress)
+    progress.end()
+    return dealing
+
+
+class _Progress:
+    """How many candidates were tried: rewritten in place on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self._started = self._told = time.monotonic()
+        self._in_place = sys.stderr.isatty()
+
+    def __call__(self, tried: int) -> None:
+        now = time.monotonic()
+        if now - self._told >= _REPORT_EVERY_S:
+            self._told = now
+            text = f"{now - self._started:.0f} s, about {2 * tried} candidates"
+            click.echo(f"\r{text}" if self._in_place else text, err=True, nl=not self._in_place)
+
+    def end(self) -> None:
+        """Leave the terminal's line."""
+        if self._in_place and self._told != self._started:
+            click.echo(err=True)
+
+

@@ -1,0 +1,84 @@
+"""`hushfleet provision device`: who is in the fleet."""
+
+import click
+
+from hushfleet.documents import EnrolledRole
+from provisioning import certificates, changes
+from provisioning.desk import Desk, at_desk
+from provisioning.registry import Identity, Registry
+
+
+@click.group()
+def device() -> None:
+    """Who is in the fleet."""
+
+
+@device.command(name="list", epilog="Example: hushfleet provision device list --json")
+@at_desk()
+def list_command(*, desk: Desk) -> None:
+    """All devices and the orchestrator. Needs no passphrase."""
+    registry = desk.registry
+    rows = [describe(registry, one) for one in registry.identities()]
+    form = "{id:<24} {role:<14} {fingerprint}  certificate until {certificate_until}  {state}"
+    lines = [form.format(**row) for row in rows]
+    desk.tell({"fleet": registry.fleet, "devices": rows}, lines or ["Nobody yet. Next: hushfleet provision approve NAME.request"])
+
+
+@device.command(name="show", epilog="Example: hushfleet provision device show pi-01")
+@click.argument("device_id", metavar="ID")
+@at_desk()
+def show_command(*, desk: Desk, device_id: str) -> None:
+    """One device, or the orchestrator, with its public keys. Needs no passphrase."""
+    registry = desk.registry
+    identity = registry.find(device_id) or registry.device(device_id)
+    row = {
+        **describe(registry, identity),
+        "signing_key": identity.verify_key.hex(),
+        "sealing_key": identity.sealing_key.hex(),
+        "bundle": f"{desk.folder.bundle_file(device_id)}" if desk.folder.bundle_file(device_id).exists() else None,
+    }
+    desk.tell(row, [f"{name.replace('_', ' '):<20} {value}" for name, value in row.items()])
+
+
+@device.command(epilog="Example: hushfleet provision device revoke pi-07")
+@click.argument("device_id", metavar="ID")
+@at_desk(passphrase=True, consent=True)
+def revoke(*, desk: Desk, device_id: str) -> None:
+    """Take a device out: a new roster without it, and its certificate withdrawn."""
+    now = certificates.now()
+    change, done = desk.carry(lambda registry: changes.revocation(registry, desk.policy, device_id, now))
+    result = {"id": device_id, "revoked": done, "serial": change.roster.serial if change.roster else None}
+    lines = (
+        f"{device_id} is revoked in the vault. It counts once the others know:",
+        "1. hushfleet provision roster export FILE, carried to the orchestrator: hushfleet orchestrator publish-roster FILE",
+        "2. hushfleet provision broker --out DIR, put in place; reload the broker, or restart it to end the device's connection",
+    )
+    desk.tell(result, lines if done else ())
+
+
+def describe(registry: Registry, identity: Identity) -> dict[str, str]:
+    """One identity in words, without its keys."""
+    until = certificates.ends(identity.certificate.encode()) if identity.certificate else None
+    return {
+        "id": identity.device_id,
+        "role": _role(registry, identity),
+        "fingerprint": identity.fingerprint,
+        "approved": f"{identity.approved:%Y-%m-%d}",
+        "certificate_until": f"{until:%Y-%m-%d}" if until else "none",
+        "state": _state(registry, identity),
+    }
+
+
+def _role(registry: Registry, identity: Identity) -> str:
+    roster = registry.verified()
+    if roster is None or identity.device_id not in roster.roster.committee:
+        return identity.role.value
+    return f"member {roster.member_index(identity.device_id)}"
+
+
+def _state(registry: Registry, identity: Identity) -> str:
+    if registry.joins(identity.device_id):
+        return "in force"
+    if registry.roster and identity.role is EnrolledRole.DEVICE:
+        return "new keys, in force from the next committee deal"
+    return "waits for the first committee deal"

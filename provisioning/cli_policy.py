@@ -1,0 +1,68 @@
+"""`hushfleet provision policy`: what no orchestrator can lower."""
+
+import click
+
+from hushfleet.link.files import write_durably
+from provisioning import changes
+from provisioning.changes import Change
+from provisioning.desk import Desk, at_desk
+from provisioning.differences import policy_lines
+from provisioning.policy_file import as_table, parse_policy
+from provisioning.policy_text import with_settings
+from provisioning.vault import Vault
+
+
+@click.group()
+def policy() -> None:
+    """What no orchestrator can lower."""
+
+
+@policy.command(name="show", epilog="Example: hushfleet provision policy show --json")
+@at_desk()
+def show_command(*, desk: Desk) -> None:
+    """The policy as its file says it, and what of it is not in force yet. Needs no passphrase."""
+    file = desk.folder.policy()
+    values, roster = policy_lines(file.as_policy()), desk.registry.verified()
+    in_force = policy_lines(roster.policy) if roster else None
+    names = dict(zip(file.models.allowed, values["models.allowed"].split(", "), strict=False))
+    lines = [f"{name} = {value}{_not_yet(name, value, in_force)}" for name, value in values.items()]
+    lines += [f"model {name}: architecture {digest}.." for name, digest in names.items()]
+    pending = in_force is None or in_force != values
+    if pending and in_force:
+        lines.append("The file is not in force yet. Next: hushfleet provision policy set")
+    desk.tell({**as_table(file), "in_force": not pending}, lines)
+
+
+def _not_yet(name: str, value: str, in_force: dict[str, str] | None) -> str:
+    return f"  (in force: {in_force[name]})" if in_force and in_force[name] != value else ""
+
+
+@policy.command(name="set", epilog="Example: hushfleet provision policy set cohort.min_devices=12 models.allowed=softmax:64x10")
+@click.argument("assignments", nargs=-1, metavar="[TABLE.KEY=VALUE]...")
+@at_desk(passphrase=True, consent=True)
+def set_command(*, desk: Desk, assignments: tuple[str, ...]) -> None:
+    """Change values in policy.toml, comments kept, and sign a roster with the policy.
+
+    Without a value: sign the file as it stands, after editing it by hand. Before the first committee nothing is signed yet.
+    """
+    path = desk.folder.policy_file
+    new = with_settings(path.read_text(encoding="utf-8"), assignments)
+    wanted = parse_policy(new, path).as_policy()
+
+    def write_and_sign(vault: Vault, change: Change) -> Change:
+        write_durably(path, new.encode())  # first: the next command must not sign the old policy again
+        return vault.carry_out(change)
+
+    change, done = desk.carry(lambda registry: changes.renewal(registry, wanted), write_and_sign)
+    if not done and not desk.dry_run:
+        write_durably(path, new.encode())
+    serial = change.roster.serial if done and change.roster else None
+    desk.tell({"signed": done, "serial": serial}, _after(desk, serial))
+
+
+def _after(desk: Desk, serial: int | None) -> tuple[str, ...]:
+    if serial:
+        return (f"Roster {serial} carries this policy. Next: hushfleet provision roster export FILE, for the orchestrator to publish.",)
+    if desk.dry_run or desk.registry.roster:
+        return ()
+    return (f"{desk.folder.policy_file} is in order. It is signed with the first committee: hushfleet provision committee deal ID...",)

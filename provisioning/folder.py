@@ -1,0 +1,98 @@
+"""The vault's folder: which file holds what, and that two commands do not change it at once.
+
+`registry.json` is the vault: it is written last when a vault is made, and replaced as a whole by every change. What else lies
+there is either secret (`secrets.box`), written by a person (`policy.toml`), or follows from the registry.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.link.files import write_durably
+from provisioning.policy_file import FILE as POLICY_FILE
+from provisioning.policy_file import PolicyFile, read_policy
+from provisioning.registry import Registry
+
+REVOCATIONS = "crl.pem"
+BUNDLES = "bundles"
+_UNFINISHED = {"lock", "secrets.box", POLICY_FILE, "root.pub", "ca.pem", "registry.json", BUNDLES}
+
+
+@dataclass(frozen=True, slots=True)
+class VaultFolder:
+    """A folder that is, or will be, a vault. Nothing here needs the passphrase."""
+
+    path: Path
+
+    @property
+    def registry_file(self) -> Path:
+        """What the vault knows that is no secret."""
+        return self.path / "registry.json"
+
+    @property
+    def secrets_file(self) -> Path:
+        """The root key and the CA's key, encrypted."""
+        return self.path / "secrets.box"
+
+    @property
+    def policy_file(self) -> Path:
+        """The policy as its owner writes it."""
+        return self.path / POLICY_FILE
+
+    def bundle_file(self, device_id: str) -> Path:
+        """The bundle of one device or orchestrator."""
+        return self.path / BUNDLES / f"{device_id}.bundle"
+
+    def exists(self) -> bool:
+        """Whether there is a vault."""
+        return self.registry_file.exists()
+
+    def registry(self) -> Registry:
+        """The registry. Raises `LocalError`: `VAULT_MISSING`, `VAULT_DAMAGED`."""
+        if not self.exists():
+            raise LocalError(
+                Refusal.VAULT_MISSING,
+                f"there is no vault in {self.path}",
+                next_step="Name it: --vault FOLDER or HUSHFLEET_VAULT. To make one: hushfleet provision init NAME",
+            )
+        return Registry.from_json(self.registry_file.read_bytes())
+
+    def policy(self) -> PolicyFile:
+        """What the policy file says. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every wrong line."""
+        return read_policy(self.policy_file)
+
+    def require_room(self) -> None:
+        """Raise `LocalError(VAULT_EXISTS)` if there is a vault, or anything that a vault which was not finished would not leave."""
+        if self.exists():
+            text = f"{self.path} already holds the vault of {self.registry().fleet}"
+            raise LocalError(Refusal.VAULT_EXISTS, text, next_step="Use it as it is, or choose another --vault.")
+        found = {path.name.removesuffix(".part") for path in self.path.iterdir()} if self.path.is_dir() else set()
+        if found - _UNFINISHED:
+            raise LocalError(Refusal.VAULT_EXISTS, f"{self.path} is not empty", next_step="Choose another --vault.")
+
+    def make(self) -> None:
+        """The folder itself, for its owner alone."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.path / BUNDLES).mkdir(mode=0o700, exist_ok=True)
+
+    def write(self, name: str, data: bytes) -> None:
+        """One file of the vault, durably."""
+        write_durably(self.path / name, data)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only command that changes this vault. Raises `LocalError(STATE_IN_USE)` at once if another one does."""
+        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                text = f"another command is working on the vault in {self.path}"
+                raise LocalError(Refusal.STATE_IN_USE, text, next_step="Let it finish, then try again.") from None
+            yield
+        finally:
+            os.close(descriptor)

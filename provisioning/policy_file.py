@@ -1,0 +1,160 @@
+"""`policy.toml`: the owner's policy as a person writes it, and what it says exactly.
+
+Numbers with a decimal point are taken as typed, never as the nearest float. Model names become architecture hashes here, when
+a roster with this policy is signed.
+"""
+
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from hushfleet.cli_settings import TableError, parse_settings
+from hushfleet.documents import Policy
+from hushfleet.documents.limits import MAX_COHORT, MAX_COUNTER, MAX_VALUES
+from hushfleet.errors import LocalError
+from models import catalogue
+
+FILE = "policy.toml"
+SCHEMES = ("paillier", "masked", "shared")
+NEXT_STEP = "Correct the file, then run: hushfleet provision policy set"
+_NANO = 10**9
+_GREATEST = 1e300
+
+Whole = Annotated[int, Meta(ge=0, le=MAX_COUNTER)]
+Positive = Annotated[int, Meta(ge=1, le=MAX_COUNTER)]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the tables."""
+
+
+class Cohort(_Table, frozen=True):
+    """`[cohort]`."""
+
+    min_devices: Positive = 10
+    max_devices: Annotated[int, Meta(ge=1, le=MAX_COHORT)] = MAX_COHORT
+    colluding_contributors: Whole = 2
+
+    def __post_init__(self) -> None:
+        least = self.colluding_contributors + 2
+        _require(
+            ("min_devices", f"min_devices must be at least colluding_contributors + 2 = {least}", self.min_devices >= least),
+            ("max_devices", f"max_devices must be at least min_devices = {self.min_devices}", self.max_devices >= self.min_devices),
+        )
+
+
+class Privacy(_Table, frozen=True):
+    """`[privacy]`. Decimals as typed."""
+
+    min_noise_multiplier: Decimal = Decimal("1.0")
+    budget_rho: Decimal = Decimal("1.0")
+    allow_without_privacy: bool = False
+
+    @property
+    def min_noise_squared(self) -> Fraction:
+        """The least squared noise multiplier, exactly."""
+        return Fraction(self.min_noise_multiplier) ** 2
+
+    @property
+    def budget_nano_rho(self) -> int:
+        """The lifetime budget in 10^-9 rho, exactly."""
+        return int(self.budget_rho * _NANO)
+
+    def __post_init__(self) -> None:
+        noise, budget = self.min_noise_multiplier, self.budget_rho
+        positive, funded = noise.is_finite() and noise > 0, budget.is_finite() and budget >= 0
+        nano = Fraction(budget) * _NANO if funded else Fraction()
+        squared = Fraction(noise) ** 2 if positive else Fraction(1)
+        short = max(squared.numerator, squared.denominator) <= MAX_COUNTER
+        _require(
+            ("min_noise_multiplier", "min_noise_multiplier must be above 0", positive),
+            ("min_noise_multiplier", "min_noise_multiplier: nine digits after the point are the most", short),
+            ("budget_rho", "budget_rho must not be negative", funded),
+            ("budget_rho", "budget_rho counts in 10^-9: nine digits after the point are the most", nano.denominator == 1),
+            ("budget_rho", "budget_rho is too large", nano <= MAX_COUNTER),
+        )
+
+
+class Models(_Table, frozen=True):
+    """`[models]`."""
+
+    schemes: tuple[str, ...] = SCHEMES
+    allowed: tuple[str, ...] = ()
+    max_values: Annotated[int, Meta(ge=1, le=MAX_VALUES)] = 1_000_000
+    max_abs_parameter: Annotated[float, Meta(gt=0, le=_GREATEST)] = 1e4
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.schemes if name not in SCHEMES]
+        text = f"schemes: there is no scheme {{!r}}; there are {', '.join(SCHEMES)}"
+        _require(
+            *(("schemes", text.format(name), False) for name in unknown),
+            *(("allowed", f"allowed: {problem}", False) for problem in map(_problem_with, self.allowed) if problem),
+        )
+
+
+class Training(_Table, frozen=True):
+    """`[training]`."""
+
+    max_local_steps: Positive = 1000
+    max_batch_size: Positive = 1024
+    max_learning_rate: Annotated[float, Meta(gt=0, le=_GREATEST)] = 10.0
+
+
+class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    cohort: Cohort = msgspec.field(default_factory=Cohort)
+    privacy: Privacy = msgspec.field(default_factory=Privacy)
+    models: Models = msgspec.field(default_factory=Models)
+    training: Training = msgspec.field(default_factory=Training)
+
+    def as_policy(self) -> Policy:
+        """The policy that is signed. Every name must be known."""
+        squared = self.privacy.min_noise_squared
+        return Policy.make(
+            **msgspec.structs.asdict(self.cohort),
+            **msgspec.structs.asdict(self.training),
+            min_noise_numerator=squared.numerator,
+            min_noise_denominator=squared.denominator,
+            budget_nano_rho=self.privacy.budget_nano_rho,
+            allow_without_privacy=self.privacy.allow_without_privacy,
+            schemes=self.models.schemes,
+            architectures=tuple(catalogue.architecture(name).digest for name in self.models.allowed),
+            max_values=self.models.max_values,
+            max_abs_parameter=self.models.max_abs_parameter,
+        )
+
+
+def read_policy(path: Path) -> PolicyFile:
+    """The file at `path`. Raises `FileNotFoundError`; `LocalError(CONFIG_INVALID)` with every wrong line."""
+    return parse_policy(path.read_text(encoding="utf-8"), path)
+
+
+def parse_policy(text: str, source: Path) -> PolicyFile:
+    """As `read_policy`, from the text that is, or would be, the file `source`."""
+    return parse_settings(PolicyFile, text, source=source, next_step=NEXT_STEP, parse_float=Decimal)
+
+
+def as_table(file: PolicyFile) -> dict[str, dict[str, Any]]:
+    """Table -> key -> value, as plain as JSON, for showing. Decimals as text."""
+    tables: dict[str, dict[str, Any]] = msgspec.to_builtins(file)
+    return tables
+
+
+def _require(*demands: tuple[str, str, bool]) -> None:
+    """Raise `TableError` with every (key, text) that does not hold."""
+    broken = [(key, text) for key, text, holds in demands if not holds]
+    if broken:
+        raise TableError(broken)
+
+
+def _problem_with(model: str) -> str:
+    try:
+        catalogue.architecture(model)
+    except LocalError as error:
+        return f"{error.message}. {error.next_step}"
+    return ""

@@ -1,0 +1,117 @@
+"""The text of `policy.toml`: what a new vault starts with, and changing one value without touching a person's comments."""
+
+import json
+import re
+import tomllib
+
+import click
+
+_HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]\s*(#.*)?")
+_SETTING = re.compile(r"([a-z_]+)\.([a-z_]+)=(.*)", re.DOTALL)
+_LISTS = {"allowed", "schemes"}
+
+DEFAULT = """\
+# The owner's policy: what no orchestrator can lower. It travels inside the signed roster, so a change counts once a roster
+# with it is signed and published: hushfleet provision policy set
+
+[cohort]
+# Fewest devices in one round: the sum hides each one among at least so many. Never below colluding_contributors + 2.
+min_devices = 10
+# Most devices in one round; 2800 is the most there can be.
+max_devices = 2800
+# How many contributors of one round may work together with the orchestrator before the stated privacy weakens.
+colluding_contributors = 2
+
+[privacy]
+# Least noise in a sum, in multiples of what one device can change. Taken exactly as typed.
+min_noise_multiplier = 1.0
+# What a device may spend in its lifetime (rho of zero-concentrated differential privacy); 8 rounds at noise 4 use about 0.3.
+budget_rho = 1.0
+# Whether plans without noise are allowed. Then nothing protects what follows from the sums.
+allow_without_privacy = false
+
+[models]
+# How sums are hidden. A device refuses every other scheme.
+schemes = ["paillier", "masked", "shared"]
+# Which models may be trained, for example ["softmax:64x10", "mlp:64x32x10"]. With none, devices refuse every plan.
+allowed = []
+# Most values of a model.
+max_values = 1000000
+# No parameter of a model may be larger.
+max_abs_parameter = 1e4
+
+[training]
+# What training may take from a device in one round.
+max_local_steps = 1000
+max_batch_size = 1024
+max_learning_rate = 10.0
+"""
+
+
+def with_settings(text: str, assignments: tuple[str, ...]) -> str:
+    """`text` with `table.key=value` carried out one after the other; comments stay.
+
+    A value is TOML, or for a list its words with commas between them. `click.UsageError` for another form. Whether table, key
+    and value make sense shows when the result is parsed.
+    """
+    for assignment in assignments:
+        found = _SETTING.fullmatch(assignment)
+        if not found:
+            raise click.UsageError(f"{assignment!r} is not TABLE.KEY=VALUE, for example privacy.min_noise_multiplier=4")
+        text = _with_value(text, found[1], found[2], _as_toml(found[2], found[3].strip()))
+    return text
+
+
+def _as_toml(key: str, value: str) -> str:
+    if key in _LISTS and not value.startswith("["):
+        return json.dumps([word.strip() for word in value.split(",") if word.strip()])
+    if not _parses(f"{key} = {value}"):
+        raise click.UsageError(f"{value!r} is not a value of TOML; a text stands in quotes")
+    return value
+
+
+def _with_value(text: str, table: str, key: str, value: str) -> str:
+    lines = text.splitlines()
+    first, end = _span(lines, table)
+    for number in range(first, end):
+        if re.match(rf"\s*{re.escape(key)}\s*=", lines[number]):
+            last = _end_of_value(lines, number, end)
+            lines[number:last] = [f"{key} = {value}{_comment(lines[number:last])}"]
+            break
+    else:
+        lines[end:end] = [f"{key} = {value}"] if first else ["", f"[{table}]", f"{key} = {value}"]
+    return "\n".join(lines) + "\n"
+
+
+def _span(lines: list[str], table: str) -> tuple[int, int]:
+    """First line after the table's header, and the line after its last key; (0, number of lines) if there is no such table."""
+    headers = [number for number, line in enumerate(lines) if _HEADER.fullmatch(line)]
+    for header in headers:
+        found = _HEADER.fullmatch(lines[header])
+        if found and found[1] == table:
+            end = next((later for later in headers if later > header), len(lines))
+            while end > header + 1 and not lines[end - 1].strip():
+                end -= 1
+            return header + 1, end
+    return 0, len(lines)
+
+
+def _end_of_value(lines: list[str], first: int, end: int) -> int:
+    """A list may span lines: the value ends where it parses."""
+    return next((last for last in range(first + 1, end + 1) if _parses("\n".join(lines[first:last]))), first + 1)
+
+
+def _comment(lines: list[str]) -> str:
+    """The comment behind a value that stands in one line, with the space before it."""
+    for position, letter in enumerate(lines[0] if len(lines) == 1 else ""):
+        if letter == "#" and _parses(lines[0][:position]):
+            before = lines[0][:position]
+            return before[len(before.rstrip()) :] + lines[0][position:]
+    return ""
+
+
+def _parses(text: str) -> bool:
+    try:
+        return len(tomllib.loads(text)) == 1
+    except tomllib.TOMLDecodeError:
+        return False

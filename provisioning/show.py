@@ -1,0 +1,192 @@
+"""`hushfleet provision show`: a request, bundle, roster, plan or record in plain words."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hushfleet.codec import Message, decode, encode
+from hushfleet.documents import Bundle, EnrolmentRequest, Plan, Roster, RoundRecord, fingerprint, open_request
+from hushfleet.documents.enrolment import BundleFile
+from hushfleet.documents.limits import MAX_BUNDLE_BYTES
+from hushfleet.errors import HushfleetError, PeerError, Refusal
+from hushfleet.labels import Label, sha256
+from hushfleet.signing import Signed, VerifyKey
+from hushfleet.wire.limits import LIMITS
+from provisioning import certificates
+from provisioning.desk import Desk, at_desk
+from provisioning.differences import policy_lines
+from provisioning.registry import Registry
+
+Told = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The keys that signatures are checked with, as far as a vault is at hand."""
+
+    root: VerifyKey | None = None
+    orchestrator: VerifyKey | None = None
+
+    @classmethod
+    def of(cls, registry: Registry | None) -> "Known":
+        """Those of a vault."""
+        if registry is None:
+            return cls()
+        roster = registry.verified()
+        return cls(registry.root, roster.orchestrator if roster else None)
+
+
+@click.command(epilog="Example: hushfleet provision show pi-01.bundle")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@at_desk()
+def show(*, desk: Desk, file: Path) -> None:
+    """Say in plain words what FILE is: a request, bundle, roster, plan or record. Needs neither vault nor passphrase.
+
+    With a vault at hand it also says whether its owner or orchestrator signed it.
+    """
+    known = Known.of(desk.registry if desk.folder.exists() else None)
+    told = explain(file.read_bytes(), known)
+    desk.tell(told, [f"{name.replace('_', ' '):<22} {_text(value)}" for name, value in told.items()])
+
+
+def explain(data: bytes, known: Known) -> Told:
+    """What the file says, name -> value. Raises `PeerError`: `MESSAGE_MALFORMED` for anything else, `SIGNATURE` for an altered one."""
+    if (bundle := _attempt(BundleFile, data, MAX_BUNDLE_BYTES)) is not None:
+        return _bundle(bundle, known)
+    signed = _attempt(Signed, data, LIMITS.signed_document)
+    for kind, tell in _KINDS.items():
+        if signed is not None and (document := _attempt(kind, signed.content, LIMITS.signed_document)) is not None:
+            return tell(document, signed, known)
+    text = "this is no request, bundle, roster, plan or record of this version"
+    raise PeerError(Refusal.MESSAGE_MALFORMED, text, next_step="Check that it is the right file.")
+
+
+def _attempt(kind: type[Message], data: bytes, max_bytes: int) -> Any:  # noqa: ANN401 -- the caller asked for `kind`
+    try:
+        return decode(kind, data, max_bytes=max_bytes)
+    except HushfleetError:
+        return None
+
+
+def _request(request: EnrolmentRequest, signed: Signed, known: Known) -> Told:
+    del known
+    open_request(signed)
+    certificates.check_request(request)
+    return {
+        "kind": "enrolment request",
+        "id": request.device_id,
+        "role": request.role.value,
+        "fingerprint": fingerprint(encode(signed)),
+        "signing_key": request.verify_key.hex(),
+        "sealing_key": request.sealing_key.hex(),
+        "signature": "its own key's; compare the fingerprint with the one shown on the device",
+    }
+
+
+def _bundle(file: BundleFile, known: Known) -> Told:
+    key = VerifyKey(file.root_key)
+    bundle = decode(Bundle, key.open(Label.BUNDLE, file.signed), max_bytes=MAX_BUNDLE_BYTES)
+    roster = decode(Roster, key.open(Label.ROSTER, bundle.roster), max_bytes=LIMITS.signed_document)
+    member = bundle.device_id in roster.committee
+    return {
+        "kind": "bundle",
+        "fleet": bundle.fleet,
+        "id": bundle.device_id,
+        "role": bundle.role.value,
+        "committee_member": roster.committee.index(bundle.device_id) + 1 if member else None,
+        "key_share": "yes, sealed to this device" if bundle.grant else "none",
+        "roster_serial": roster.serial,
+        "broker": f"{bundle.broker.host}:{bundle.broker.port}",
+        "certificate_until": f"{certificates.ends(bundle.certificate):%Y-%m-%d}",
+        "root_fingerprint": fingerprint(file.root_key),
+        "signature": _whose(known.root is not None, key == known.root, "root key in this file"),
+    }
+
+
+def _roster(roster: Roster, signed: Signed, known: Known) -> Told:
+    return {
+        "kind": "roster",
+        "fleet": roster.fleet,
+        "serial": roster.serial,
+        "key_epoch": roster.key_epoch,
+        "devices": [entry.device_id for entry in roster.devices],
+        "committee": list(roster.committee),
+        "members_required": 2 * roster.f + 1,
+        **policy_lines(roster.policy),
+        "signature": _checked(known.root, Label.ROSTER, signed, "owner"),
+    }
+
+
+def _plan(plan: Plan, signed: Signed, known: Known) -> Told:
+    return {
+        "kind": "plan",
+        "fleet": plan.fleet,
+        "round": plan.round,
+        "plan_hash": sha256(signed.content).hex(),
+        "roster_serial": plan.roster_serial,
+        "scheme": plan.scheme,
+        "values": plan.dimension,
+        "model_version": plan.model_version,
+        "architecture": plan.architecture_hash.hex(),
+        "devices_at_least": plan.privacy.k_min,
+        "devices_at_most": plan.privacy.k_max,
+        "noise": f"V = {plan.privacy.variance}, B2 = {plan.privacy.b2}" if plan.privacy.variance else "none: no privacy",
+        "clip_norm": plan.clip_norm,
+        "local_steps": plan.training.local_steps,
+        "batch_size": plan.training.batch_size,
+        "learning_rate": plan.training.learning_rate,
+        "deadline_s": plan.deadline_s,
+        "signature": _checked(known.orchestrator, Label.PLAN, signed, "orchestrator"),
+    }
+
+
+def _record(record: RoundRecord, signed: Signed, known: Known) -> Told:
+    return {
+        "kind": "round record",
+        "fleet": record.fleet,
+        "round": record.round,
+        "outcome": record.outcome.value,
+        "reason": record.reason or None,
+        "devices": list(record.device_ids),
+        "model_before": record.model_before.hex(),
+        "model_after": record.model_after.hex(),
+        "version_after": record.version_after,
+        "optimizer": record.optimizer.name,
+        "rho_nano": record.rho_nano,
+        "bytes_up": record.bytes_up,
+        "duration_ms": record.duration_ms,
+        "signature": _checked(known.orchestrator, Label.RECORD, signed, "orchestrator"),
+    }
+
+
+_KINDS: Mapping[type[Message], Callable[[Any, Signed, Known], Told]] = {
+    EnrolmentRequest: _request,
+    Roster: _roster,
+    Plan: _plan,
+    RoundRecord: _record,
+}
+
+
+def _checked(key: VerifyKey | None, label: Label, signed: Signed, whose: str) -> str:
+    if key is None:
+        return f"not checked: no vault here knows the {whose}'s key"
+    try:
+        key.open(label, signed)
+    except PeerError:
+        return f"NOT that of this vault's {whose}"
+    return f"that of this vault's {whose}"
+
+
+def _whose(known: bool, same: bool, what: str) -> str:
+    if not known:
+        return f"that of the {what}; compare its fingerprint with the owner's"
+    return "that of this vault's owner" if same else "NOT that of this vault's owner"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(one) for one in value) or "none"
+    return "none" if value is None else str(value)

@@ -1,0 +1,259 @@
+"""The owner's vault, opened with its passphrase: everything that needs the root key or the CA's key."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from hushfleet.codec import encode
+from hushfleet.documents import Broker, Bundle, Policy, Roster, VerifiedRoster, sign_bundle
+from hushfleet.encryption.paillier.dealing import Dealing
+from hushfleet.errors import LocalError, PhaseError, Refusal
+from hushfleet.ids import fleet_id
+from hushfleet.randomness import Randomness, SystemRandomness
+from hushfleet.signing import Signed, SigningKey
+from provisioning import certificates, changes
+from provisioning.broker import Access, write_broker
+from provisioning.certificates import Authority
+from provisioning.changes import Change
+from provisioning.folder import BUNDLES, REVOCATIONS, VaultFolder
+from provisioning.owner import Owner
+from provisioning.passphrase import Passphrase
+from provisioning.policy_text import DEFAULT
+from provisioning.registry import VERSION, Address, Registry, damaged
+from provisioning.strongbox import Cost, Secrets, lock, unlock
+
+Clock = Callable[[], datetime]
+SYSTEM = SystemRandomness()
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What the passphrase opened."""
+
+    owner: Owner
+    authority: Authority
+
+
+class Vault:
+    """An open vault. It is locked against other commands until `close`; use it in a `with`.
+
+    Each change is one new registry, written before anything that follows from it; what a crash left unwritten is written when
+    the vault is opened again.
+    """
+
+    def __init__(self, folder: VaultFolder, registry: Registry, keys: Keys, held: ExitStack, now: Clock) -> None:
+        """Called by `create` and `open`."""
+        self.folder, self.registry = folder, registry
+        self._keys, self._held, self._now = keys, held, now
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        fleet: str,
+        passphrase: Passphrase,
+        *,
+        broker: Address,
+        policy: str = DEFAULT,
+        randomness: Randomness = SYSTEM,
+        cost: Cost | None = None,
+        now: Clock = certificates.now,
+    ) -> Self:
+        """A new vault with a fresh root key and CA. Raises `LocalError(VAULT_EXISTS)`, `PeerError(ID_MALFORMED)` for the fleet."""
+        folder, fleet = VaultFolder(path), fleet_id(fleet)
+        folder.require_room()
+        folder.make()
+        with ExitStack() as stack:
+            stack.enter_context(folder.locked())
+            folder.require_room()
+            keys = Keys(Owner(fleet, SigningKey.generate(randomness)), Authority.create(fleet, now()))
+            root = keys.owner.root
+            folder.write(folder.secrets_file.name, lock(Secrets(root, keys.authority.key_der()), passphrase, randomness, cost))
+            folder.write(folder.policy_file.name, policy.encode())
+            folder.write("root.pub", f"{root.verify_key.raw.hex()}\n".encode())
+            folder.write("ca.pem", keys.authority.certificate_pem)
+            ca = keys.authority.certificate_pem.decode()
+            registry = Registry(VERSION, fleet, root.verify_key.raw, broker, ca, due=(REVOCATIONS,))
+            folder.write(folder.registry_file.name, registry.to_json())
+            return cls._opened(folder, registry, keys, stack, now)
+
+    @classmethod
+    def open(cls, path: Path, passphrase: Passphrase, *, now: Clock = certificates.now) -> Self:
+        """Raises `LocalError`: `VAULT_MISSING`, `VAULT_DAMAGED`, `VAULT_PASSPHRASE`, `STATE_IN_USE`."""
+        folder = VaultFolder(path)
+        folder.registry()
+        with ExitStack() as stack:
+            stack.enter_context(folder.locked())
+            registry = folder.registry()
+            return cls._opened(folder, registry, _unlock(folder, registry, passphrase), stack, now)
+
+    @classmethod
+    def _opened(cls, folder: VaultFolder, registry: Registry, keys: Keys, stack: ExitStack, now: Clock) -> Self:
+        vault = cls(folder, registry, keys, stack, now)
+        vault._write_due()
+        vault._held = stack.pop_all()
+        return vault
+
+    def close(self) -> None:
+        """Let other commands work on this vault again."""
+        self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def root_fingerprint(self) -> str:
+        """What everybody compares before pinning the root key."""
+        return self.registry.root_fingerprint
+
+    @property
+    def roster(self) -> VerifiedRoster | None:
+        """The roster in force."""
+        return self.registry.verified()
+
+    @property
+    def policy(self) -> Policy:
+        """What the policy file says now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
+        return self.folder.policy().as_policy()
+
+    def approve(self, request: Signed) -> Change:
+        """Enrol whoever made this request. See `changes.approval`."""
+        return self.carry_out(changes.approval(self.registry, self.policy, request, self._now()))
+
+    def revoke(self, device_id: str) -> Change:
+        """Take a device out. See `changes.revocation`."""
+        return self.carry_out(changes.revocation(self.registry, self.policy, device_id, self._now()))
+
+    def deal(self, device_ids: Sequence[str], dealing: Dealing) -> Change:
+        """Give the shares of a fresh key to these devices. See `changes.committee`. Forget `dealing` afterwards."""
+        return self.carry_out(changes.committee(self.registry, self.policy, device_ids), dealing)
+
+    def renew(self) -> Change:
+        """Sign a roster with the policy file as it stands, if that differs from the roster in force."""
+        return self.carry_out(changes.renewal(self.registry, self.policy))
+
+    def move_broker(self, address: Address) -> None:
+        """Name another broker in all bundles."""
+        if address != self.registry.broker:
+            bundled = tuple(one.device_id for one in self.registry.identities() if self.registry.joins(one.device_id))
+            self._store(msgspec.structs.replace(self.registry, broker=address), bundled)
+
+    def carry_out(self, change: Change, dealing: Dealing | None = None) -> Change:
+        """Issue, sign and store what `change` says, then write what follows. Raises `PhaseError` if the vault has moved on."""
+        if change.before != self.registry or change.deals != (dealing is not None):
+            raise PhaseError("the change was made for another state of the vault, or lacks its key")
+        registry = self._certified(change)
+        if change.roster is not None:
+            registry = self._signed(registry, change.roster, dealing)
+        if not change.is_empty:
+            self._store(registry, change.bundles)
+        return change
+
+    def bundle(self, device_id: str) -> bytes:
+        """What `NAME.bundle` holds. `LocalError(NOT_ENROLLED)` before the first roster, or for nobody's id."""
+        identity, roster = self.registry.find(device_id), self.roster
+        if identity is None or roster is None or not self.registry.joins(device_id):
+            text = f"{device_id[:63]!r} has no place in a signed roster yet"
+            raise LocalError(Refusal.NOT_ENROLLED, text, next_step="Approve it; then: hushfleet provision committee deal ID...")
+        address = self.registry.broker
+        bundle = Bundle(
+            fleet=self.registry.fleet,
+            role=identity.role,
+            device_id=device_id,
+            roster=roster.signed,
+            grant=self.registry.grants.get(device_id, b""),
+            broker=Broker(address.host, address.port),
+            ca_certificate=self.registry.ca_certificate.encode(),
+            certificate=identity.certificate.encode(),
+        )
+        return sign_bundle(bundle, self._keys.owner.root)
+
+    def write_broker(
+        self, out: Path, *, hosts: Sequence[str], port: int = 8883, path: Path | None = None, data: Path | None = None, user: str = ""
+    ) -> None:
+        """All that the broker needs, for the fleet as it is now. See `broker.write_broker`."""
+        write_broker(
+            out,
+            fleet=self.registry.fleet,
+            access=access(self.registry),
+            authority=self._keys.authority,
+            revocations=self._revocations(),
+            hosts=hosts,
+            port=port,
+            now=self._now(),
+            path=path,
+            data=data,
+            user=user,
+        )
+
+    def _certified(self, change: Change) -> Registry:
+        registry = change.registry
+        for device_id in change.certify:
+            identity = registry.find(device_id)
+            if identity is not None:
+                pem = self._keys.authority.issue_to(device_id, identity.certificate_request.encode(), self._now())
+                registry = registry.with_identity(msgspec.structs.replace(identity, certificate=pem.decode()))
+        return registry
+
+    def _signed(self, registry: Registry, roster: Roster, dealing: Dealing | None) -> Registry:
+        owner = self._keys.owner
+        if dealing is None:
+            return msgspec.structs.replace(registry, roster=encode(owner.sign(roster).signed))
+        verified = owner.sign(msgspec.structs.replace(roster, paillier=dealing.public.to_bytes()))
+        return msgspec.structs.replace(registry, roster=encode(verified.signed), grants=owner.grants(verified, dealing))
+
+    def _store(self, registry: Registry, bundles: Sequence[str]) -> None:
+        due = (REVOCATIONS, *(f"{BUNDLES}/{device_id}.bundle" for device_id in bundles))
+        self.registry = msgspec.structs.replace(registry, due=due)
+        self.folder.write(self.folder.registry_file.name, self.registry.to_json())
+        self._write_due()
+
+    def _write_due(self) -> None:
+        if not self.registry.due:
+            return
+        for name in self.registry.due:
+            if name == REVOCATIONS:
+                self.folder.write(name, self._revocations())
+            else:
+                self._write_bundle(Path(name).stem)
+        self.registry = msgspec.structs.replace(self.registry, due=())
+        self.folder.write(self.folder.registry_file.name, self.registry.to_json())
+
+    def _write_bundle(self, device_id: str) -> None:
+        file = self.folder.bundle_file(device_id)
+        if self.registry.joins(device_id):
+            self.folder.write(os.fspath(file.relative_to(self.folder.path)), self.bundle(device_id))
+        else:
+            file.unlink(missing_ok=True)
+
+    def _revocations(self) -> bytes:
+        withdrawn = [(int(one.serial_number, 16), one.date) for one in self.registry.withdrawn]
+        return self._keys.authority.revocations(withdrawn, self._now())
+
+
+def access(registry: Registry) -> tuple[Access, ...]:
+    """Who may speak to the broker, and as what."""
+    roster = registry.verified()
+    members = set(roster.roster.committee) if roster else set()
+    devices = tuple(Access(one.device_id, member=one.device_id in members) for one in registry.devices)
+    return (*devices, *((Access(registry.orchestrator.device_id, orchestrator=True),) if registry.orchestrator else ()))
+
+
+def _unlock(folder: VaultFolder, registry: Registry, passphrase: Passphrase) -> Keys:
+    try:
+        secrets = unlock(folder.secrets_file.read_bytes(), passphrase)
+    except FileNotFoundError as error:
+        raise damaged(f"{folder.secrets_file} is gone") from error
+    if secrets.root.verify_key != registry.root:
+        raise damaged("registry and secrets are of different vaults")
+    return Keys(Owner(registry.fleet, secrets.root), Authority.load(registry.ca_certificate.encode(), secrets.ca_key))

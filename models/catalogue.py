@@ -11,9 +11,11 @@ from itertools import product
 from types import MappingProxyType
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.training import Architecture
+from hushfleet.training import Architecture, Data, GlobalModel
 from models import mlp, softmax
-from models.evaluation import Model
+from models.evaluation import Metrics, Model, evaluate
+
+__all__ = ["FAMILIES", "Family", "Metrics", "Model", "ModelName", "architecture", "families", "find", "parse", "score", "trainer"]
 
 _MOST_OUTPUTS, _MOST_HIDDEN = 128, 4096  # of a model that `find` finds
 
@@ -119,6 +121,11 @@ def _names(sizes: tuple[int, ...]) -> Iterator[str]:
         if len(sizes) <= (family.most_sizes or len(sizes)):
             for options in product(family.activations or ("",), family.losses):
                 yield ":".join([kind, text, *filter(None, options)])
+
+
+def score(model: Model, current: GlobalModel, data: Data) -> Metrics:
+    """Loss and accuracy over all of `data`. Raises `DataError` for data that `model` could not train on."""
+    return evaluate(model, current, data)
 
 
 def families() -> tuple[str, ...]:

@@ -30,6 +30,18 @@ def connect(url: str) -> Engine:
     return engine
 
 
+def exists(folder: Path, url: str | None) -> bool:
+    """Whether a store is there."""
+    if url is None and not (folder / FILE).exists():
+        return False
+    engine = connect(url or default_url(folder))
+    try:
+        with engine.connect() as connection:
+            return _revision(connection) is not None
+    finally:
+        engine.dispose()
+
+
 def create(engine: Engine) -> None:
     """Make the tables in an empty database. Raises `LocalError(STORE_UNUSABLE)` if there are any."""
     path = engine.url.database

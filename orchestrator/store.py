@@ -157,9 +157,8 @@ class Store:
 
     def persist(self, changes: tuple[Change, ...]) -> None:
         """Make all changes durable in one transaction; on an error, none."""
-        archive = self.archive(self._current())
-        prepared: dict[int, str] = {}
-        for position, change in enumerate(changes):
+        prepared: list[tuple[Archive, str]] = []
+        for change in changes:
             match change:
                 case KeepAccepted(contributions=contributions):
                     for _, sealed in contributions:
@@ -169,11 +168,12 @@ class Store:
                 case KeepOutcome():
                     self.blobs.put(change.model.to_bytes())
                     self.blobs.put(change.optimizer_state)
-                    prepared[position] = archive.prepare(change.key_epoch, change.round, change.archive)
+                    archive = self.archive(self._current())
+                    prepared.append((archive, archive.prepare(change.key_epoch, change.round, change.archive)))
         with self.engine.begin() as connection:
             for change in changes:
                 self._keep(change, connection)
-        for name in prepared.values():
+        for archive, name in prepared:
             archive.publish(name)
         if any(isinstance(change, KeepRound | KeepOutcome) for change in changes):
             self.sweep()

@@ -42,6 +42,11 @@ def check_plan(plan: VerifiedPlan, roster: VerifiedRoster) -> None:
             raise FaultyOrchestrator(reason, f"round {plan.plan.round}: {text}")
 
 
+def plan_problems(plan: Plan, roster: VerifiedRoster) -> tuple[tuple[Refusal, str], ...]:
+    """Every check that fails, for whoever is about to write such a plan."""
+    return tuple((reason, text) for reason, holds, text in _checks(plan, roster) if not holds)
+
+
 def nano_rho(plan: Plan, roster: VerifiedRoster) -> int:
     """What one participation costs, in 10^-9 rho, from the plan's integers and the policy's c (PROTOCOL 6). 0 without privacy."""
     if plan.privacy.variance == 0:

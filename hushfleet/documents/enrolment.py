@@ -4,10 +4,11 @@ Private keys are made where they are used and never travel.
 """
 
 import base64
+import re
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.fields import require_hashes, require_ids
+from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_BUNDLE_BYTES, MAX_REQUEST_BYTES
 from hushfleet.documents.roster import VerifiedRoster, open_roster
 from hushfleet.errors import FaultyOwner, PeerError, Refusal
@@ -15,6 +16,7 @@ from hushfleet.labels import Label, labelled_hash
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 
 _FINGERPRINT_BYTES = 10
+_HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")
 
 
 class EnrolledRole(StrEnum):
@@ -42,10 +44,15 @@ class EnrolmentRequest(Message, frozen=True):
 
 
 class Broker(Message, frozen=True):
-    """Where the fleet's broker is."""
+    """Where the fleet's broker is: a name or an address, and a TCP port."""
 
     host: str
     port: int
+
+    def __post_init__(self) -> None:
+        require_counts(self.port, least=1, most=65_535)
+        if not _HOST.fullmatch(self.host):
+            raise PeerError(Refusal.MESSAGE_MALFORMED, f"not the name or address of a host: {self.host[:80]!r}")
 
 
 class Bundle(Message, frozen=True):
@@ -102,8 +109,8 @@ def open_bundle(data: bytes, *, root: VerifyKey | None, device_id: str, verify_k
     """The root key, the bundle and its roster, for the keys of this very device or orchestrator.
 
     `root` is the pinned key, or None before the first bundle: then the key in the file is the one to pin, once a person has
-    compared its fingerprint. Raises `PeerError`: `SIGNATURE` if another root signed it; `FaultyOwner(BUNDLE_FOR_ANOTHER)` if it
-    names another id, or its roster does not hold this device's key.
+    compared its fingerprint. Raises `PeerError`: `SIGNATURE` if another root signed it, `NOT_ENROLLED` if its roster does not name
+    the device; `FaultyOwner(BUNDLE_FOR_ANOTHER)` if it names another id, or its roster holds another fleet or key.
     """
     file = decode(BundleFile, data, max_bytes=MAX_BUNDLE_BYTES)
     key = VerifyKey(file.root_key)

@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents import (
+    Broker,
+    Bundle,
     DeviceEntry,
+    EnrolledRole,
+    EnrolmentRequest,
     Header,
     KeyShareGrant,
     OptimizerSettings,
@@ -22,20 +26,26 @@ from hushfleet.documents import (
     RoundRecord,
     SignedGrant,
     TrainingPlan,
+    fingerprint,
     is_selected,
+    open_bundle,
     open_grant,
     open_header,
     open_plan,
     open_receipt,
     open_record,
+    open_request,
     open_roster,
+    sign_bundle,
     sign_grant,
     sign_header,
     sign_plan,
     sign_receipt,
     sign_record,
+    sign_request,
     sign_roster,
 )
+from hushfleet.documents.enrolment import BundleFile
 from hushfleet.encryption.paillier.contexts import partial_context
 from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
 from hushfleet.labels import Label
@@ -54,6 +64,7 @@ from hushfleet.wire import (
     contribution_context,
     decode_signed,
 )
+from hushfleet.wire.chunks import Chunk
 from tests.support import documents as example
 from tests.support.twins import flipped, packed
 
@@ -101,15 +112,25 @@ rosters = st.builds(
     ordinals, counts, st.permutations([example.entry(name) for name in example.NAMES]).map(tuple), blobs,
 )
 entries = st.builds(DeviceEntry, ids, hashes, hashes)
+brokers = st.builds(Broker, st.from_regex(r"[0-9A-Za-z._:%-]{1,253}", fullmatch=True), st.integers(1, 65_535))
+roles = st.sampled_from(EnrolledRole)
+enrolments = st.builds(EnrolmentRequest, roles, ids, hashes, hashes, blobs)
+bundles = st.builds(Bundle, ids, roles, ids, signed, blobs, brokers, blobs, blobs)
+chunks = st.builds(
+    lambda index, more, digest, data: Chunk(index, index + more, (index + more) * len(data), digest, data),
+    st.integers(0, 2000), st.integers(1, 2000), hashes, st.binary(min_size=1, max_size=20),
+)
 messages = st.one_of(
     plans, headers, records, receipts, grants, bodies, answers, rosters, entries, signed, privacy, st.builds(SignedGrant, signed),
     st.builds(Contribution, signed, blobs, tuples(blobs)), st.builds(SealedAnswer, signed), st.builds(Evidence, signed, signed),
     st.builds(DeviceStatus, st.sampled_from(Presence), counts, st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True)),
-    st.builds(Request, signed, signed, tuples(signed)), st.just(example.policy()),
+    st.builds(Request, signed, signed, tuples(signed)), st.just(example.policy()), enrolments, bundles, brokers, chunks,
+    st.builds(BundleFile, hashes, signed),
 )
 KINDS = [
     Plan, PrivacyPlan, TrainingPlan, Header, Request, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
     DeviceEntry, Policy, Body, Contribution, Answer, SealedAnswer, Evidence, Signed, DeviceStatus,
+    EnrolmentRequest, Bundle, BundleFile, Broker, Chunk,
 ]
 
 scalars = st.one_of(st.none(), st.booleans(), integers, st.floats(), st.text(max_size=4), blobs, hashes, ids)
@@ -196,6 +217,46 @@ def test_any_flipped_bit_of_a_signed_grant_is_refused(data):
     altered = flipped(wire, data.draw(st.integers(0, 8 * len(wire) - 1)))
     found = opened_or_refused(lambda: open_grant(altered, OWNER, member_id=grant.member_id, key_id=grant.key_id))
     assert found in FORM | {Refusal.SIGNATURE}
+
+
+@given(st.data())
+def test_any_flipped_bit_of_an_enrolment_request_is_refused_and_changes_its_fingerprint(data):
+    wire = encode(sign_request(example.enrolment(), example.DEVICES["pi-05"][0]))
+    altered = flipped(wire, data.draw(st.integers(0, 8 * len(wire) - 1)))
+    assert opened_or_refused(lambda: open_request(decode_signed(altered))) in FORM | {Refusal.SIGNATURE, Refusal.ID_MALFORMED}
+    assert fingerprint(altered) != fingerprint(wire)
+
+
+@pytest.mark.parametrize("pinned", [OWNER, None])
+@given(data=st.data())
+def test_any_flipped_bit_of_a_bundle_is_refused_and_changes_its_fingerprint(pinned, data):
+    wire = sign_bundle(example.bundle(), example.owner)
+    altered = flipped(wire, data.draw(st.integers(0, 8 * len(wire) - 1)))
+    assert opened_or_refused(lambda: opened_bundle(altered, pinned)) in FORM | {Refusal.SIGNATURE}
+    assert fingerprint(altered) != fingerprint(wire)
+
+
+@given(raw)
+def test_arbitrary_bytes_are_no_request_and_no_bundle(data):
+    for opener in (lambda: open_request(decode_signed(data)), lambda: opened_bundle(data, None), lambda: opened_bundle(data, OWNER)):
+        assert isinstance(opened_or_refused(opener), Refusal)
+
+
+@given(raw)
+def test_a_signature_over_anything_does_not_make_it_a_request_or_a_bundle(content):
+    request = example.DEVICES["pi-05"][0].sign(Label.ENROLMENT, content)
+    bundle = encode(BundleFile(OWNER.raw, example.owner.sign(Label.BUNDLE, content)))
+    assert isinstance(opened_or_refused(lambda: open_request(request)), Refusal)
+    assert isinstance(opened_or_refused(lambda: opened_bundle(bundle, OWNER)), Refusal)
+
+
+@given(bundles)
+def test_a_bundle_whose_roster_is_anything_is_refused_though_the_owner_signed_it(bundle):
+    assert isinstance(opened_or_refused(lambda: opened_bundle(sign_bundle(bundle, example.owner), OWNER)), Refusal)
+
+
+def opened_bundle(data, pinned):
+    return open_bundle(data, root=pinned, device_id="pi-05", verify_key=example.DEVICES["pi-05"][0].verify_key)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@
 """
 
 from hushfleet.documents import (
+    Broker,
+    Bundle,
     DeviceEntry,
+    EnrolledRole,
+    EnrolmentRequest,
     Header,
     KeyShareGrant,
     OptimizerSettings,
@@ -119,6 +123,25 @@ def answer(**changes: object):
         "key_id": KEY_ID, "round": 3, "plan_hash": PLAN_HASH, "root": ROOT, "index": 2, "items": (b"first", b"second"), "proof": b"proof",
     }
     return Answer(**{**fields, **changes})
+
+
+def enrolment(**changes: object):
+    """What pi-05 sends to the owner."""
+    signing, sealing = DEVICES["pi-05"]
+    fields = {
+        "role": EnrolledRole.DEVICE, "device_id": "pi-05", "verify_key": signing.verify_key.raw, "sealing_key": sealing.public.raw,
+        "certificate_request": b"-----BEGIN CERTIFICATE REQUEST-----",
+    }
+    return EnrolmentRequest(**{**fields, **changes})
+
+
+def bundle(**changes: object):
+    """What the owner gives back to pi-05."""
+    fields = {
+        "fleet": FLEET, "role": EnrolledRole.DEVICE, "device_id": "pi-05", "roster": sign_roster(roster(), owner), "grant": b"",
+        "broker": Broker("broker.lan", 8883), "ca_certificate": b"the authority", "certificate": b"the device",
+    }
+    return Bundle(**{**fields, **changes})
 
 
 def chunk(**changes: object):

@@ -6,18 +6,23 @@ import pytest
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents import (
+    Bundle,
+    EnrolmentRequest,
     Header,
     KeyShareGrant,
     Plan,
     Receipt,
     Roster,
     RoundRecord,
+    fingerprint,
     is_selected,
+    open_bundle,
     open_grant,
     open_header,
     open_plan,
     open_receipt,
     open_record,
+    open_request,
     open_roster,
 )
 from hushfleet.errors import PeerError, Refusal
@@ -28,7 +33,7 @@ from tests.support.refusals import refused
 from tests.support.twins import from_json, packed
 
 VECTORS = json.loads(Path(__file__).with_name("documents.json").read_text())
-KEYS = {name: VerifyKey(bytes.fromhex(VECTORS["keys"][name]["public"])) for name in ("owner", "orchestrator")}
+KEYS = {name: VerifyKey(bytes.fromhex(VECTORS["keys"][name]["public"])) for name in VECTORS["keys"]}
 GRANTED = from_json(VECTORS["documents"]["grant"]["fields"])
 OPENERS = {
     "roster": lambda wire: open_roster(decode_signed(wire), KEYS["owner"]).roster,
@@ -37,8 +42,21 @@ OPENERS = {
     "header": lambda wire: open_header(decode_signed(wire), KEYS["orchestrator"]),
     "receipt": lambda wire: open_receipt(decode_signed(wire), KEYS["orchestrator"]),
     "record": lambda wire: open_record(decode_signed(wire), KEYS["orchestrator"]),
+    "enrolment": lambda wire: open_request(decode_signed(wire)),
+    "bundle": lambda wire: open_bundle(wire, root=KEYS["owner"], device_id="pi-05", verify_key=KEYS["pi-05"])[1],
 }
-KINDS = {"roster": Roster, "grant": KeyShareGrant, "plan": Plan, "header": Header, "receipt": Receipt, "record": RoundRecord}
+KINDS = {
+    "roster": Roster,
+    "grant": KeyShareGrant,
+    "plan": Plan,
+    "header": Header,
+    "receipt": Receipt,
+    "record": RoundRecord,
+    "enrolment": EnrolmentRequest,
+    "bundle": Bundle,
+}
+SIGNERS = {"roster": "owner", "grant": "owner", "bundle": "owner", "enrolment": "pi-05"}
+"""Everything else the orchestrator signs."""
 CASES = [(kind, case) for kind, vector in VECTORS["documents"].items() for case in vector["cases"]]
 
 
@@ -46,7 +64,7 @@ def test_every_document_is_here():
     assert VECTORS["documents"].keys() == OPENERS.keys() == KINDS.keys()
 
 
-@pytest.mark.parametrize("name", ["owner", "orchestrator"])
+@pytest.mark.parametrize("name", VECTORS["keys"])
 def test_keys(name):
     assert SigningKey(bytes.fromhex(VECTORS["keys"][name]["secret"])).verify_key == KEYS[name]
 
@@ -63,8 +81,7 @@ def test_content(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_signatures(kind):
     vector = VECTORS["documents"][kind]
-    signer = "owner" if kind in ("roster", "grant") else "orchestrator"
-    key = SigningKey(bytes.fromhex(VECTORS["keys"][signer]["secret"]))
+    key = SigningKey(bytes.fromhex(VECTORS["keys"][SIGNERS.get(kind, "orchestrator")]["secret"]))
     assert key.sign(Label(vector["label"]), bytes.fromhex(vector["content"])).signature.hex() == vector["signature"]
 
 
@@ -88,3 +105,8 @@ def test_selection(case):
     plan = open_plan(decode_signed(bytes.fromhex(case["wire"])), KEYS["orchestrator"])
     assert (plan.digest.hex(), plan.plan.selection) == (case["plan_hash"], case["selection"])
     assert {name: is_selected(plan, name) for name in case["selected"]} == case["selected"]
+
+
+@pytest.mark.parametrize("case", VECTORS["fingerprints"], ids=lambda case: case["fingerprint"])
+def test_fingerprints(case):
+    assert fingerprint(bytes.fromhex(case["data"])) == case["fingerprint"]

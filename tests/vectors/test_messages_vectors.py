@@ -21,6 +21,7 @@ from hushfleet.wire import (
     contribution_context,
     decode_request,
 )
+from hushfleet.wire.chunks import Chunk
 from tests.support.refusals import refused
 from tests.support.twins import from_json, packed
 
@@ -33,6 +34,7 @@ KINDS = {
     "sealed_answer": SealedAnswer,
     "evidence": Evidence,
     "status": DeviceStatus,
+    "chunk": Chunk,
 }
 CASES = [(kind, case) for kind, vector in VECTORS["messages"].items() for case in vector["cases"]]
 BOXES = [(vector, case) for vector in VECTORS["sealed"] for case in vector["cases"]]

@@ -9,7 +9,7 @@ from hushfleet.labels import Label, sha256
 from hushfleet.wire import Answer, Body, Contribution, DeviceStatus, Evidence, Presence, SealedAnswer, answer_context, contribution_context
 from tests.support import documents as example
 from tests.support.fixed_box import fixed_box, prefixed
-from tests.support.twins import as_json, fields_of, flipped, misshapen
+from tests.support.twins import as_json, fields_of, flipped, misshapen, packed
 
 ROUND, MEMBER = 3, "pi-02"
 PLAN = sign_plan(example.plan(), example.orchestrator)
@@ -32,6 +32,7 @@ def build() -> dict[str, object]:
             "answer": _message(answer.content),
             "sealed_answer": _message(encode(SealedAnswer(answer))),
             "evidence": _message(encode(Evidence(header, other))),
+            "chunk": _message(encode(example.chunk()), _chunks()),
             "status": _message(encode(DeviceStatus(Presence.WORKING, ROUND, "1.2.3"))),
         },
         "signatures": [
@@ -68,8 +69,25 @@ def _answer(root):
     return Answer(example.KEY_ID, ROUND, PLAN.digest, root, 2, (b"first", b"second"), b"proof")
 
 
-def _message(content):
-    cases = [("untouched", content, None), *misshapen(content)]
+def _chunks():
+    """Frames whose numbers do not belong together."""
+    index, total, whole_bytes, whole_hash, data = fields_of(encode(example.chunk()))
+    made = [
+        ("after the last", [3, total, whole_bytes, whole_hash, data]),
+        ("before the first", [-1, total, whole_bytes, whole_hash, data]),
+        ("of none", [index, 0, whole_bytes, whole_hash, data]),
+        ("of too many", [index, 4097, 4097, whole_hash, b"a"]),
+        ("of nothing", [index, 1, 0, whole_hash, b""]),
+        ("of a longer whole", [index, total, 10, whole_hash, data]),
+        ("with the data of the last", [index, total, whole_bytes, whole_hash, b"a"]),
+        ("of a cut that leaves the last empty", [index, total, 4, whole_hash, b"ab"]),
+        ("with a short hash", [index, total, whole_bytes, whole_hash[:31], data]),
+    ]
+    return [(what, packed(fields), "message-malformed") for what, fields in made]
+
+
+def _message(content, more=()):
+    cases = [("untouched", content, None), *misshapen(content), *more]
     return {
         "fields": as_json(fields_of(content)), "hash": sha256(content).hex(),
         "cases": [{"what": what, "bytes": data.hex(), "refusal": refusal} for what, data, refusal in cases],

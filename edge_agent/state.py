@@ -114,8 +114,10 @@ class StateFolder:
             file.truncate(0)
             file.write(f"process {os.getpid()}")
             file.flush()
-            yield
-            file.truncate(0)
+            try:
+                yield
+            finally:
+                file.truncate(0)
 
     def holder(self) -> str | None:
         """The process that holds the lock, or None."""

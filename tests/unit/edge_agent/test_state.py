@@ -1,0 +1,104 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from edge_agent.state import Fleet, StateFolder, default_state
+from hushfleet.errors import LocalError, Refusal
+from tests.support.refusals import refused
+
+LOCK = "import os, pathlib, edge_agent.state as s\nwith s.StateFolder(pathlib.Path({!r})).locked(): "
+
+FLEET = Fleet("testers", "pi-01", "ab" * 32, "broker.lan", 8883)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = StateFolder(tmp_path / "state")
+    folder.make()
+    return folder
+
+
+def test_a_second_agent_hears_who_holds_the_folder(folder):
+    code = LOCK.format(str(folder.path)) + "print('mine', flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(LocalError, match=f"process {other.pid}") as caught, folder.locked():
+            pass
+        assert folder.holder() == f"process {other.pid}"
+        other.communicate(b"\n")
+
+    with refused(Refusal.STATE_IN_USE, LocalError):
+        raise caught.value
+    assert folder.holder() is None
+    with folder.locked():
+        assert folder.holder() == f"process {os.getpid()}"
+
+
+def test_the_lock_goes_with_a_process_that_is_killed(folder):
+    code = LOCK.format(str(folder.path)) + "os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+
+    with folder.locked():
+        pass
+
+
+def test_looking_who_holds_the_folder_does_not_take_it(folder):
+    with folder.locked():
+        pass
+    assert folder.holder() is None
+    with folder.locked():
+        pass
+
+
+def test_what_joining_left_is_read_again(folder):
+    folder.keep_fleet(FLEET, ca=b"ca", certificate=b"own")
+
+    assert folder.joined() == FLEET
+    assert folder.joined().root.raw == b"\xab" * 32
+    assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (b"ca", b"own")
+
+
+def test_before_joining_there_is_no_fleet(folder):
+    assert folder.fleet() is None
+    with refused(Refusal.NOT_ENROLLED, LocalError):
+        folder.joined()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"fleet": 1}', b"\xff"])
+def test_a_damaged_file_says_to_join_again(folder, damage):
+    (folder.path / "fleet.json").write_bytes(damage)
+
+    with refused(Refusal.NOT_ENROLLED, LocalError):
+        folder.fleet()
+
+
+def test_what_root_writes_goes_to_the_folders_owner(folder, monkeypatch):
+    owners = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda path, *owner, follow_symlinks: owners.append((path.name, *owner, follow_symlinks)))
+    (folder.path / "tls.key").touch()
+    folder.hand_over()
+
+    owner = folder.path.stat()
+    assert owners == [("tls.key", owner.st_uid, owner.st_gid, False)]
+
+
+def test_anybody_else_hands_nothing_over(folder, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "chown", None)
+    (folder.path / "tls.key").touch()
+
+    folder.hand_over()
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/hushfleet/agent"),
+        ({"XDG_STATE_HOME": "", "HOME": "/h"}, "/h/.local/state/hushfleet/agent"),
+    ],
+)
+def test_by_hand_the_state_is_the_users_own(environment, path):
+    assert str(default_state(environment)) == path

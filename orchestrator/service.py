@@ -1,24 +1,40 @@
-"""The orchestrator at work: link and archive around the coordinator machine."""
+"""The orchestrator at work: messenger and store around the coordinator machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
-from hushfleet.link import Arrived, Messenger
+from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
+from hushfleet.link import Arrived, LinkError, Messenger
+from hushfleet.link.assembly import Incomplete
 from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds import publications
 from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
-from hushfleet.rounds.effects import Alert, Change, Effect, KeepOutcome, Note, Publish, Refused
+from hushfleet.rounds.effects import Alert, Change, Effect, Note, Publish, Refused
 from hushfleet.rounds.events import (
     AbortWanted,
     AnswerArrived,
     Connected,
     ContributionsArrived,
     DeadlinePassed,
+    RosterArrived,
     RoundWanted,
 )
 from hushfleet.rounds.running import Running
-from hushfleet.wire import Kind
-from orchestrator.archive import Archive
+from hushfleet.wire import Kind, Topic, encode_signed
 
 Report = Callable[[Note | Alert | Refused], None]
+
+_SUBSCRIBED = (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE, Kind.STATUS)
+_MOST_AT_ONCE = 64
+_MOST_RANGES = 256
+_LEAST_EXPIRY_S = 600
+
+
+class Keeper(Protocol):
+    """Makes changes durable; the store, or an archive alone."""
+
+    def persist(self, changes: tuple[Change, ...]) -> None:
+        """All of them in one transaction, or none and an error."""
 
 
 class Orchestrator:
@@ -29,13 +45,14 @@ class Orchestrator:
         coordinator: Coordinator,
         state: CoordinatorState,
         messenger: Messenger,
-        archive: Archive,
+        keeper: Keeper,
         *,
         now_ms: Callable[[], int],
         report: Report = lambda _: None,
     ) -> None:
-        self._messenger, self._archive, self._now_ms, self._report = messenger, archive, now_ms, report
-        self._running = Running(coordinator, state, self._persist, SystemRandomness())
+        self._coordinator, self._messenger, self._now_ms, self._report = coordinator, messenger, now_ms, report
+        self._running = Running(coordinator, state, keeper.persist, SystemRandomness())
+        self._statuses: dict[str, bytes] = {}
 
     @property
     def state(self) -> CoordinatorState:
@@ -49,7 +66,7 @@ class Orchestrator:
 
     def connect(self) -> None:
         """Subscribe, and publish everything that the broker should retain."""
-        for kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE):
+        for kind in _SUBSCRIBED:
             self._messenger.subscribe(self.state.roster.roster.fleet, kind)
         self._carry_out(self._running.offer(Connected()))
 
@@ -69,31 +86,94 @@ class Orchestrator:
         """Give the round up."""
         self._carry_out(self._running.offer(AbortWanted(reason, self._now_ms())))
 
-    def pump(self) -> int:
-        """Handle what has arrived, contributions in one batch; how many messages that was."""
+    def take_roster(self, data: bytes) -> None:
+        """A signed roster from the owner. It ends the round that is under way."""
+        self._carry_out(self._running.offer(RosterArrived(data)))
+
+    def ask_again(self) -> None:
+        """Send the stored decryption request once more, if there is one: members that have answered send the same answer."""
+        state = self.state
+        if state.setting is not None and state.request is not None:
+            send = publications.request_publication(state.roster.roster.fleet, state.setting.plan.round, state.request)
+            self._carry_out((send,))
+
+    def tell_missing(self, transfer: Incomplete) -> bool:
+        """A receipt that names what is missing of a contribution to the open round; whether it is one."""
+        setting, topic = self.state.setting, transfer.topic
+        if setting is None or topic.kind is not Kind.CONTRIBUTION or topic.number != setting.plan.round or topic.device is None:
+            return False
+        receipt = Receipt(
+            fleet=setting.plan.fleet,
+            device_id=topic.device,
+            key_id=setting.plan.key_id,
+            round=setting.plan.round,
+            whole_hash=transfer.whole_hash,
+            status=ReceiptStatus.HELD,
+            missing=transfer.missing[:_MOST_RANGES],
+            reason="",
+        )
+        signed = sign_receipt(receipt, self._coordinator.signing_key)
+        topic = Topic(setting.plan.fleet, Kind.RECEIPT, device=topic.device, number=setting.plan.round)
+        self._carry_out((Publish(topic, encode_signed(signed)),))
+        return True
+
+    def send(self, publications_: tuple[Publish, ...]) -> None:
+        """Publish what the program adds, such as the removal of what an earlier life left behind."""
+        self._carry_out(publications_)
+
+    def take_statuses(self) -> Mapping[str, bytes]:
+        """What devices said of themselves since the last call."""
+        taken, self._statuses = self._statuses, {}
+        return taken
+
+    def pump(self, timeout_s: float = 0, *, linger_s: float = 0) -> int:
+        """Handle what has arrived, contributions in one batch; how many messages that was.
+
+        Waits up to `timeout_s` for the first one, and `linger_s` for each further one, so that proofs are verified together.
+        A delivery is acknowledged once what it held is durable.
+        """
         batch: list[Arrived] = []
-        while (arrived := self._messenger.receive(0)) is not None:
+        arrived = self._messenger.receive(timeout_s)
+        while arrived is not None:
             batch.append(arrived)
+            arrived = self._messenger.receive(linger_s) if len(batch) < _MOST_AT_ONCE else None
         contributions = [one for one in batch if one.topic.kind is Kind.CONTRIBUTION and one.topic.device and one.data]
         if contributions:
             event = ContributionsArrived(tuple((one.topic.device or "", one.data) for one in contributions))
             self._carry_out(self._running.offer(event))
         for one in batch:
-            if one.topic.kind is Kind.PARTIAL and one.topic.device and one.data:
-                self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
-        for one in batch:
+            self._take_single(one)
             self._messenger.acknowledge(one)
         return len(batch)
 
-    def _persist(self, changes: tuple[Change, ...]) -> None:
-        for change in changes:
-            if isinstance(change, KeepOutcome):
-                self._archive.store(change.key_epoch, change.round, change.archive)
+    def _take_single(self, one: Arrived) -> None:
+        if not one.topic.device or not one.data:
+            return
+        if one.topic.kind is Kind.PARTIAL:
+            self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
+        elif one.topic.kind is Kind.STATUS:
+            self._statuses[one.topic.device] = one.data
+        elif one.topic.kind is Kind.EVIDENCE:
+            self._report(Alert(f"{one.topic.device} published evidence of two headers for one round: see its log"))
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
             match effect:
                 case Publish(topic, data, ranges, clears_bytes):
-                    self._messenger.send(topic, data, ranges=ranges, clears_bytes=clears_bytes)
+                    self._send(topic, data, ranges, clears_bytes)
                 case Note() | Alert() | Refused():
                     self._report(effect)
+
+    def _send(self, topic: Topic, data: bytes, ranges: tuple[tuple[int, int], ...], clears_bytes: int) -> None:
+        try:
+            self._messenger.send(topic, data, ranges=ranges, clears_bytes=clears_bytes, expiry_s=self._expiry_s(topic.kind))
+        except LinkError as error:
+            # Nothing is lost: a new connection publishes everything again, and whoever has no receipt sends again.
+            self._report(Note(f"{topic.kind.name.lower()} was not sent: {error}"))
+
+    def _expiry_s(self, kind: Kind) -> int | None:
+        """What belongs to a round means nothing after it."""
+        plan = self.state.setting.plan if self.state.setting else None
+        if kind not in (Kind.REQUEST, Kind.RECEIPT) or plan is None:
+            return None
+        return max(_LEAST_EXPIRY_S, 2 * plan.deadline_s)

@@ -29,6 +29,7 @@ from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
 from hushfleet.errors import HushfleetError, Refusal
 from hushfleet.labels import Label, labelled, sha256
 from hushfleet.link import Delivery, MemoryBroker, MemoryLink
+from hushfleet.link.interface import DEFAULT_MAX_BYTES
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
@@ -297,9 +298,14 @@ def _without_syncing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def staged(
-    world: World, folder: Path, monkeypatch: pytest.MonkeyPatch, *, data: Mapping[str, Data] | None = None
+    world: World,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    data: Mapping[str, Data] | None = None,
+    max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> Iterator[Stage]:
-    """The fleet of a world, running; `data` replaces what single devices know."""
+    """The fleet of a world, running; `data` replaces what single devices know, `max_bytes` is the greatest message of the broker."""
     tape: list[tuple[str, Delivery]] = []
     stages: list[Stage] = []
 
@@ -309,7 +315,7 @@ def staged(
 
     watcher = Watcher(DEVICE_SCHEMES["paillier"])
     monkeypatch.setitem(DEVICE_SCHEMES, "paillier", watcher)
-    monkeypatch.setattr(fleet_module, "MemoryBroker", partial(MemoryBroker, tap=tap))
+    monkeypatch.setattr(fleet_module, "MemoryBroker", partial(MemoryBroker, tap=tap, max_bytes=max_bytes))
     _without_syncing(monkeypatch)
     known = {name: Data(update_of(name.encode())[None, :], np.zeros(1)) for name in world.names} if data is None else data
     with ThreadPoolExecutor(1) as executor:

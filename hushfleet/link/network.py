@@ -89,6 +89,16 @@ class Listener(Protocol):
 Connect = Callable[[Listener], Connection]
 
 
+def pause_s(failures: int, bounds_s: tuple[float, float], randomness: Randomness) -> float:
+    """Uniform below a bound that doubles with each failure, from the first of `bounds_s` up to the second: "full jitter".
+
+    A fleet whose broker comes back must not come back in step.
+    """
+    first_s, most_s = bounds_s
+    bound_s = min(most_s, first_s * (1 << min(failures, _JITTER_BITS)))
+    return bound_s * randomness.bits(_JITTER_BITS) / (1 << _JITTER_BITS)
+
+
 class Network:
     """Runs connections until `stop`. Nothing that happens on one of them ends the thread."""
 
@@ -147,12 +157,9 @@ class Network:
             self._pause(failures)
 
     def _pause(self, failures: int) -> None:
-        """Up to twice as long each time, and anything below that: a fleet must not come back in step (full jitter)."""
-        first_s, most_s = self._options.retry_s
-        bound_s = min(most_s, first_s * 2.0 ** min(failures, _JITTER_BITS))
-        pause_s = bound_s * self._randomness.bits(_JITTER_BITS) / 2**_JITTER_BITS
-        self._tick(pause_s)
-        self._stopping.wait(pause_s)
+        seconds = pause_s(failures, self._options.retry_s, self._randomness)
+        self._tick(seconds)
+        self._stopping.wait(seconds)
 
     def _attempt(self) -> None:
         connection = self._connect(self)

@@ -22,7 +22,10 @@ _REJECTIONS = {
     "EXPIRED": "this certificate is expired by the broker's clock",
     "UNKNOWN_CA": "this certificate is not of the broker's CA",
     "CERTIFICATE_REQUIRED": "it asks for a certificate and got none",
+    "BAD_CERTIFICATE": "this certificate is not accepted",
 }
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+_OLD_TLS = ("ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ def client_context(ca: Path, certificate: Path, key: Path) -> ssl.SSLContext:
     Raises `LocalError(LINK_CERTIFICATE)`: a file is missing or unreadable, or key and certificate do not belong together.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks names and certificates
+    context.sslsocket_class = _Stream
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
         context.load_verify_locations(ca)
@@ -107,6 +111,17 @@ def _unreachable(error: OSError, host: str, where: str) -> Diagnosis:
     return Diagnosis(f"{where} cannot be reached: {error.strerror or error}.", "Check this device's network.")
 
 
+class _Stream(ssl.SSLSocket):
+    """Closed when the handshake fails: paho would leave it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def _distrusted(error: ssl.SSLCertVerificationError, where: str) -> Diagnosis:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     if error.verify_code == _NOT_YET_VALID:
@@ -127,17 +142,17 @@ def _distrusted(error: ssl.SSLCertVerificationError, where: str) -> Diagnosis:
 
 
 def _handshake_failed(error: ssl.SSLError, where: str) -> Diagnosis:
-    reason = error.reason or ""
+    text = str(error)
     for word, meaning in _REJECTIONS.items():
-        if word in reason:
+        if word in text:
             return Diagnosis(f"The broker at {where} refuses: {meaning}.", "Ask the owner for a new bundle.")
-    if "VERSION" in reason and "ALERT" not in reason and "UNSUPPORTED" not in reason:
+    if any(word in text for word in _NO_TLS):
         return Diagnosis(f"What listens at {where} does not speak TLS.", "Use the broker's TLS port (8883) as [broker] port.")
-    if "PROTOCOL" in reason:
+    if any(word in text for word in _OLD_TLS):
         return Diagnosis(f"{where} speaks no TLS 1.2 or later.", "Update the broker.")
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return Diagnosis(f"{where} ends the TLS handshake.", "Use the broker's TLS port (8883); look into the broker's log.")
-    return Diagnosis(f"No TLS with {where}: {reason or error}.", "Look into the broker's log.")
+    return Diagnosis(f"No TLS with {where}: {text}.", "Look into the broker's log.")
 
 
 def _dropped(host: str, port: int) -> Diagnosis:

@@ -1,41 +1,25 @@
 """The link over a real Mosquitto with TLS, client certificates and the ACL of the topic table."""
 
-from contextlib import ExitStack, closing
+import socket
+import threading
+import time
+from contextlib import closing
+from signal import SIGCONT, SIGSTOP
 
 import pytest
+from paho.mqtt import client as paho
 
-from hushfleet.link.mqtt import MqttLink
-from hushfleet.randomness import SystemRandomness
-from tests.support.link_contract import DEVICE, FLEET, MEMBER, LinkContract, Sessions
-from tests.support.mosquitto import Mosquitto
+from hushfleet.errors import Refusal
+from hushfleet.link import LinkError, mqtt
+from hushfleet.link.options import LastWill
+from hushfleet.link.outbox import Outbox
+from hushfleet.wire import Kind
+from tests.support.broker import ORCHESTRATOR, PATIENCE_S, STATUS, Links, arrivals, running, subscribed
+from tests.support.link_contract import DEVICE, MEMBER, PLAN, LinkContract, Sessions, topic
+from tests.support.refusals import refused
+from tests.support.waiting import eventually
 
-ORCHESTRATOR = "orchestrator"
-PARTIES = {ORCHESTRATOR: {"orchestrator": True}, MEMBER: {"member": True}, DEVICE: {}}
-PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def broker(tmp_path):
-    broker = Mosquitto(tmp_path / "broker", FLEET, dict(PARTIES))
-    try:
-        yield broker.start()
-    finally:
-        broker.stop()
-
-
-@pytest.fixture
-def connect(broker):
-    """Opens links and closes them again."""
-    with ExitStack() as links:
-
-        def connect(identity, problems=None, **changes: object):
-            link = MqttLink(broker.options(identity, **changes), SystemRandomness(), (problems if problems is not None else []).append)
-            links.enter_context(closing(link))
-            link.open()
-            assert link.wait_connected(PATIENCE_S), link.problem
-            return link
-
-        yield connect
+CHUNK = 120_000
 
 
 class Settled:
@@ -53,9 +37,248 @@ class Settled:
 
 
 @pytest.fixture
-def sessions(connect):
-    return Sessions(*(Settled(connect(identity)) for identity in (ORCHESTRATOR, MEMBER, DEVICE)), patience_s=PATIENCE_S)
+def sessions(links):
+    return Sessions(*(Settled(links.connect(identity)) for identity in (ORCHESTRATOR, MEMBER, DEVICE)), patience_s=PATIENCE_S)
 
 
 class TestMqttLink(LinkContract):
     pass
+
+
+class TestFlow:
+    def test_16_mb_in_the_greatest_messages_arrive_whole_and_in_order(self, links):
+        device = subscribed(links.connect(DEVICE), Kind.MODEL)
+        orchestrator = links.connect(ORCHESTRATOR)
+        chunks = [bytes([index]) * CHUNK for index in range((16 << 20) // CHUNK)]
+
+        def send():
+            for index, chunk in enumerate(chunks):
+                orchestrator.publish(topic(Kind.MODEL, digest="ab" * 32, chunk=index), chunk)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            assert arrivals(device, len(chunks)) == chunks
+        finally:
+            sender.join()
+
+    def test_several_threads_may_publish(self, links):
+        orchestrator, device = subscribed(links.connect(ORCHESTRATOR), Kind.CONTRIBUTION), links.connect(DEVICE)
+
+        def send(number):
+            for chunk in range(50):
+                device.publish(topic(Kind.CONTRIBUTION, device=DEVICE, number=number, chunk=chunk), f"{number}/{chunk}".encode())
+
+        threads = [threading.Thread(target=send, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        taken = arrivals(orchestrator, 200)
+        for thread in threads:
+            thread.join()
+        for number in range(4):
+            of_one = [data for data in taken if data.startswith(f"{number}/".encode())]
+            assert of_one == [f"{number}/{chunk}".encode() for chunk in range(50)]
+
+    def test_at_most_eight_deliveries_are_outstanding(self, links):
+        device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
+        for number in range(9):
+            orchestrator.publish(PLAN, bytes([number]))
+        first = [device.receive(PATIENCE_S) for _ in range(8)]
+        assert [delivery.data for delivery in first] == [bytes([number]) for number in range(8)]
+        assert orchestrator.flush(PATIENCE_S)
+        device.publish(STATUS, b"whatever the broker sends before it acknowledges this is here then")
+        assert device.flush(PATIENCE_S)
+        assert device.receive() is None
+        device.acknowledge(first[0])
+        assert arrivals(device, 1) == [bytes([8])]
+
+    def test_acknowledging_twice_is_harmless(self, links):
+        device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
+        orchestrator.publish(PLAN, b"a plan")
+        delivery = device.receive(PATIENCE_S)
+        for _ in range(2):
+            device.acknowledge(delivery)
+        orchestrator.publish(PLAN, b"another")
+        assert arrivals(device, 1) == [b"another"]
+
+    @pytest.mark.parametrize(("announced", "window"), [("", 8), ("max_inflight_messages 3\n", 3)])
+    def test_no_more_are_in_flight_than_the_window(self, tmp_path, monkeypatch, announced, window):
+        most = []
+        sent = Outbox.sent
+
+        def counted(outbox, number, message):
+            sent(outbox, number, message)
+            most.append(outbox.in_flight)
+
+        monkeypatch.setattr(Outbox, "sent", counted)
+        with running(tmp_path / "broker", announced) as broker, closing(Links(broker)) as links:
+            orchestrator = links.connect(ORCHESTRATOR)
+            broker.signal(SIGSTOP)
+            for number in range(30):
+                orchestrator.publish(PLAN, bytes([number]))
+            eventually(lambda: len(most) == window)
+            broker.signal(SIGCONT)
+            assert orchestrator.flush(PATIENCE_S)
+        assert max(most) == window
+        assert len(most) == 30
+
+    def test_segments_are_sent_at_once(self, links, monkeypatch):
+        made = []
+        new = mqtt.Connection.__init__
+
+        def remembered(connection, *arguments: object):
+            new(connection, *arguments)
+            made.append(connection)
+
+        monkeypatch.setattr(mqtt.Connection, "__init__", remembered)
+        links.connect(DEVICE)
+        (connection,) = made
+        assert connection._stream().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+class TestRefusals:
+    def test_what_is_above_the_brokers_limit_is_refused_here_and_the_link_goes_on(self, tmp_path):
+        with running(tmp_path / "broker", "max_packet_size 20000\n") as broker, closing(Links(broker)) as links:
+            device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
+            assert orchestrator.max_bytes == 20_000 - 1024
+            with refused(Refusal.MESSAGE_TOO_LARGE, LinkError):
+                orchestrator.publish(PLAN, bytes(orchestrator.max_bytes + 1))
+            orchestrator.publish(PLAN, bytes(orchestrator.max_bytes))
+            assert arrivals(device, 1) == [bytes(orchestrator.max_bytes)]
+            assert orchestrator.connections == 1
+
+    def test_what_a_changed_broker_no_longer_takes_is_given_up_and_told(self, broker, links):
+        orchestrator = links.connect(ORCHESTRATOR)
+        broker.stop()
+        eventually(lambda: not orchestrator.connected)
+        orchestrator.publish(PLAN, bytes(50_000))
+        broker.extra = "max_packet_size 20000\n"
+        broker.again()
+        eventually(lambda: [text for text in links.problems[ORCHESTRATOR] if "the broker now takes" in text])
+        with refused(Refusal.MESSAGE_TOO_LARGE, LinkError):
+            orchestrator.publish(PLAN, b"small")
+        orchestrator.publish(PLAN, b"small", retain=True)
+        assert arrivals(subscribed(links.connect(DEVICE), Kind.PLAN), 1) == [b"small"]
+
+    def test_what_the_broker_does_not_authorize_is_told_and_refused_once(self, broker, links):
+        device, orchestrator = links.connect(DEVICE), subscribed(links.connect(ORCHESTRATOR), Kind.STATUS)
+        del broker.parties[DEVICE]
+        broker.write()
+        broker.reload()
+        device.publish(STATUS, b"not authorized")
+        eventually(lambda: any(STATUS in text and "Not authorized" in text for text in links.problems[DEVICE]))
+        with refused(Refusal.LINK_FORBIDDEN, LinkError):
+            device.publish(STATUS, b"refused here")
+        broker.parties[DEVICE] = {}
+        broker.write()
+        broker.reload()
+        device.publish(STATUS, b"authorized again")
+        assert arrivals(orchestrator, 1) == [b"authorized again"]
+        assert device.connections == 1
+
+    def test_a_closed_link_publishes_nothing_more(self, links):
+        device = links.connect(DEVICE)
+        device.close()
+        device.close()
+        with refused(Refusal.LINK_AWAY, LinkError):
+            device.publish(STATUS, b"too late")
+        assert device.receive(None) is None
+
+    @pytest.mark.parametrize("bounds", [{"max_bytes": 1023}, {"max_bytes": 1 << 20}, {"window": 0}, {"window": 9}])
+    def test_options_out_of_range(self, broker, bounds):
+        with pytest.raises(ValueError, match="out of range"):
+            broker.options(DEVICE, **bounds)
+
+
+class TestExpiryAndWill:
+    def test_the_broker_forgets_what_is_expired(self, links):
+        device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
+        device.close()
+        orchestrator.publish(PLAN, b"soon gone", expiry_s=1)
+        orchestrator.publish(PLAN, b"stays", expiry_s=60)
+        assert orchestrator.flush(PATIENCE_S)
+        gone_s = time.monotonic() + 2
+        eventually(lambda: time.monotonic() > gone_s)
+        assert arrivals(links.connect(DEVICE), 1) == [b"stays"]
+
+    def test_closing_lets_the_last_message_go_and_no_will_and_keeps_the_session(self, links):
+        orchestrator = subscribed(links.connect(ORCHESTRATOR), Kind.STATUS)
+        device = subscribed(links.connect(DEVICE, will=LastWill(STATUS, b"lost", delay_s=0)), Kind.PLAN)
+        device.publish(STATUS, b"goodbye")
+        device.close()
+        orchestrator.publish(PLAN, b"for later")
+        again = links.connect(DEVICE)
+        again.publish(STATUS, b"back")
+        assert arrivals(orchestrator, 2) == [b"goodbye", b"back"]
+        assert arrivals(again, 1) == [b"for later"]
+
+
+class TestCallbacks:
+    def test_what_a_callback_cannot_understand_is_told_and_the_link_goes_on(self, links, monkeypatch):
+        topic_of = paho.MQTTMessage.topic.fget
+
+        def broken(message):
+            if message.payload == b"broken":
+                raise UnicodeDecodeError("utf-8", b"", 0, 1, "a topic that is none")
+            return topic_of(message)
+
+        device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
+        monkeypatch.setattr(paho.MQTTMessage, "topic", property(broken, paho.MQTTMessage.topic.fset))
+        for number in range(10):
+            orchestrator.publish(PLAN, b"broken" if number < 9 else b"whole")
+        assert arrivals(device, 1) == [b"whole"]
+        assert [text for text in links.problems[DEVICE] if "could not be understood" in text]
+        assert device.connections == 1
+
+    def test_a_fault_of_ours_is_told_and_the_message_comes_again(self, links, monkeypatch):
+        device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
+        on_arrived, faults = device.on_arrived, [RuntimeError("a fault of ours")]
+
+        def faulty(*arguments: object, **options: object):
+            if faults:
+                raise faults.pop()
+            on_arrived(*arguments, **options)
+
+        monkeypatch.setattr(device, "on_arrived", faulty)
+        orchestrator.publish(PLAN, b"a plan")
+        assert arrivals(device, 1) == [b"a plan"]
+        assert [text for text in links.problems[DEVICE] if "a fault of ours" in text]
+        assert device.connections == 2
+
+    def test_a_listener_that_fails_stops_nothing(self, broker, links, monkeypatch):
+        device = links.connect(DEVICE)
+
+        def failing(text):
+            raise RuntimeError(text)
+
+        monkeypatch.setattr(device._problems, "_tell", failing)
+        broker.stop()
+        eventually(lambda: device.problem)
+        broker.again()
+        eventually(lambda: device.connections == 2)
+
+
+class TestLiveness:
+    def test_the_thread_shows_life_whether_connected_or_not(self, broker, links):
+        device = links.connect(DEVICE)
+        assert device.alive_within_s(5)
+        broker.stop()
+        eventually(lambda: device.problem)
+        assert device.alive_within_s(5)
+
+    def test_a_thread_that_hangs_or_has_ended_shows_none(self, links, monkeypatch):
+        device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
+        hangs, released = threading.Event(), threading.Event()
+
+        def hanging(*_arguments: object, **_options: object):
+            hangs.set()
+            released.wait()
+
+        monkeypatch.setattr(device, "on_arrived", hanging)
+        orchestrator.publish(PLAN, b"a plan")
+        assert hangs.wait(PATIENCE_S)
+        eventually(lambda: not device.alive_within_s(0.5))
+        released.set()
+        eventually(lambda: device.alive_within_s(5))
+        device.close()
+        assert not device.alive_within_s(5)

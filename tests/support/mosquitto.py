@@ -1,4 +1,4 @@
-"""A real Mosquitto with TLS, client certificates and the ACL of the topic table, on an ephemeral port in a temporary folder."""
+"""A real Mosquitto as `hushfleet provision broker` configures it, on an ephemeral port in a temporary folder."""
 
 import os
 import shutil
@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hushfleet.link.options import MqttOptions
 from hushfleet.link.tls import client_context, make_key_and_request
-from hushfleet.wire.topics import acl
+from provisioning.broker import Access, write_broker
 from provisioning.certificates import Authority, now
 from tests.support.waiting import eventually
 
@@ -24,23 +24,7 @@ START_S = 10.0
 STARTS = 5
 RUNNING = " running\n"  # it listens by then; asking the port itself could meet a socket that connects to itself
 
-CONFIGURATION = """\
-log_dest stderr
-log_type all
-persistence true
-persistence_location {folder}/
-allow_anonymous false
-set_tcp_nodelay true
-acl_file {folder}/acl
-listener {port} 127.0.0.1
-cafile {folder}/ca.pem
-certfile {folder}/broker.pem
-keyfile {folder}/broker.key
-require_certificate true
-use_identity_as_username true
-use_username_as_clientid true
-tls_version tlsv1.2
-"""
+EXTRA = "\nlog_dest stderr\nlog_type all\n"
 
 
 def program() -> str:
@@ -64,9 +48,10 @@ class Certificates:
     def ca(self) -> Path:
         return self._written("ca.pem", self.authority.certificate_pem)
 
-    def broker(self, hosts: Sequence[str] = (HOST, "127.0.0.1"), at: datetime | None = None) -> tuple[Path, Path]:
+    def broker(self, hosts: Sequence[str] = (HOST,), at: datetime | None = None) -> tuple[Path, Path]:
+        """Certificate and key of the broker, issued at `at`."""
         key, certificate = self.authority.issue_to_broker(hosts, at or now())
-        return self._written("broker.pem", certificate), self._written("broker.key", key)
+        return self._written("server.pem", certificate), self._written("server.key", key)
 
     def issue(self, name: str, at: datetime | None = None) -> tuple[Path, Path]:
         """Certificate and key of `name`, issued at `at`."""
@@ -87,7 +72,7 @@ class Certificates:
 
 @dataclass
 class Mosquitto:
-    """One broker. `parties` maps an identity to what `acl` takes besides it; `extra` adds or overrides lines of the configuration."""
+    """One broker. `parties` maps an identity to its `Access`; `extra` adds or overrides lines of the configuration."""
 
     folder: Path
     fleet: str
@@ -106,12 +91,10 @@ class Mosquitto:
         return (self.folder / "log").read_text(errors="replace")
 
     def start(self) -> "Mosquitto":
-        """Start for the first time: certificates, ACL and a port of its own."""
-        self.certificates.ca()
-        self.certificates.broker()
-        self.write_acl()
+        """Start for the first time, at a port of its own."""
         for _ in range(STARTS):
             self.port = _free_port()
+            self.write()
             if self._run():
                 return self
         raise AssertionError(self.log)
@@ -120,23 +103,30 @@ class Mosquitto:
         """Start once more, at the same port."""
         assert self._run(), self.log
 
-    def write_acl(self) -> None:
-        lines = []
-        for identity, roles in self.parties.items():
-            lines += [f"user {identity}", *(f"topic {verb} {pattern}" for verb, pattern in acl(self.fleet, identity, **roles))]
-        path = self.folder / "acl"
-        path.write_text("\n".join(lines) + "\n")
-        path.chmod(0o600)
+    def write(self, revoked: Iterable[int] = ()) -> None:
+        """Write configuration, certificates and ACL anew, as the owner would, for whoever is in `parties`."""
+        authority = self.certificates.authority
+        write_broker(
+            self.folder,
+            fleet=self.fleet,
+            access=[Access(identity, **roles) for identity, roles in self.parties.items()],
+            authority=authority,
+            revocations=authority.revocations([(number, now()) for number in revoked], now()),
+            hosts=(HOST,),
+            port=self.port,
+            now=now(),
+            user="root" if os.geteuid() == ROOT_ID else "",  # another user could not read the temporary folder
+        )
 
     def reload(self) -> None:
-        """Read the ACL again."""
+        """Read ACL and CRL again."""
         reloads = self.log.count("Reloading config")
         self.signal(signal.SIGHUP)
         eventually(lambda: self.log.count("Reloading config") > reloads)
 
     def save(self, *held: bytes) -> None:
         """Write the state to disk now; it must hold these bytes."""
-        state = self.folder / "mosquitto.db"
+        state = self.folder / "data" / "mosquitto.db"
 
         def saved() -> bool:
             self.signal(signal.SIGUSR1)
@@ -164,9 +154,9 @@ class Mosquitto:
         return MqttOptions(HOST, self.port, self.fleet, identity, **{**settings, **changes})  # type: ignore[arg-type]  # tests name fields
 
     def _run(self) -> bool:
-        configuration = self.folder / "mosquitto.conf"
-        user = "user root\n" if os.geteuid() == ROOT_ID else ""  # else it could not read the temporary folder
-        configuration.write_text(user + CONFIGURATION.format(folder=self.folder, port=self.port) + self.extra)
+        shipped = (self.folder / "mosquitto.conf").read_text()
+        configuration = self.folder / "test.conf"
+        configuration.write_text(shipped.replace(f"listener {self.port}\n", f"listener {self.port} 127.0.0.1\n") + EXTRA + self.extra)
         log_file = self.folder / "log"
         log_file.touch()
         started = self.log.count(RUNNING)

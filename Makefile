@@ -17,9 +17,11 @@ help:
 	@echo 'make clean   remove what these targets made, .venv included'
 
 demo: $(VENV)/installed-demo
+	@$(has-mosquitto) || ( $(call system-packages,mosquitto) ) || echo 'Without it the fleet runs in one process.'
 	@$(BIN)/hushfleet demo $(ARGS)
 
 test: $(VENV)/installed-dev
+	@$(has-mosquitto) || $(call system-packages,mosquitto)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/installed-dev
@@ -49,6 +51,9 @@ $(BIN)/python:
 	  { echo 'Python 3.11, 3.12 or 3.13 is needed; choose one with: make PYTHON=python3.11 ...'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call system-packages,python3-venv)
 	@$(PYTHON) -m venv $(VENV)
+
+# Debian puts it where a user's PATH does not lead.
+has-mosquitto = PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v mosquitto >/dev/null
 
 # Installs Debian packages as root or with a sudo that asks nothing; otherwise says what to type.
 system-packages = { \

@@ -53,7 +53,11 @@ class Fleet:
         self._executor = executor
         root = parties.owner.root.verify_key
         self.orchestrator_link = self.broker.connect(parties.orchestrator.device_id, orchestrator=True)
-        self.messenger = Messenger(self.orchestrator_link, folder / "spools" / "orchestrator")
+        self.messenger = Messenger(
+            self.orchestrator_link,
+            folder / "spools" / "orchestrator",
+            on_refused=lambda error: self.journal.add("orchestrator", Refused(error)),
+        )
         self.network = Messenger(self.broker.eavesdrop("network"), folder / "spools" / "network")
         self.network.subscribe(parties.owner.fleet, Kind.CONTRIBUTION)
         self._carried: dict[tuple[str, int], bytes] = {}

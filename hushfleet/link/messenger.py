@@ -11,6 +11,9 @@ from hushfleet.link.interface import Delivery, Link, LinkError
 from hushfleet.wire.chunks import Ranges, chunk_count, frames
 from hushfleet.wire.topics import Kind, Topic, build, parse, subscription
 
+MOST_AT_ONCE = 256
+"""Messages looked at before the caller gets its turn again: parts and garbage must not hold up its deadlines."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
@@ -61,8 +64,11 @@ class Messenger:
         self.link.unsubscribe(subscription(fleet, kind, device=device, digest=digest))
 
     def receive(self, timeout_s: float | None = 0) -> Arrived | None:
-        """The next whole message, or None once nothing came for `timeout_s`."""
-        while (delivery := self.link.receive(timeout_s)) is not None:
+        """The next whole message; None once nothing came for `timeout_s`, or much came and nothing of it was whole."""
+        for _ in range(MOST_AT_ONCE):
+            delivery = self.link.receive(timeout_s)
+            if delivery is None:
+                return None
             arrived = self._take(delivery)
             if arrived is not None:
                 return arrived

@@ -309,7 +309,7 @@ def watch_rounding(monkeypatch: pytest.MonkeyPatch) -> list[IntVector]:
 def rounded_by_victim(stage: Stage, monkeypatch: pytest.MonkeyPatch, update: npt.NDArray[np.float64]) -> IntVector:
     """What the victim adds its noise to if this is its update. It is accepted."""
     seen, agent = watch_rounding(monkeypatch), stage.fleet.agents[VICTIM]
-    agent._work = replace(agent._work, trainers={WIDE.digest: Direct(update)})
+    agent._trainers._known[WIDE.digest] = Direct(update)
     stage.collect(VICTIM)
     assert VICTIM in stage.fleet.orchestrator.state.accepted
     return seen[0]

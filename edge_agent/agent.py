@@ -49,6 +49,9 @@ _MEMBER_EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
 }
 
 
+_FOR_MEMBERS = (Kind.INBOX, Kind.REQUEST)
+
+
 @dataclass(frozen=True)
 class Work:
     """What a device can train, and on what. Whatever `read_data` raises, the device contributes zero plus noise."""
@@ -65,7 +68,7 @@ class Agent:
     """Feeds deliveries to the machines and carries out their effects. Not for two threads at once; it locks itself.
 
     With an `executor` training runs there, one at a time, while `pump` goes on handling what arrives; its result is taken in by a
-    later `pump`. Without one `pump` trains.
+    later `pump`. Without one `pump` trains. `member` None: it answers for the committee whenever the roster in force names it.
     """
 
     def __init__(
@@ -77,7 +80,7 @@ class Agent:
         work: Work,
         *,
         fleet: str,
-        member: bool = False,
+        member: bool | None = False,
         report: Report = lambda _, __: None,
         insecure_keys: bool = False,
         executor: Executor | None = None,
@@ -90,10 +93,8 @@ class Agent:
         randomness = SystemRandomness()
         device = Device(keys.device_id, keys.signing, root, self._trainers.dimensions, insecure_keys)
         self._device = Running(device, store.device_state(root), store.persist, randomness)
-        self._member: Running[MemberState] | None = None
-        if member:
-            machine = Member(keys.device_id, keys.signing, keys.sealing, root, insecure_keys)
-            self._member = Running(machine, store.member_state(root, insecure_keys=insecure_keys), store.persist, randomness)
+        self._store, self._insecure_keys, self._follows_roster = store, insecure_keys, member is None
+        self._member = self._new_member() if member or (member is None and self._on_committee()) else None
 
     @property
     def device_id(self) -> str:
@@ -128,11 +129,8 @@ class Agent:
 
     def connect(self) -> None:
         """Subscribe, and send again what may have been lost."""
-        kinds = [Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE]
-        kinds += [Kind.INBOX, Kind.REQUEST] if self._member else []
-        for kind in kinds:
-            own = self.device_id if kind in (Kind.RECEIPT, Kind.INBOX) else None
-            self._messenger.subscribe(self._fleet, kind, device=own)
+        for kind in (Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE, *(_FOR_MEMBERS if self._member else ())):
+            self._messenger.subscribe(self._fleet, kind, device=self._addressee(kind))
         with self._lock:
             self._carry_out(self._device.offer(Connected()))
             if self._member:
@@ -164,6 +162,27 @@ class Agent:
             self._carry_out(self._device.offer(_EVENTS[kind](data)))
         if self._member and kind in _MEMBER_EVENTS:
             self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](data)))
+        if kind is Kind.ROSTER and self._follows_roster and self._on_committee() != self.is_member:
+            self._change_sides()
+
+    def _on_committee(self) -> bool:
+        return self.roster is not None and self.device_id in self.roster.roster.committee
+
+    def _new_member(self) -> Running[MemberState]:
+        keys, state = self._keys, self._store.member_state(self._root, insecure_keys=self._insecure_keys)
+        machine = Member(keys.device_id, keys.signing, keys.sealing, self._root, self._insecure_keys)
+        return Running(machine, state, self._store.persist, SystemRandomness())
+
+    def _change_sides(self) -> None:
+        """Begin or end answering for the committee."""
+        self._member = None if self._member else self._new_member()
+        listen = self._messenger.subscribe if self._member else self._messenger.unsubscribe
+        for kind in _FOR_MEMBERS:
+            listen(self._fleet, kind, device=self._addressee(kind))
+        self._report(self.device_id, Note(f"this device is {'now' if self._member else 'no longer'} on the committee"))
+
+    def _addressee(self, kind: Kind) -> str | None:
+        return self.device_id if kind in (Kind.RECEIPT, Kind.INBOX) else None
 
     def _look_for_a_trainer(self, kind: Kind, data: bytes) -> None:
         """For a plan, or for one that waits for this roster."""

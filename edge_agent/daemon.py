@@ -6,7 +6,7 @@ Whoever imports this has set the number of threads for numpy before (`edge_agent
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from edge_agent.agent import Agent, Work
@@ -42,11 +42,10 @@ _PRESENCE = {Phase.FETCHING: Presence.WORKING, Phase.TRAINING: Presence.WORKING,
 
 
 class Daemon:
-    """The main loop. `build` makes the agent: at the start, and again when the device joins or leaves the committee."""
+    """The main loop."""
 
-    def __init__(self, build: Callable[[], Agent], messenger: Messenger, fleet: Fleet, *, notifier: Notifier, watch: Watch) -> None:
-        self._build, self._messenger, self._fleet, self._notifier, self._watch = build, messenger, fleet, notifier, watch
-        self._agent = build()
+    def __init__(self, agent: Agent, messenger: Messenger, fleet: Fleet, *, notifier: Notifier, watch: Watch) -> None:
+        self._agent, self._messenger, self._fleet, self._notifier, self._watch = agent, messenger, fleet, notifier, watch
         self._connections = 0
         self._said: DeviceStatus | None = None
         self._stopping = threading.Event()
@@ -71,18 +70,10 @@ class Daemon:
             self._agent.connect()
             LOG.info("Connected to the broker %s.", self._fleet.broker_host)
         self._agent.pump(TRAINING_S if self._agent.training else IDLE_S)
-        if self._is_member() != self._agent.is_member:
-            LOG.info("This device is %s on the committee.", "now" if self._is_member() else "no longer")
-            self._agent = self._build()
-            self._agent.connect()
         if self._connections:
             self._say(_status(_PRESENCE[self._agent.phase], self._agent.round))
         self._messenger.forget_idle(_FORGET_S)
         self._watch.turned()
-
-    def _is_member(self) -> bool:
-        roster = self._agent.roster
-        return roster is not None and self._fleet.device_id in roster.roster.committee
 
     def _say(self, status: DeviceStatus) -> None:
         if status == self._said:
@@ -107,24 +98,19 @@ def run(folder: StateFolder, config: Config) -> None:
         notifier = Notifier()
         watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S))
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
-        worker = Worker(config.training.nice)
-
-        def build() -> Agent:
-            roster = store.roster(fleet.root)
-            return Agent(
-                keys,
-                fleet.root,
-                store,
-                messenger,
-                _work(config),
-                fleet=fleet.fleet,
-                member=roster is not None and keys.device_id in roster.roster.committee,
-                report=report,
-                insecure_keys=config.testing.insecure_keys,
-                executor=worker,
-            )
-
-        daemon = Daemon(build, messenger, fleet, notifier=notifier, watch=watch)
+        agent = Agent(
+            keys,
+            fleet.root,
+            store,
+            messenger,
+            _work(config),
+            fleet=fleet.fleet,
+            member=None,
+            report=report,
+            insecure_keys=config.testing.insecure_keys,
+            executor=Worker(config.training.nice),
+        )
+        daemon = Daemon(agent, messenger, fleet, notifier=notifier, watch=watch)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)

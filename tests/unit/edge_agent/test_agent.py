@@ -1,88 +1,15 @@
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 import pytest
 
-from edge_agent.agent import Agent, Work
-from edge_agent.store import Store
 from hushfleet.codec import encode
 from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
 from hushfleet.errors import DataError, PeerError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.link import MemoryBroker, Messenger
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import Data
-from hushfleet.wire import Kind, Topic, encode_signed
-from models import catalogue
+from hushfleet.wire import Kind, encode_signed
+from tests.support.bench import FLEET, GOOD, NAME, WORLD, Bench
 from tests.support.refusals import refused
-from tests.support.world import make_world
-
-TRAINER = catalogue.trainer("softmax:4x2")
-WORLD = make_world(policy={"architectures": (TRAINER.architecture.digest,)}, job={"architecture": TRAINER.architecture})
-GOOD = Data(np.ones((3, 4)), np.array([0, 1, 0]))
-NAME = "device-01"
-FLEET = WORLD.roster.roster.fleet
-
-
-@dataclass
-class Bench:
-    """One agent on a memory link, the orchestrator's link beside it, and what the agent reported."""
-
-    folder: Any
-    read_data: Any = lambda: GOOD
-    member: bool = True
-    reports: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.broker = MemoryBroker(FLEET)
-        self.orchestrator = Messenger(self.broker.connect("orchestrator", orchestrator=True), self.folder / "orchestrator")
-        for kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE):
-            self.orchestrator.subscribe(FLEET, kind)
-        self.link = self.broker.connect(NAME, member=self.member)
-        self.store = Store.create(self.folder)
-        self.start()
-
-    def start(self) -> None:
-        self.agent = Agent(
-            WORLD.parties.devices[NAME],
-            WORLD.parties.owner.root.verify_key,
-            self.store,
-            Messenger(self.link, self.folder / "spool"),
-            Work({TRAINER.architecture.digest: TRAINER}, self.read_data),
-            fleet=FLEET,
-            member=self.member,
-            report=lambda _, happening: self.reports.append(happening),
-            insecure_keys=True,
-        )
-        self.agent.connect()
-
-    def restart(self) -> None:
-        self.store.close()
-        self.store = Store(self.folder)
-        self.start()
-
-    def publish(self, kind: Kind, data: bytes, **fields: object) -> None:
-        self.orchestrator.send(Topic(FLEET, kind, **fields), data)
-
-    def announce(self, plan=None):
-        """Roster, model and plan, as the broker retains them."""
-        plan = plan or WORLD.plan()
-        self.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
-        self.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
-        self.publish(Kind.PLAN, encode_signed(plan.signed))
-        self.agent.pump()
-        return plan
-
-    def arrived(self, kind: Kind) -> list[bytes]:
-        """What reached the orchestrator since the last call."""
-        data = []
-        while (arrived := self.orchestrator.receive()) is not None:
-            data += [arrived.data] if arrived.topic.kind is kind else []
-        return data
-
-    def texts(self) -> str:
-        return " ".join(str(report.error) if isinstance(report, Refused) else report.text for report in self.reports)
 
 
 @pytest.fixture

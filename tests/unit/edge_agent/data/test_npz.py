@@ -9,8 +9,8 @@ from tests.support.refusals import refused
 X, Y = np.arange(12.0).reshape(3, 4), np.array([0, 1, 0])
 
 
-def settings(path, **changes: object):
-    return DataSettings(**{"source": "npz", "path": path, "features": "x", "labels": "y", **changes})
+def settings(file, **changes: object):
+    return DataSettings(**{"source": "npz", "path": file, "features": "x", "labels": "y", **changes})
 
 
 @pytest.fixture

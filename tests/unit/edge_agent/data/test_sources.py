@@ -16,8 +16,9 @@ def plug_in(monkeypatch):
 
     def register(name, value="thermometer"):
         point = EntryPoint(name, f"{__name__}:{value}", sources.ENTRY_POINT_GROUP)
+        wanted = (sources.ENTRY_POINT_GROUP, point.name)
         monkeypatch.setattr(EntryPoint, "load", lambda self: globals()[self.attr])
-        monkeypatch.setattr(sources, "entry_points", lambda group, name=None: [point] * (group == sources.ENTRY_POINT_GROUP) if name in (None, point.name) else [])
+        monkeypatch.setattr(sources, "entry_points", lambda group, name=point.name: [point] if (group, name) == wanted else [])
 
     return register
 

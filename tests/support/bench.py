@@ -1,0 +1,111 @@
+"""One agent on a memory link, the orchestrator's link beside it, and what the agent reported."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edge_agent.agent import Agent, Work
+from edge_agent.store import Store
+from hushfleet.documents import VerifiedPlan, VerifiedRoster
+from hushfleet.link import MemoryBroker, Messenger
+from hushfleet.rounds.effects import Refused
+from hushfleet.training import Data
+from hushfleet.wire import Kind, Topic, encode_signed
+from models import catalogue
+from tests.support.world import make_world
+
+TRAINER = catalogue.trainer("softmax:4x2")
+WORLD = make_world(policy={"architectures": (TRAINER.architecture.digest,)}, job={"architecture": TRAINER.architecture})
+GOOD = Data(np.ones((3, 4)), np.array([0, 1, 0]))
+NAME = "device-01"
+FLEET = WORLD.roster.roster.fleet
+
+
+@dataclass
+class Bench:
+    """The bench itself. `executor` None: the agent trains while it handles messages."""
+
+    folder: Any
+    read_data: Any = lambda: GOOD
+    member: bool | None = True
+    connects: bool = True
+    executor: Executor | None = None
+    configured: bool = True
+    reports: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.broker = MemoryBroker(FLEET)
+        self.orchestrator = Messenger(self.broker.connect("orchestrator", orchestrator=True), self.folder / "orchestrator")
+        for kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE):
+            self.orchestrator.subscribe(FLEET, kind)
+        self.link = self.broker.connect(NAME, member=self.member is not False)
+        self.store = Store.create(self.folder)
+        self.start()
+
+    def start(self) -> None:
+        self.agent = Agent(
+            WORLD.parties.devices[NAME],
+            WORLD.parties.owner.root.verify_key,
+            self.store,
+            Messenger(self.link, self.folder / "spool"),
+            Work({TRAINER.architecture.digest: TRAINER} if self.configured else {}, self.read_data, catalogue.find),
+            fleet=FLEET,
+            member=self.member,
+            report=lambda _, happening: self.reports.append(happening),
+            insecure_keys=True,
+            executor=self.executor,
+        )
+        if self.connects:
+            self.agent.connect()
+
+    def restart(self) -> None:
+        self.store.close()
+        self.store = Store(self.folder)
+        self.start()
+
+    def publish(self, kind: Kind, data: bytes, **fields: object) -> None:
+        self.orchestrator.send(Topic(FLEET, kind, **fields), data)
+
+    @staticmethod
+    def signed(document: VerifiedRoster | VerifiedPlan) -> bytes:
+        """The wire form of a roster or plan."""
+        return encode_signed(document.signed)
+
+    def announce(self, plan: VerifiedPlan | None = None, *, pump: bool = True) -> VerifiedPlan:
+        """Roster, model and plan, as the broker retains them."""
+        plan = plan or WORLD.plan()
+        self.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
+        self.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
+        self.publish(Kind.PLAN, encode_signed(plan.signed))
+        if pump:
+            self.agent.pump()
+        return plan
+
+    def arrived(self, kind: Kind) -> list[bytes]:
+        """What reached the orchestrator since the last call."""
+        data = []
+        while (arrived := self.orchestrator.receive()) is not None:
+            data += [arrived.data] if arrived.topic.kind is kind else []
+        return data
+
+    def texts(self) -> str:
+        return " ".join(str(report.error) if isinstance(report, Refused) else report.text for report in self.reports)
+
+
+class OnDemand(Executor):
+    """Runs what was submitted when the test says so."""
+
+    def __init__(self) -> None:
+        self.tasks: list[tuple[Future[Any], Any, tuple[Any, ...]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:  # noqa: ANN401 -- as any executor
+        self.tasks.append((Future(), fn, args))
+        return self.tasks[-1][0]
+
+    def run(self, number: int = 0) -> None:
+        future, fn, args = self.tasks.pop(number)
+        if future.set_running_or_notify_cancel():
+            future.set_result(fn(*args))

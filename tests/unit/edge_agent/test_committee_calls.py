@@ -1,0 +1,75 @@
+"""An agent that follows the roster: called to the committee, and dismissed, while it runs."""
+
+from dataclasses import replace
+
+import pytest
+
+from hushfleet.codec import encode
+from hushfleet.rounds.device import Phase
+from hushfleet.wire import Kind
+from tests.support.bench import NAME, WORLD, Bench, OnDemand
+
+
+@pytest.fixture
+def bench(tmp_path):
+    bench = Bench(tmp_path, member=None, executor=OnDemand())
+    yield bench
+    bench.store.close()
+
+
+def listens(bench) -> bool:
+    return any("/request/" in pattern for pattern in bench.link.patterns)
+
+
+def test_before_it_has_a_roster_it_is_no_member(bench):
+    assert not bench.agent.is_member
+    assert not listens(bench)
+
+
+def test_who_is_called_listens_from_then_on_and_goes_on_training(bench):
+    plan = bench.announce()
+    assert (bench.agent.is_member, bench.agent.phase) == (True, Phase.TRAINING)
+    assert "now on the committee" in bench.texts()
+
+    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+    bench.agent.pump()
+    assert len(bench.arrived(Kind.PARTIAL)) == 1
+
+    bench.executor.run()
+    bench.agent.pump()
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+
+
+def test_a_restarted_member_is_one_at_once(bench):
+    bench.announce()
+    bench.restart()
+
+    assert bench.agent.is_member
+    assert listens(bench)
+
+
+def test_who_is_dismissed_stops_listening_and_has_no_share(bench):
+    bench.announce()
+    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.agent.pump()
+    assert bench.store.holds_share(WORLD.roster.key_id)
+
+    others = replace(WORLD.parties, committee=WORLD.names[1:5])
+    newer = WORLD.newer(parties=others, key_epoch=1)
+    bench.publish(Kind.ROSTER, bench.signed(newer.roster), number=2, chunk=0)
+    bench.agent.pump()
+
+    assert not bench.agent.is_member
+    assert not listens(bench)
+    assert not bench.store.holds_share(WORLD.roster.key_id)
+    assert "no longer on the committee" in bench.texts()
+
+
+def test_a_roster_that_changes_nothing_about_it_changes_nothing(bench):
+    bench.announce()
+    member = bench.agent._member
+    bench.publish(Kind.ROSTER, bench.signed(WORLD.newer().roster), number=2, chunk=0)
+    bench.agent.pump()
+
+    assert bench.agent._member is member

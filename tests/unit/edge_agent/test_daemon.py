@@ -1,0 +1,160 @@
+"""The main loop over the memory link: connections, status, committee, stop."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from edge_agent import daemon as daemon_module
+from edge_agent.daemon import Daemon, report, require_64_bit
+from edge_agent.state import Fleet
+from edge_agent.watch import Watch
+from hushfleet import __version__
+from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.link import LinkError
+from hushfleet.link.notify import Notifier
+from hushfleet.rounds.device import Phase
+from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.wire import DeviceStatus, Kind, Presence
+from hushfleet.wire.messages import decode_status
+from tests.support.bench import FLEET, NAME, WORLD, Bench, OnDemand
+from tests.support.refusals import refused
+from tests.support.waiting import eventually
+
+
+class Said(Notifier):
+    """Notes what systemd would hear."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.lines = []
+
+    def _send(self, line: str) -> None:
+        self.lines.append(line)
+
+
+class Desk:
+    """A daemon on the bench; `connections` is what its link says."""
+
+    def __init__(self, folder, **bench: object) -> None:
+        self.bench = Bench(folder, executor=OnDemand(), connects=False, **bench)
+        self.bench.orchestrator.subscribe(FLEET, Kind.STATUS)
+        self.link, self.connections, self.said = self.bench.link, 1, Said()
+        self.messenger = self.bench.agent._messenger
+        self.messenger.link = self
+        root = WORLD.parties.owner.root.verify_key.raw.hex()
+        self.watch = Watch(self.said, lambda: True)
+        fleet = Fleet(FLEET, NAME, root, "broker.lan", 8883)
+        self.daemon = Daemon(self.bench.agent, self.messenger, fleet, notifier=self.said, watch=self.watch)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.link, name)
+
+    def statuses(self):
+        return [decode_status(data) for data in self.bench.arrived(Kind.STATUS)]
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    monkeypatch.setattr(daemon_module, "IDLE_S", 0.01)
+    desk = Desk(tmp_path)
+    yield desk
+    desk.bench.store.close()
+
+
+def status(presence, number):
+    return DeviceStatus(presence, number, __version__)
+
+
+def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(desk):
+    desk.daemon.turn()
+    desk.bench.announce(pump=False)
+    desk.daemon.turn()
+    assert desk.statuses() == [status(Presence.IDLE, 0), status(Presence.WORKING, 1)]
+
+    desk.bench.executor.run()
+    desk.daemon.turn()
+    assert desk.statuses() == [status(Presence.SENT, 1)]
+
+
+def test_a_status_is_said_once_and_again_after_a_new_connection(desk):
+    for _ in range(3):
+        desk.daemon.turn()
+    assert len(desk.statuses()) == 1
+
+    desk.connections = 2
+    desk.daemon.turn()
+    assert len(desk.statuses()) == 1
+
+
+def test_before_the_first_connection_nothing_is_sent(desk):
+    desk.connections = 0
+    desk.daemon.turn()
+
+    assert desk.statuses() == []
+    assert desk.link.patterns == set()
+
+
+def test_a_new_connection_sends_again_what_may_have_been_lost(desk):
+    desk.daemon.turn()
+    desk.bench.announce(pump=False)
+    desk.daemon.turn()
+    desk.bench.executor.run()
+    desk.daemon.turn()
+    assert len(desk.bench.arrived(Kind.CONTRIBUTION)) == 1
+
+    desk.connections = 2
+    desk.daemon.turn()
+
+    assert len(desk.bench.arrived(Kind.CONTRIBUTION)) == 1
+
+
+def test_a_broker_that_refuses_the_status_does_not_stop_the_agent(desk, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise LinkError(Refusal.LINK_FORBIDDEN, "no")
+
+    monkeypatch.setattr(desk.messenger, "send", refuse)
+    desk.daemon.turn()
+    desk.daemon.turn()
+
+
+def test_running_says_ready_then_stops_with_an_offline_status(desk):
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(desk.daemon.run)
+        eventually(lambda: "STATUS=idle, round 0" in desk.said.lines)
+        desk.daemon.stop()
+        running.result(20)
+
+    assert desk.said.lines[0] == "READY=1"
+    assert "STOPPING=1" in desk.said.lines
+    assert desk.statuses()[-1] == status(Presence.OFFLINE, 0)
+
+
+def test_every_turn_shows_that_the_loop_lives(desk):
+    turned = desk.watch._turned_s
+    desk.daemon.turn()
+
+    assert desk.watch._turned_s > turned
+
+
+def test_the_presence_of_every_phase_is_known():
+    assert set(daemon_module._PRESENCE) == set(Phase)
+    assert daemon_module._PRESENCE[Phase.TRAINING] is daemon_module._PRESENCE[Phase.FETCHING]
+
+
+@pytest.mark.parametrize(
+    ("happening", "level"),
+    [(Note("a"), "INFO"), (Alert("a"), "ERROR"), (Refused(PeerError(Refusal.SIGNATURE, "a")), "WARNING")],
+    ids=lambda value: str(value)[:8],
+)
+def test_what_is_reported_goes_to_the_log(happening, level, caplog, monkeypatch):
+    monkeypatch.setattr(daemon_module.LOG, "propagate", True)
+    caplog.set_level("DEBUG", "hushfleet.agent")
+    report(NAME, happening)
+
+    assert [record.levelname for record in caplog.records] == [level]
+
+
+def test_a_32_bit_system_is_refused():
+    with refused(Refusal.SYSTEM_UNSUPPORTED, LocalError):
+        require_64_bit(2**31 - 1)
+    require_64_bit(2**63 - 1)

@@ -1,0 +1,126 @@
+"""Training beside everything else, on an executor that runs when the test says so."""
+
+import pytest
+
+from hushfleet.codec import encode
+from hushfleet.errors import DataError, Refusal
+from hushfleet.rounds.device import Phase
+from hushfleet.rounds.effects import Note
+from hushfleet.wire import Kind
+from tests.support.bench import NAME, WORLD, Bench, OnDemand
+
+
+@pytest.fixture
+def bench(tmp_path):
+    bench = Bench(tmp_path, executor=OnDemand())
+    yield bench
+    bench.store.close()
+
+
+def test_a_member_answers_while_it_trains(bench):
+    plan = bench.announce()
+    assert (bench.agent.phase, bench.agent.training) == (Phase.TRAINING, True)
+
+    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+    bench.agent.pump()
+
+    assert len(bench.arrived(Kind.PARTIAL)) == 1
+    assert bench.agent.phase is Phase.TRAINING
+    bench.executor.run()
+    assert bench.agent.pump() == 0
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+    assert (bench.agent.phase, bench.agent.training) == (Phase.SENT, False)
+
+
+def test_nothing_is_contributed_or_charged_before_training_ends(bench):
+    bench.announce()
+    bench.agent.pump()
+
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+    assert bench.store.ledger().events == ()
+
+
+def test_a_later_round_takes_the_place_of_one_that_waits(bench):
+    bench.announce()
+    bench.announce(WORLD.plan(2))
+    first, second = (future for future, _, _ in bench.executor.tasks)
+
+    assert first.cancelled()
+    bench.executor.run(1)
+    bench.agent.pump()
+    (sealed,) = bench.arrived(Kind.CONTRIBUTION)
+    assert second.done()
+    assert WORLD.unsealed(WORLD.plan(2), NAME, sealed)
+    assert bench.store.ledger().find(WORLD.roster.key_id, 1) is None
+
+
+def test_a_training_that_a_later_round_overtook_is_dropped(bench):
+    bench.announce()
+    future, fn, args = bench.executor.tasks[0]
+    future.set_running_or_notify_cancel()  # it runs: nobody can stop it
+    bench.announce(WORLD.plan(2))
+    future.set_result(fn(*args))
+    bench.agent.pump()
+
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+    bench.executor.run(1)
+    bench.agent.pump()
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+    assert [event.round_number for event in bench.store.ledger().events] == [2]
+
+
+def test_after_a_restart_amid_training_the_round_starts_anew(bench):
+    bench.announce()
+    bench.restart()
+    bench.agent.pump()
+    bench.executor.run(1)
+    bench.agent.pump()
+
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+    assert len(bench.store.ledger().events) == 1
+
+
+def test_data_are_read_by_the_trainer_and_failures_become_zero_plus_noise(bench):
+    def unreadable():
+        raise DataError(Refusal.DATA_EMPTY, "no rows")
+
+    bench.read_data = unreadable
+    bench.restart()
+    bench.announce()
+    bench.executor.run()
+    bench.agent.pump()
+
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+    assert any(isinstance(report, Note) and "no rows" in report.text for report in bench.reports)
+
+
+def test_a_trainer_is_found_for_a_plan_that_waited_for_its_roster(tmp_path):
+    bench = Bench(tmp_path, configured=False)
+    bench.publish(Kind.ROSTER, bench.signed(WORLD.roster), number=1, chunk=0)
+    newer = WORLD.newer()
+    bench.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
+    bench.publish(Kind.PLAN, bench.signed(newer.plan()))
+    bench.agent.pump()
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+
+    bench.publish(Kind.ROSTER, bench.signed(newer.roster), number=2, chunk=0)
+    bench.agent.pump()
+
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+    bench.store.close()
+
+
+def test_what_cannot_be_sent_is_sent_after_the_next_connection(bench):
+    bench.announce()
+    away = bench.broker.connect(NAME)
+    writable, away._writable = away._writable, ()
+    bench.executor.run()
+    bench.agent.pump()
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+    assert f"{NAME} may not publish" in bench.texts()
+
+    away._writable = writable
+    bench.agent.connect()
+
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 1

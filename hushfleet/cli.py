@@ -27,6 +27,7 @@ DISTRIBUTION = "hushfleet"
 SUMMARIES = {
     "agent": ("This device: its keys, its fleet, its service.", "agent"),
     "demo": ("A whole fleet on this machine: trains on real data, then attacks itself.", "demo"),
+    "orchestrator": ("Training jobs: check, run and watch them, and take the model home.", "orchestrator"),
     "provision": ("The owner's vault: who is in the fleet, and what no orchestrator may do.", "provisioning"),
     "verify": ("Check a finished job's archive as an outsider.", ""),
 }
@@ -51,6 +52,7 @@ _CONFIGURATION = {
     Refusal.COMMITTEE_SIZE,
     Refusal.KEY_TOO_SMALL,
     Refusal.PLAN_UNREACHABLE,
+    Refusal.JOB_UNFINISHED,
 }
 _PERMISSION = {
     Refusal.LEDGER_MISSING,
@@ -59,8 +61,8 @@ _PERMISSION = {
     Refusal.VAULT_PASSPHRASE,
     Refusal.COMMITTEE_MEMBER,
 }
-_ABSENT = {Refusal.VAULT_MISSING, Refusal.NOT_ENROLLED}
-_LATER = {Refusal.COMBINE_TOO_FEW, Refusal.STATE_IN_USE}
+_ABSENT = {Refusal.VAULT_MISSING, Refusal.NOT_ENROLLED, Refusal.JOB_UNKNOWN, Refusal.ROUND_UNKNOWN}
+_LATER = {Refusal.COMBINE_TOO_FEW, Refusal.STATE_IN_USE, Refusal.JOB_STALLED, Refusal.LINK_AWAY}
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,8 @@ class Refusal(StrEnum):
     STORE_UNUSABLE = "store-unusable"
     JOB_UNFINISHED = "job-unfinished"
     JOB_UNKNOWN = "job-unknown"
+    JOB_STALLED = "job-stalled"
+    ROUND_UNKNOWN = "round-unknown"
 
 
 class HushfleetError(Exception):

@@ -80,6 +80,12 @@ class CheckedJob:
     holdout: Holdout | None
     cost: Cost
     notes: tuple[str, ...]
+    enrolled: int
+
+    @property
+    def target(self) -> int:
+        """Contributions at which a round closes before its deadline."""
+        return self.file.cohort.target or max(self.file.cohort.min_devices, min(self.file.cohort.max_devices, self.enrolled))
 
     @property
     def identity(self) -> bytes:
@@ -104,7 +110,7 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, *, ins
             cost = _cost(file, plan, roster, insecure_keys=insecure_keys)
             mistakes += _over_budget(file, cost)
             if not mistakes:
-                return CheckedJob(file, text, model, job, first, holdout, cost, tuple(_notes(file, model, roster)))
+                return CheckedJob(file, text, model, job, first, holdout, cost, tuple(_notes(file, model, roster)), devices)
     raise wrong(source, text, mistakes, f"{NEXT_STEP} {source}")
 
 
@@ -207,6 +213,6 @@ def _notes(file: JobFile, model: Model, roster: VerifiedRoster) -> Iterator[str]
     if file.privacy.without_privacy:
         yield "no DP: this job adds no noise, and single updates can follow from several rounds"
     if enrolled < file.cohort.max_devices:
-        yield f"{enrolled} devices are enrolled: a round waits for its deadline unless target is at most that"
+        yield f"{enrolled} devices are enrolled: a round closes early only once all of them have contributed"
     if file.evaluation is None:
         yield "no [evaluation]: nothing says how good a model is, and the last one counts as the best"

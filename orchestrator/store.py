@@ -109,6 +109,11 @@ class Store:
             released = connection.execute(select(func.count()).select_from(rounds).where(ours)).scalar_one()
         return CurrentJob(row.id, row.name, row.identity, row.settings, row.ended_at is not None, released)
 
+    def model(self) -> bytes:
+        """The current job's model in force. Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
+        with self.engine.connect() as connection:
+            return self.blobs.get(connection.execute(select(jobs.c.model).where(jobs.c.id == self._current().id)).scalar_one())
+
     def begin_job(self, name: str, identity: bytes, settings: str, model: GlobalModel, optimizer_state: bytes) -> CurrentJob:
         """Begin a job with its first model. The one before it, if any, is over."""
         model_hash, state_hash = self.blobs.put(model.to_bytes()), self.blobs.put(optimizer_state)

@@ -1,0 +1,299 @@
+"""`hushfleet orchestrator`: what the person who runs jobs types. Commands import what they need when they run."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.config import ENVIRONMENT, Config, load
+
+if TYPE_CHECKING:
+    from orchestrator.folder import StateFolder
+
+_STATE = click.option(
+    "--state",
+    envvar=f"{ENVIRONMENT}STATE",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The state folder. Default: $XDG_STATE_HOME/hushfleet/orchestrator.",
+)
+_CONFIG = click.option(
+    "--config",
+    "config_path",
+    envvar=f"{ENVIRONMENT}CONFIG",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The configuration. Default: /etc/hushfleet/orchestrator.toml, if it is there.",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+_JOB = click.argument("job", type=click.Path(dir_okay=False, path_type=Path))
+
+
+@click.group(epilog="Example: hushfleet orchestrator enrol, then: hushfleet orchestrator join orchestrator.bundle, then: "
+             "hushfleet orchestrator run job.toml")  # fmt: skip
+def orchestrator() -> None:
+    """Training jobs: check, run and watch them, and take the model home."""
+
+
+@orchestrator.command(epilog="Example: hushfleet orchestrator enrol --out .")
+@click.option("--name", default="orchestrator", show_default=True, help="Its id in the fleet: a-z, 0-9 and '-'.")
+@click.option("--out", default=".", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Where NAME.request goes.")
+@_STATE
+@_JSON
+def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
+    """Make the orchestrator's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
+    from hushfleet.documents import fingerprint  # noqa: PLC0415 -- the cryptography, when it is needed
+    from hushfleet.link.files import write_durably  # noqa: PLC0415 -- with it
+    from orchestrator.enrolment import enrol as make_keys  # noqa: PLC0415 -- with it
+
+    folder = _folder(state)
+    data = make_keys(folder, name)
+    path = out / f"{name}.request"
+    write_durably(path, data, mode=0o644)
+    click.echo(
+        f"Keys made in {folder.path}; they stay there.\n"
+        f"Request:     {path}\n"
+        f"Fingerprint: {fingerprint(data)}\n"
+        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}\n"
+        f"and compares the fingerprint with this one. Then type here:  hushfleet orchestrator join {name}.bundle",
+        err=as_json,
+    )
+    if as_json:
+        _print_json({"name": name, "request": str(path), "fingerprint": fingerprint(data)})
+
+
+@orchestrator.command(epilog="Example: hushfleet orchestrator join orchestrator.bundle")
+@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@_STATE
+@_CONFIG
+@_YES
+@_JSON
+def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: bool, as_json: bool) -> None:
+    """Join the fleet whose owner made BUNDLE from this orchestrator's request."""
+    from orchestrator import enrolment  # noqa: PLC0415 -- as above
+
+    folder, config = _folder(state), load(config_path)
+    offer = enrolment.read_bundle(folder, bundle.read_bytes())
+    click.echo(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=as_json)
+    if not offer.pinned:
+        _ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
+    enrolment.join(folder, offer, url=config.store.url)
+    roster = offer.roster.roster
+    click.echo(f"Joined as {offer.bundle.device_id}; roster {roster.serial} has {len(roster.devices)} devices.", err=as_json)
+    if as_json:
+        _print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "roster": roster.serial})
+    else:
+        click.echo("Next: hushfleet orchestrator check job.toml")
+
+
+@orchestrator.command(epilog="Example: hushfleet orchestrator check job.toml")
+@_JOB
+@_STATE
+@_CONFIG
+@_JSON
+def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Hold JOB against the fleet and its policy, and say what it will cost. Nothing is sent."""
+    from orchestrator import job_file  # noqa: PLC0415 -- as above
+    from orchestrator.job_check import check as check_job  # noqa: PLC0415 -- as above
+    from orchestrator.words import cost_lines  # noqa: PLC0415 -- as above
+
+    folder, config = _folder(state), load(config_path)
+    file, text = job_file.read(job)
+    with _reading(folder, config) as reports:
+        checked = check_job(file, text, job, reports.roster(), insecure_keys=config.testing.insecure_keys)
+    click.echo("\n".join(cost_lines(checked)), err=as_json)
+    if as_json:
+        cost = checked.cost
+        _print_json({
+            "job": file.job.name,
+            "model": checked.job.architecture.name,
+            "values": cost.values,
+            "rounds": file.job.rounds,
+            "rho_nano": cost.rho_nano,
+            "delta": cost.delta,
+            "epsilon": [{"rounds": rounds, "epsilon": round(value, 4)} for rounds, value in cost.epsilons] if cost.rho_nano else None,
+            "bytes": {"contribution": cost.contribution_bytes, "model": cost.model_bytes, "request": cost.request_bytes},
+            "notes": list(checked.notes),
+        })
+
+
+@orchestrator.command(epilog="Example: hushfleet orchestrator run job.toml. Ctrl-C stops it; the same command goes on.")
+@_JOB
+@click.option("--new", is_flag=True, help="Leave an unfinished job, or begin a finished one again from its first model.")
+@click.option("--give-up-after", default=20, show_default=True, type=click.IntRange(min=1), help="Aborted rounds in a row.")
+@_STATE
+@_CONFIG
+@_JSON
+def run(*, job: Path, new: bool, give_up_after: int, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Run JOB round by round until its model is released as often as it asks, or go on with it."""
+    from rich.console import Console  # noqa: PLC0415 -- as above
+
+    from orchestrator.run import Options  # noqa: PLC0415 -- as above
+    from orchestrator.run import run as run_job  # noqa: PLC0415 -- as above
+
+    console = Console(stderr=as_json)
+    summary = run_job(_folder(state), load(config_path), job, console, Options(new=new, give_up=give_up_after))
+    if as_json:
+        last = summary.last
+        _print_json({
+            "job": summary.job.name,
+            "finished": summary.finished,
+            "rounds": summary.rounds,
+            "rounds_released": summary.job.released,
+            "rounds_aborted": summary.job.aborted,
+            "version": summary.job.version,
+            "epsilon": None if summary.epsilon is None else round(summary.epsilon, 4),
+            "delta": summary.delta,
+            "accuracy": last.accuracy if last else None,
+            "loss": last.loss if last else None,
+            "archive": summary.job.archive,
+        })
+
+
+@orchestrator.command(epilog="Example: hushfleet orchestrator status --json")
+@_STATE
+@_CONFIG
+@_JSON
+def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """How far the current job has come. Works while it runs."""
+    from orchestrator.words import status_lines  # noqa: PLC0415 -- as above
+
+    folder, config = _folder(state), load(config_path)
+    fleet = folder.joined()
+    with _reading(folder, config) as reports:
+        job, roster = reports.job(), reports.roster().roster
+    if not as_json:
+        click.echo("\n".join(status_lines(fleet, roster, job)))
+        return
+    body: dict[str, Any] = {"fleet": fleet.fleet, "roster": roster.serial, "devices": len(roster.devices), "job": None}
+    if job is not None:
+        body["job"] = {name: value for name, value in asdict(job).items() if name != "settings"}
+    _print_json(body)
+
+
+@orchestrator.command(epilog="Example: hushfleet orchestrator devices")
+@_STATE
+@_CONFIG
+@_JSON
+def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Every enrolled device: whether it is there, and when it last contributed."""
+    from orchestrator.words import device_lines  # noqa: PLC0415 -- as above
+
+    with _reading(_folder(state), load(config_path)) as reports:
+        found = reports.devices()
+    if as_json:
+        _print_json({"devices": [asdict(one) for one in found]})
+    else:
+        click.echo("\n".join(device_lines(found)))
+
+
+@orchestrator.command(epilog="Example: hushfleet orchestrator rounds")
+@_STATE
+@_CONFIG
+@_JSON
+def rounds(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """The current job's rounds, a line each."""
+    from orchestrator.words import round_lines  # noqa: PLC0415 -- as above
+
+    with _reading(_folder(state), load(config_path)) as reports:
+        found = reports.rounds()
+    if as_json:
+        _print_json({"rounds": [asdict(one) for one in found]})
+    else:
+        click.echo("\n".join(round_lines(found)))
+
+
+@orchestrator.command("round", epilog="Example: hushfleet orchestrator round 3")
+@click.argument("number", type=click.IntRange(min=1))
+@_STATE
+@_CONFIG
+@_JSON
+def one_round(*, number: int, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Everything about round NUMBER of the current job."""
+    with _reading(_folder(state), load(config_path)) as reports:
+        found = asdict(reports.round(number))
+    if as_json:
+        _print_json(found)
+    else:
+        width = max(map(len, found))
+        click.echo("\n".join(f"{name:{width}}  {_plain(value)}" for name, value in found.items()))
+
+
+@orchestrator.group()
+def model() -> None:
+    """The model of the current job."""
+
+
+@model.command(epilog="Example: hushfleet orchestrator model export --best model.npz")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--best", is_flag=True, help="The version that did best on the holdout, instead of the latest.")
+@_STATE
+@_CONFIG
+@_JSON
+def export(*, file: Path, best: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Write the model to FILE: one named array per parameter, and `metadata` (JSON)."""
+    from orchestrator.export import export_model  # noqa: PLC0415 -- as above
+
+    folder = _folder(state)
+    with _reading(folder, load(config_path)) as reports:
+        metadata = export_model(reports, file, best=best)
+    click.echo(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json)
+    if as_json:
+        _print_json({"file": str(file), **metadata})
+
+
+@orchestrator.command("publish-roster", epilog="Example: hushfleet orchestrator publish-roster roster-7.signed")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@_STATE
+@_CONFIG
+@_JSON
+def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+    """Hand a roster that the owner signed to the orchestrator that runs, or will. It ends a round under way."""
+    from hushfleet.documents import newer_roster, open_roster  # noqa: PLC0415 -- as above
+    from hushfleet.wire import decode_signed  # noqa: PLC0415 -- as above
+    from orchestrator import inbox  # noqa: PLC0415 -- as above
+
+    folder = _folder(state)
+    root = folder.joined().root
+    with _reading(folder, load(config_path)) as reports:
+        current = reports.roster()
+    new = newer_roster(current, open_roster(decode_signed(file.read_bytes()), root))
+    lines = [] if new.digest == current.digest else list(inbox.differences(current, new))
+    if lines:
+        inbox.hand_over(folder, new)
+    click.echo("\n".join(lines) or f"roster {current.roster.serial} is in force already", err=as_json)
+    if as_json:
+        _print_json({"roster": new.roster.serial, "changes": lines})
+
+
+def _folder(state: Path | None) -> "StateFolder":
+    from orchestrator.folder import StateFolder, default_state  # noqa: PLC0415 -- as above
+
+    return StateFolder(state or default_state())
+
+
+def _reading(folder: "StateFolder", config: Config) -> Any:  # noqa: ANN401 -- a context with `orchestrator.reports.Reports`, not yet imported
+    from orchestrator.reports import reading  # noqa: PLC0415 -- as above
+
+    return reading(folder.path, folder.joined().root, config.store.url)
+
+
+def _ask(question: str, *, yes: bool) -> None:
+    """Raises `click.UsageError` where nobody can answer, `click.Abort` for a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Answer at a terminal, or add --yes.")
+    click.confirm(question, abort=True)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None or value == "" else str(value)
+
+
+def _print_json(body: dict[str, Any]) -> None:
+    click.echo(json.dumps(body))

@@ -1,0 +1,45 @@
+"""A model to take home: an npz file that numpy alone can read."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hushfleet.link.files import write_durably
+from models import catalogue
+from orchestrator import job_file
+from orchestrator.account import epsilon
+from orchestrator.reports import Reports
+
+METADATA = "metadata"
+
+
+def export_model(reports: Reports, file: Path, *, best: bool = False) -> dict[str, Any]:
+    """Write one array per parameter, and `metadata`, a JSON text; returns what that says.
+
+    `epsilon` is that of a device that took part in every round so far; None without privacy. Raises `LocalError`:
+    `JOB_UNKNOWN`, `STORE_UNUSABLE`.
+    """
+    job = reports.current()
+    settings = job_file.parse(job.settings, Path(job.name))
+    architecture = catalogue.architecture(settings.model.full_name)
+    model = reports.model(architecture.dimension, best=best)
+    privacy = settings.privacy
+    metadata: dict[str, Any] = {
+        "job": job.name,
+        "model": architecture.name,
+        "architecture": architecture.digest.hex(),
+        "version": model.version,
+        "parameters": model.digest.hex(),
+        "rounds_released": job.released,
+        "noise_multiplier": privacy.noise_multiplier,
+        "epsilon": None if privacy.without_privacy else epsilon(job.rho_nano, privacy.delta),
+        "delta": privacy.delta,
+    }
+    arrays: dict[str, Any] = {**architecture.split(model.parameters), METADATA: np.array(json.dumps(metadata))}
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_durably(file, buffer.getvalue(), mode=0o644)
+    return metadata

@@ -1,0 +1,232 @@
+"""The loop of a job: rounds until enough are released, whatever the broker, the devices and the power do meanwhile.
+
+Safety never rests on time here; deadlines and repetitions use a monotonic clock and concern liveness only.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hushfleet.codec import decode
+from hushfleet.documents import Outcome, RoundRecord
+from hushfleet.documents.limits import MAX_RECORD_BYTES
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.link import Messenger
+from hushfleet.link.assembly import Incomplete
+from hushfleet.rounds.coordinator import CoordinatorState, Phase
+from hushfleet.rounds.effects import Publish
+from orchestrator.service import Orchestrator
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between what the loop repeats."""
+
+    turn_s: float = 1.0
+    linger_s: float = 0.05
+    ask_again_s: float = 15.0
+    """Between two sendings of a request; doubles up to eight times as long."""
+    least_answer_s: float = 120.0
+    """The committee has at least this long, or the plan's deadline."""
+    tell_missing_s: float = 10.0
+    forget_s: float = 3600.0
+    backoff_s: float = 5.0
+    """After an aborted round; doubles up to `most_backoff_s`."""
+    most_backoff_s: float = 300.0
+    hear_s: float = 10.0
+
+
+class Watcher(Protocol):
+    """Who is told how the job goes; `orchestrator.screen.Screen` is one."""
+
+    def connected(self, connections: int) -> None:
+        """There is a connection."""
+
+    def began(self, state: CoordinatorState) -> None:
+        """A round was begun, or is gone on with."""
+
+    def moved(self, state: CoordinatorState) -> None:
+        """Something arrived for the round."""
+
+    def ended(self, record: RoundRecord, state: CoordinatorState, wait_s: float) -> None:
+        """A round is over; the next one begins in `wait_s` at the earliest."""
+
+
+class Memory(Protocol):
+    """What the loop asks of the store beside the machine's own changes."""
+
+    def hear(self, statuses: Mapping[str, bytes]) -> None:
+        """Keep what devices said of themselves."""
+
+
+class Loop:
+    """One job's loop. `released` rounds were released before; it ends at `wanted`.
+
+    `inbox` lists files with rosters; each is removed once it was taken. `leftovers` are published at every connection: what an
+    earlier life of this orchestrator may have left behind. After `give_up` aborted rounds in a row it stops.
+    """
+
+    def __init__(
+        self,
+        orchestrator: Orchestrator,
+        messenger: Messenger,
+        memory: Memory,
+        watcher: Watcher,
+        *,
+        released: int,
+        wanted: int,
+        now_s: Callable[[], float],
+        inbox: Callable[[], tuple[Path, ...]] = tuple,
+        leftovers: Callable[[], tuple[Publish, ...]] = tuple,
+        turned: Callable[[], None] = lambda: None,
+        pace: Pace | None = None,
+        give_up: int = 20,
+    ) -> None:
+        self._orchestrator, self._messenger, self._memory, self._watcher = orchestrator, messenger, memory, watcher
+        self._now_s, self._inbox, self._leftovers, self._turned = now_s, inbox, leftovers, turned
+        self._pace, self._give_up = pace or Pace(), give_up
+        self.released, self._wanted = released, wanted
+        self._aborted = 0
+        self._connections = 0
+        self._next_round_s = self._heard_s = self._forgot_s = now_s()
+        self._phase = Phase.IDLE
+        self._phase_s = self._asked_s = now_s()
+        self._asked = 0
+        self._progress = (0, 0)
+        self._told: dict[bytes, float] = {}
+        self._stopping = threading.Event()
+
+    @property
+    def done(self) -> bool:
+        """Whether enough rounds were released, and none is open."""
+        return self.released >= self._wanted and self._orchestrator.phase is Phase.IDLE
+
+    def stop(self) -> None:
+        """End after the step that is under way. For signal handlers and other threads."""
+        self._stopping.set()
+
+    def run(self) -> bool:
+        """Until the job is done or `stop`; whether it is done. Raises what stops a job: storing, or a plan that cannot be.
+
+        `LocalError(JOB_STALLED)`: too many rounds in a row were aborted.
+        """
+        while not self.done and not self._stopping.is_set():
+            self.turn()
+        self._hear()
+        return self.done
+
+    def turn(self) -> None:
+        """One time round: connection, rosters, deadlines, what is missing, a new round, and what arrives meanwhile."""
+        self._reconnect()
+        self._take_rosters()
+        self._follow(self._orchestrator.state)
+        if self._connections:
+            self._push()
+        before = self._orchestrator.state
+        self._orchestrator.pump(self._pace.turn_s, linger_s=self._pace.linger_s)
+        self._follow(before)
+        self._keep_house()
+        self._turned()
+
+    def _reconnect(self) -> None:
+        connections = self._messenger.link.connections
+        if connections > self._connections:
+            self._connections = connections
+            self._orchestrator.send(self._leftovers())
+            self._orchestrator.connect()
+            self._watcher.connected(connections)
+
+    def _take_rosters(self) -> None:
+        for path in self._inbox():
+            before = self._orchestrator.state
+            self._orchestrator.take_roster(path.read_bytes())
+            path.unlink()
+            self._follow(before)
+
+    def _push(self) -> None:
+        """Whatever is due in this phase."""
+        now_s, before = self._now_s(), self._orchestrator.state
+        match self._orchestrator.phase:
+            case Phase.IDLE:
+                if self.released < self._wanted and now_s >= self._next_round_s:
+                    self._orchestrator.start_round()
+            case Phase.COLLECTING:
+                if now_s - self._phase_s >= _deadline_s(before):
+                    self._orchestrator.end_collection()
+                else:
+                    self._tell_missing(now_s)
+            case Phase.DECRYPTING:
+                if now_s - self._phase_s >= max(self._pace.least_answer_s, _deadline_s(before)):
+                    self._orchestrator.end_collection()
+                elif now_s - self._asked_s >= self._pace.ask_again_s * 2 ** min(3, self._asked):
+                    self._asked_s, self._asked = now_s, self._asked + 1
+                    self._orchestrator.ask_again()
+        self._follow(before)
+
+    def _tell_missing(self, now_s: float) -> None:
+        for transfer in self._messenger.incomplete():
+            due_s = self._told.get(transfer.whole_hash, now_s - transfer.idle_s) + self._pace.tell_missing_s
+            if transfer.idle_s >= self._pace.tell_missing_s and now_s >= due_s and self._tell(transfer):
+                self._told[transfer.whole_hash] = now_s
+
+    def _tell(self, transfer: Incomplete) -> bool:
+        return self._orchestrator.tell_missing(transfer)
+
+    def _follow(self, before: CoordinatorState) -> None:
+        """What changed since `before`: a round that ended, a phase that began."""
+        state = self._orchestrator.state
+        if state.record is not None and state.record is not before.record:
+            self._count(state)
+        if state.phase is not self._phase:
+            self._phase, self._phase_s = state.phase, self._now_s()
+            self._asked_s, self._asked = self._phase_s, 0
+            self._told.clear()
+            if state.phase is Phase.COLLECTING or (state.phase is Phase.DECRYPTING and before.phase is Phase.IDLE):
+                self._watcher.began(state)
+        progress = (len(state.accepted), len(state.answers))
+        if state.phase is not Phase.IDLE and (progress != self._progress or state.phase is not before.phase):
+            self._progress = progress
+            self._watcher.moved(state)
+
+    def _count(self, state: CoordinatorState) -> None:
+        record = _record(state)
+        wait_s = 0.0
+        if record.outcome is Outcome.RELEASED:
+            self.released, self._aborted = self.released + 1, 0
+        else:
+            self._aborted += 1
+            wait_s = min(self._pace.most_backoff_s, self._pace.backoff_s * 2 ** (self._aborted - 1))
+        self._next_round_s = self._now_s() + wait_s
+        self._watcher.ended(record, state, wait_s)
+        if self._aborted >= self._give_up:
+            raise LocalError(
+                Refusal.JOB_STALLED,
+                f"{self._aborted} rounds in a row were aborted, the last one: {record.reason}",
+                next_step="hushfleet orchestrator devices shows who is there; run the job again to go on.",
+            )
+
+    def _keep_house(self) -> None:
+        now_s = self._now_s()
+        if now_s - self._heard_s >= self._pace.hear_s:
+            self._heard_s = now_s
+            self._hear()
+        if now_s - self._forgot_s >= self._pace.forget_s:
+            self._forgot_s = now_s
+            self._messenger.forget_idle(self._pace.forget_s)
+
+    def _hear(self) -> None:
+        if statuses := self._orchestrator.take_statuses():
+            self._memory.hear(statuses)
+
+
+def _deadline_s(state: CoordinatorState) -> float:
+    return float(state.setting.plan.deadline_s) if state.setting else 0.0
+
+
+def _record(state: CoordinatorState) -> RoundRecord:
+    """The latest record, which this side signed."""
+    if state.record is None:
+        raise LocalError(Refusal.PHASE, "no round has ended")
+    return decode(RoundRecord, state.record.content, max_bytes=MAX_RECORD_BYTES)

@@ -1,0 +1,140 @@
+"""What a person sees of a running job: a moving line on a terminal, plain lines off it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from hushfleet.documents import Outcome, RoundRecord
+from hushfleet.rounds.coordinator import CoordinatorState, Phase
+from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.training import GlobalModel
+from orchestrator.account import epsilon
+from orchestrator.evaluation import Score
+from orchestrator.job_check import CheckedJob
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+
+class Screen:
+    """Draws on `console`, and hands every line of state to `status` (systemd's). Satisfies `orchestrator.loop.Watcher`."""
+
+    def __init__(
+        self,
+        console: Console,
+        job: CheckedJob,
+        *,
+        spent_nano: int = 0,
+        score: Callable[[GlobalModel], Score | None] = lambda _: None,
+        status: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`spent_nano`: what a device that took part in every round of this job has spent so far, in 10^-9 rho."""
+        self._console, self._job, self._score, self._tell = console, job, score, status
+        self._spent_nano = spent_nano
+        self._moving: Status | None = None
+
+    def opening(self, released: int, folder: str) -> None:
+        """What is about to happen."""
+        file, cost = self._job.file, self._job.cost
+        begun = f", {released} released before" if released else ""
+        model = f"{self._job.job.architecture.name}, {cost.values} values"
+        self._line(f"[bold]job {escape(file.job.name)}[/]  {model}; {file.job.rounds} rounds{begun}")
+        self._line(f"state in {escape(folder)}")
+        for note in self._job.notes:
+            self.note(note)
+
+    def connected(self, connections: int) -> None:
+        """There is a connection."""
+        self._line("connected to the broker" if connections == 1 else f"connected again (connection {connections})")
+
+    def began(self, state: CoordinatorState) -> None:
+        """A round was begun, or is gone on with."""
+        if state.setting is None:
+            return
+        plan = state.setting.plan
+        privacy = "no DP" if plan.privacy.variance == 0 else f"at least {plan.privacy.k_min} of at most {plan.privacy.k_max} devices"
+        self._line(f"round {plan.round}: model version {plan.model_version}, {privacy}, {plan.deadline_s} s")
+        self.moved(state)
+
+    def moved(self, state: CoordinatorState) -> None:
+        """Something arrived for the round."""
+        if state.setting is None:
+            return
+        number, k_min = state.setting.plan.round, state.setting.plan.privacy.k_min
+        if state.phase is Phase.COLLECTING:
+            text = f"round {number}: {len(state.accepted)} contributions, {k_min} needed"
+        else:
+            answers = f"{len(state.answers)} of {state.roster.threshold} committee answers"
+            text = f"round {number}: {len(state.accepted)} contributions, {answers}"
+        self._tell(text)
+        self._move(text)
+
+    def ended(self, record: RoundRecord, state: CoordinatorState, wait_s: float) -> None:
+        """One line per round."""
+        self._still()
+        self._spent_nano += record.rho_nano
+        if record.outcome is Outcome.RELEASED:
+            text = (
+                f"round {record.round}: [green]released[/] version {record.version_after} from {len(record.device_ids)} devices"
+                f"{self._scored(state.model)}, {self._epsilon()}, {record.bytes_up / 1000:.0f} kB up, {record.duration_ms / 1000:.1f} s"
+            )
+        else:
+            text = f"round {record.round}: [yellow]aborted[/] ({escape(record.reason)}); the next one in {wait_s:.0f} s"
+        self._line(text)
+
+    def report(self, happening: Note | Alert | Refused) -> None:
+        """What the machine noted, refused or raised an alarm about."""
+        match happening:
+            case Note(text):
+                self.note(text)
+            case Alert(text):
+                self._line(f"[bold red]ALERT[/] {escape(text)}")
+            case Refused(error):
+                self._line(f"[yellow]refused[/] {escape(str(error))}")
+
+    def note(self, text: str) -> None:
+        """A line for whom it may concern."""
+        self._line(f"[dim]note[/] {escape(text)}")
+
+    def stopped(self, command: str, released: int) -> None:
+        """An orderly stop before the end."""
+        self._still()
+        self._line(f"stopped after {released} of {self._job.file.job.rounds} rounds; nothing is lost. To go on: {escape(command)}")
+
+    def finished(self, released: int) -> None:
+        """The job is done."""
+        self._still()
+        self._line(f"[green]done[/]: {released} rounds released. To have the model: hushfleet orchestrator model export model.npz")
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._still()
+
+    def _scored(self, model: GlobalModel) -> str:
+        score = self._score(model)
+        if score is None:
+            return ""
+        return f", loss {score.loss:.4g}" if score.accuracy is None else f", accuracy {score.accuracy:.1%}"
+
+    def _epsilon(self) -> str:
+        if self._job.file.privacy.without_privacy:
+            return "no DP"
+        return f"epsilon {epsilon(self._spent_nano, self._job.file.privacy.delta):.2f}"
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True, highlight=False)
+
+    def _move(self, text: str) -> None:
+        if not self._console.is_terminal:
+            return
+        if self._moving is None:
+            self._moving = self._console.status(escape(text))
+            self._moving.start()
+        self._moving.update(escape(text))
+
+    def _still(self) -> None:
+        if self._moving is not None:
+            self._moving.stop()
+            self._moving = None

@@ -165,6 +165,8 @@ class Connection:
         return partial(self._listener.session.on_answered, number, ", ".join(str(reason) for reason in reasons if reason.is_failure))
 
     def _message(self, message: paho.MQTTMessage) -> _Event:
+        if message.qos == 0:  # nothing would bound how many wait in memory, and there is no number to acknowledge
+            raise ValueError("a message of QoS 0, which no party of a fleet publishes")
         try:
             arrived = partial(self._listener.session.on_arrived, retained=message.retain, number=message.mid)
             return partial(arrived, message.topic, bytes(message.payload))

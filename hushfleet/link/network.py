@@ -16,6 +16,7 @@ from hushfleet.randomness import Randomness
 
 _ACCEPTED_WITHIN_S = 20.0
 _LEAVE_S = 5.0
+_STOP_S = 15.0
 _TICK_S = 1.0
 _STABLE_S = 10.0
 _ATTEMPT_S = 120.0  # name look-up, every address, handshake, diagnosis: none of them can be interrupted
@@ -71,7 +72,7 @@ class Carried(Protocol):
         """The broker answered a change of filters."""
 
     def on_arrived(self, topic: str, data: bytes, *, retained: bool, number: int) -> None:
-        """A delivery."""
+        """A delivery, to be acknowledged under its number."""
 
 
 class Listener(Protocol):
@@ -130,9 +131,10 @@ class Network:
         self._stopping.set()
         if self._thread.is_alive():
             self.wake()
-            self._thread.join()
-        self._wakeup.close()
-        self._waker.close()
+            self._thread.join(_STOP_S)
+        if not self._thread.is_alive():  # else it hangs in an attempt to connect, and ends by itself
+            self._wakeup.close()
+            self._waker.close()
 
     def alive_within_s(self, seconds: float) -> bool:
         """Whether the thread has shown life in the last `seconds`. An attempt to connect may take two minutes."""

@@ -52,13 +52,16 @@ class Outbox:
         self._bytes += len(message.data)
 
     def take(self, now_s: float) -> Outgoing | None:
-        """The next to publish, if the window is open; `sent` or `dropped` must follow. Those that expired while waiting are dropped."""
-        while self._waiting and len(self._in_flight) < self.window:
-            message = self._waiting.popleft()
-            if message.expires_s > now_s:
-                return message
-            self.dropped(message)
-        return None
+        """The next to publish, if the window is open; `sent` or `dropped` must follow."""
+        self.expire(now_s)
+        return self._waiting.popleft() if self._waiting and len(self._in_flight) < self.window else None
+
+    def expire(self, now_s: float) -> None:
+        """Drop what expired while it waited."""
+        for message in self._waiting:
+            if message.expires_s <= now_s:
+                self.dropped(message)
+        self._waiting = deque(message for message in self._waiting if message.expires_s > now_s)
 
     def sent(self, number: int, message: Outgoing) -> None:
         """`message` is in flight under the link's `number`."""

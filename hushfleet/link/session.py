@@ -219,6 +219,7 @@ class Session:
             self._changed.notify_all()
 
     def _wait_for_room(self, size: int) -> None:
+        self._outbox.expire(time.monotonic())
         if not self._changed.wait_for(lambda: self._closed or self._outbox.has_room(size), self._options.patience_s):
             raise LinkError(Refusal.LINK_AWAY, f"the broker has taken nothing for {self._options.patience_s:g} s and the queue is full")
         if self._closed:

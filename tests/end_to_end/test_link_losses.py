@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from signal import SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 import pytest
 
@@ -128,6 +129,24 @@ class TestRestarts:
         told = links.problems[DEVICE]
         assert len(told) == len(set(told))
         assert "was lost" in told[0]
+
+
+class TestSilence:
+    def test_a_peer_that_falls_silent_is_given_up_and_found_again(self, broker, links):
+        device, orchestrator = subscribed(links.connect(DEVICE, keep_alive_s=1), Kind.PLAN), links.connect(ORCHESTRATOR)
+        broker.signal(SIGSTOP)
+        orchestrator.publish(PLAN, b"a plan")
+        eventually(lambda: not device.connected)
+        assert "was lost" in links.problems[DEVICE][0]
+        broker.signal(SIGCONT)
+        eventually(lambda: device.connected)
+        assert until(device, b"a plan") == [b"a plan"]
+
+    def test_nothing_is_lost_while_all_is_idle(self, links):
+        device = links.connect(DEVICE, keep_alive_s=1)
+        idle_until_s = time.monotonic() + 3.5
+        eventually(lambda: time.monotonic() > idle_until_s)
+        assert (device.connected, device.connections) == (True, 1)
 
 
 class TestNames:

@@ -8,6 +8,7 @@ from signal import SIGCONT, SIGSTOP
 
 import pytest
 from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from hushfleet.errors import Refusal
 from hushfleet.link import LinkError, mqtt
@@ -16,6 +17,7 @@ from hushfleet.link.outbox import Outbox
 from hushfleet.wire import Kind
 from tests.support.broker import ORCHESTRATOR, PATIENCE_S, STATUS, Links, arrivals, running, subscribed
 from tests.support.link_contract import DEVICE, MEMBER, PLAN, LinkContract, Sessions, topic
+from tests.support.mosquitto import HOST
 from tests.support.refusals import refused
 from tests.support.waiting import eventually
 
@@ -256,6 +258,29 @@ class TestCallbacks:
         eventually(lambda: device.problem)
         broker.again()
         eventually(lambda: device.connections == 2)
+
+
+class TestOthers:
+    """What somebody with a valid certificate and another program may try."""
+
+    def test_messages_that_nobody_acknowledges_are_dropped_and_told(self, broker, links):
+        orchestrator = subscribed(links.connect(ORCHESTRATOR), Kind.STATUS)
+        sent = threading.Event()
+        other = paho.Client(CallbackAPIVersion.VERSION2, DEVICE, protocol=paho.MQTTv5)
+        other.tls_set_context(broker.certificates.context(DEVICE))
+        other.on_connect = lambda *_: [other.publish(STATUS, bytes([number]), qos=0) for number in range(20)]
+        other.on_publish = lambda _client, _userdata, number, *_: sent.set() if number == 20 else None
+        other.connect(HOST, broker.port)
+        other.loop_start()
+        try:
+            assert sent.wait(PATIENCE_S)
+        finally:
+            other.disconnect()
+            other.loop_stop()
+        links.connect(DEVICE).publish(STATUS, b"here")
+        assert arrivals(orchestrator, 1) == [b"here"]
+        assert orchestrator.connections == 1
+        assert ["QoS 0" in text for text in links.problems[ORCHESTRATOR]] == [True]
 
 
 class TestLiveness:

@@ -99,6 +99,26 @@ def test_what_expires_while_it_waits_is_not_sent_and_makes_room():
     assert outbox.has_room(1)
 
 
+def test_what_is_expired_makes_room_without_a_connection():
+    outbox = Outbox(most_messages=2)
+    outbox.put(message(b"old", expires_s=5))
+    outbox.put(message(b"new", expires_s=6))
+    outbox.expire(4.9)
+    assert not outbox.has_room(1)
+    outbox.expire(5)
+    assert outbox.has_room(1)
+    assert len(outbox) == 1
+
+
+def test_what_is_in_flight_does_not_expire():
+    outbox = Outbox()
+    outbox.put(message(b"old", expires_s=5))
+    outbox.window = 1
+    sending(outbox)
+    outbox.expire(6)
+    assert len(outbox) == 1
+
+
 def test_what_is_dropped_makes_room():
     outbox = filled(1, most_messages=1)
     outbox.dropped(outbox.take(0.0))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_agent.config import ENVIRONMENT, load
+from hushfleet.errors import PeerError
 
 if TYPE_CHECKING:
     from edge_agent.state import StateFolder
@@ -44,10 +45,10 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
     from edge_agent import enrolment  # noqa: PLC0415 -- the cryptography, when it is needed
     from edge_agent.asking import ask  # noqa: PLC0415 -- with it
 
-    folder = _folder(state, service=service)
+    folder, device_id = _folder(state, service=service), _id(name or _host_name())
     if anew and enrolment.enrolled(folder):
         ask("New keys mean a new device to the fleet, and an empty ledger: what was spent of its budget is forgotten. Go on?", yes=yes)
-    request = enrolment.enrol(folder, name or _host_name(), anew=anew)
+    request = enrolment.enrol(folder, device_id, anew=anew)
     path = enrolment.write_request(request, out)
     click.echo(
         f"Keys made in {folder.path}; they stay there.\n"
@@ -164,6 +165,15 @@ def _folder(state: Path | None, *, service: bool = False) -> "StateFolder":
     if service and state is not None:
         raise click.UsageError("--service and --state exclude each other")
     return StateFolder((state or (SERVICE_STATE if service else default_state())).absolute())
+
+
+def _id(name: str) -> str:
+    from hushfleet.ids import parse_id  # noqa: PLC0415 -- as above
+
+    try:
+        return parse_id(name)
+    except PeerError as error:
+        raise click.UsageError(f"--name: {error.message}") from error
 
 
 def _host_name() -> str:

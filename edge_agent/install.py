@@ -171,13 +171,15 @@ def _uninstall(machine: Machine, *, purge: bool) -> Iterator[Action]:
 
 
 def _source(machine: Machine, wanted: Wanted) -> StateFolder | None:
-    """Where keys were made for an agent that was run by hand, unless the service has its own."""
-    if enrolled(machine.state):
-        return None
+    """Where keys were made for an agent that was run by hand, unless the service has others. A move may be half done."""
     for path in (wanted.state, machine.user_state):
-        if path is not None and enrolled(StateFolder(path)):
+        if path is not None and enrolled(StateFolder(path)) and (not enrolled(machine.state) or _twins(StateFolder(path), machine.state)):
             return StateFolder(path)
     return None
+
+
+def _twins(one: StateFolder, other: StateFolder) -> bool:
+    return enrolled(other) and (one.path / _KEYS).read_bytes() == (other.path / _KEYS).read_bytes()
 
 
 def _new_config(machine: Machine, wanted: Wanted) -> str | None:
@@ -195,13 +197,12 @@ def move_state(source: StateFolder, target: StateFolder) -> None:
     with ExitStack() as locks:
         locks.enter_context(source.locked())
         locks.enter_context(target.locked())
-        kept = [path for path in sorted(source.path.iterdir()) if path.is_file() and path.name not in ("lock", _KEYS)]
-        for path in kept:
-            write_durably(target.path / path.name, path.read_bytes())
-        write_durably(target.path / _KEYS, (source.path / _KEYS).read_bytes())
-        for path in (source.path / _KEYS, *kept):
-            path.unlink()
+        if not _twins(source, target):  # with the keys, which come last, the move is done but for what is left at the source
+            kept = [path for path in sorted(source.path.iterdir()) if path.is_file() and path.name not in ("lock", _KEYS)]
+            for path in (*kept, source.path / _KEYS):
+                write_durably(target.path / path.name, path.read_bytes())
         target.hand_over()
+        (source.path / _KEYS).unlink()
     shutil.rmtree(source.path)
 
 

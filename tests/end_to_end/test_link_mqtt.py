@@ -16,7 +16,7 @@ from hushfleet.link.options import LastWill
 from hushfleet.link.outbox import Outbox
 from hushfleet.wire import Kind
 from tests.support.broker import ORCHESTRATOR, PATIENCE_S, STATUS, Links, arrivals, running, subscribed
-from tests.support.link_contract import DEVICE, MEMBER, PLAN, LinkContract, Sessions, topic
+from tests.support.link_contract import DEVICE, FORBIDDEN, MEMBER, PLAN, LinkContract, Sessions, topic
 from tests.support.mosquitto import HOST
 from tests.support.refusals import refused
 from tests.support.waiting import eventually
@@ -177,6 +177,16 @@ class TestRefusals:
         device.publish(STATUS, b"authorized again")
         assert arrivals(orchestrator, 1) == [b"authorized again"]
         assert device.connections == 1
+
+    def test_the_broker_forbids_what_the_link_forbids(self, links):
+        """The links here do not look at the table themselves."""
+        for who, where in FORBIDDEN:
+            identity = {"device": DEVICE, "member": MEMBER, "orchestrator": ORCHESTRATOR}[who]
+            link = links.connect(identity, leave_to_broker=True)
+            link.publish(where, b"not mine")
+            assert link.flush(PATIENCE_S)
+            assert any(where in text and "Not authorized" in text for text in links.problems[identity])
+            link.close()
 
     def test_a_closed_link_publishes_nothing_more(self, links):
         device = links.connect(DEVICE)

@@ -28,6 +28,20 @@ def filter_of(kind, **fields: object):
 
 
 PLAN, RECORD = topic(Kind.PLAN), topic(Kind.RECORD, number=1)
+FORBIDDEN = (
+    ("device", PLAN),
+    ("device", topic(Kind.CONTRIBUTION, device=MEMBER, number=1, chunk=0)),
+    ("device", topic(Kind.STATUS, device=MEMBER)),
+    ("member", topic(Kind.PARTIAL, device=DEVICE, number=1, chunk=0)),
+    ("member", topic(Kind.REQUEST, number=1, chunk=0)),
+    ("member", topic(Kind.RECEIPT, device=DEVICE, number=1)),
+    ("device", topic(Kind.INBOX, device=DEVICE, chunk=0)),
+    ("orchestrator", topic(Kind.CONTRIBUTION, device=DEVICE, number=1, chunk=0)),
+    ("orchestrator", topic(Kind.EVIDENCE, device=MEMBER, number=1)),
+    ("orchestrator", PLAN.replace(FLEET, "orchard")),
+    ("device", topic(Kind.STATUS, device=DEVICE).replace(FLEET, "orchard")),
+)
+"""Who may not publish where."""
 
 
 @dataclass(frozen=True)
@@ -162,22 +176,7 @@ class LinkContract:
         sessions.orchestrator.publish(PLAN, b"a plan")
         assert sessions.device.receive(None).data == b"a plan"
 
-    @pytest.mark.parametrize(
-        ("who", "where"),
-        [
-            ("device", PLAN),
-            ("device", topic(Kind.CONTRIBUTION, device=MEMBER, number=1, chunk=0)),
-            ("device", topic(Kind.STATUS, device=MEMBER)),
-            ("member", topic(Kind.PARTIAL, device=DEVICE, number=1, chunk=0)),
-            ("member", topic(Kind.REQUEST, number=1, chunk=0)),
-            ("member", topic(Kind.RECEIPT, device=DEVICE, number=1)),
-            ("device", topic(Kind.INBOX, device=DEVICE, chunk=0)),
-            ("orchestrator", topic(Kind.CONTRIBUTION, device=DEVICE, number=1, chunk=0)),
-            ("orchestrator", topic(Kind.EVIDENCE, device=MEMBER, number=1)),
-            ("orchestrator", PLAN.replace(FLEET, "orchard")),
-            ("device", topic(Kind.STATUS, device=DEVICE).replace(FLEET, "orchard")),
-        ],
-    )
+    @pytest.mark.parametrize(("who", "where"), FORBIDDEN)
     def test_publishing_what_the_acl_forbids_is_refused(self, sessions, who, where):
         with refused(Refusal.LINK_FORBIDDEN, LinkError):
             getattr(sessions, who).publish(where, b"not mine")

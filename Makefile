@@ -8,12 +8,12 @@ INSTALL = $(PIP) install --quiet --constraint constraints.txt setuptools && $(PI
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check clean
+.PHONY: help demo test check check-units clean
 
 help:
 	@echo 'make demo    a whole fleet on this machine: trains on real data, then attacks itself (ARGS="--devices 20")'
 	@echo 'make test    every test that needs neither root nor a network'
-	@echo 'make check   lint, types, import contracts, documentation, generated files'
+	@echo 'make check   lint, types, import contracts, documentation, generated files, systemd units'
 	@echo 'make clean   remove what these targets made, .venv included'
 
 demo: $(VENV)/installed-demo
@@ -21,7 +21,7 @@ demo: $(VENV)/installed-demo
 	@$(BIN)/hushfleet demo $(ARGS)
 
 test: $(VENV)/installed-dev
-	@$(has-mosquitto) || $(call system-packages,mosquitto)
+	@$(has-mosquitto) && command -v strace >/dev/null || $(call system-packages,mosquitto strace)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: $(VENV)/installed-dev
@@ -30,6 +30,15 @@ check: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python -m tests.vectors.generate --check
+	@$(MAKE) --no-print-directory check-units
+
+# The program that the units name has to exist for `verify`; the threshold is ten times the score.
+check-units:
+	@command -v systemd-analyze >/dev/null || ( $(call system-packages,systemd) ) || echo 'Without systemd-analyze the units are not checked.'
+	@mkdir -p build/units
+	@for unit in systemd/*.service; do sed 's#/usr/bin/hushfleet#$(abspath $(BIN))/hushfleet#' $$unit >build/units/$${unit##*/}; done
+	@! command -v systemd-analyze >/dev/null || { systemd-analyze verify --man=no build/units/*.service && for unit in build/units/*.service; do \
+	  systemd-analyze security --offline=yes --no-pager --threshold=15 $$unit >$$unit.log || { cat $$unit.log; exit 1; }; tail -n 1 $$unit.log; done; }
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

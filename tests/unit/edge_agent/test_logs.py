@@ -7,14 +7,6 @@ from edge_agent.logs import LOG, REPEAT_S, Lines, Repeats, start_logging
 from edge_agent.problems import Problems
 
 
-@pytest.fixture(autouse=True)
-def _as_before():
-    handlers, level, propagate = LOG.handlers[:], LOG.level, LOG.propagate
-    yield
-    LOG.handlers[:], LOG.propagate = handlers, propagate
-    LOG.setLevel(level)
-
-
 def lines(level="info", **environment: str):
     stream = io.StringIO()
     start_logging(level, stream, environment)

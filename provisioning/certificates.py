@@ -3,7 +3,9 @@
 It decides nothing about the fleet: enrolment is the root key's. Certificates begin a day early, for clocks that are behind.
 """
 
+import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -30,6 +32,8 @@ _CA_LIFE = timedelta(days=3652)
 _DEVICE_LIFE = timedelta(days=365)
 _BROKER_LIFE = timedelta(days=730)
 _RENEW_BROKER = timedelta(days=365)
+_HOST_PART = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_LONGEST_HOST = 253
 _PEM = Encoding.PEM
 _EKU = x509.oid.ExtendedKeyUsageOID
 
@@ -156,6 +160,14 @@ def ends(certificate: bytes) -> datetime:
 def now() -> datetime:
     """This machine's clock, UTC, in whole seconds as certificates have them."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def is_host(text: str) -> bool:
+    """Whether a certificate can name this host: an ASCII host name or an IP address."""
+    with suppress(ValueError):
+        ip_address(text)
+        return True
+    return len(text) <= _LONGEST_HOST and all(_HOST_PART.fullmatch(part) for part in text.split("."))
 
 
 def _builder(

@@ -10,11 +10,12 @@ from datetime import datetime
 import msgspec
 
 from hushfleet.codec import encode
-from hushfleet.documents import EnrolledRole, EnrolmentRequest, Policy, Roster, fingerprint, open_request
+from hushfleet.documents import EnrolledRole, EnrolmentRequest, Roster, fingerprint, open_request
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.signing import Signed
 from provisioning import certificates
 from provisioning.differences import differences
+from provisioning.policy_file import PolicyFile
 from provisioning.registry import Identity, Registry, Withdrawn
 
 COMMITTEE_SIZES = (4, 7, 10)
@@ -42,7 +43,7 @@ class Change:
         return self.roster is None and self.registry == self.before and not self.certify
 
 
-def approval(registry: Registry, policy: Policy, signed: Signed, now: datetime) -> Change:
+def approval(registry: Registry, file: PolicyFile, signed: Signed, now: datetime) -> Change:
     """Enrol whoever made this request, or replace its keys, or (the same request again) renew its certificate.
 
     Raises `PeerError`: as `open_request`; `CERTIFICATE_REQUEST`; `ROSTER_DUPLICATE` for an id or key that another identity has.
@@ -63,14 +64,14 @@ def approval(registry: Registry, policy: Policy, signed: Signed, now: datetime) 
     after = registry.with_identity(identity)
     if known and _tls_key(known) != _tls_key(identity):
         after = _withdrawn(after, known, now)
-    change = _next(registry, after, policy, _approval_lines(registry, known, identity))
+    change = _next(registry, after, file, _approval_lines(registry, known, identity))
     gone = (known.device_id,) if known and known.device_id != identity.device_id else ()
     return replace(change, certify=(identity.device_id,), bundles=(*gone, *_joinable(change, identity)))
 
 
-def revocation(registry: Registry, policy: Policy, device_id: str, now: datetime) -> Change:
+def revocation(registry: Registry, file: PolicyFile, device_id: str, now: datetime) -> Change:
     """Take a device out. Raises `LocalError`: `NOT_ENROLLED`; `COMMITTEE_MEMBER` while the key is dealt to it."""
-    device, roster = registry.device(device_id), registry.verified()
+    device, roster = registry.device(device_id), registry.verified
     if roster is not None and device_id in roster.roster.committee:
         raise LocalError(
             Refusal.COMMITTEE_MEMBER,
@@ -78,17 +79,17 @@ def revocation(registry: Registry, policy: Policy, device_id: str, now: datetime
             next_step="Deal a new key to a committee without it, then revoke it: hushfleet provision committee deal ID...",
         )
     after = _withdrawn(registry.without(device_id), device, now)
-    change = _next(registry, after, policy, (f"Revoke {device_id} (fingerprint {device.fingerprint}).",))
+    change = _next(registry, after, file, (f"Revoke {device_id} (fingerprint {device.fingerprint}).",))
     return replace(change, bundles=(device_id,))
 
 
-def committee(registry: Registry, policy: Policy, device_ids: Sequence[str]) -> Change:
+def committee(registry: Registry, file: PolicyFile, device_ids: Sequence[str]) -> Change:
     """A fresh threshold key for these devices, in this order, under a new key epoch.
 
     Raises `LocalError`: `COMMITTEE_SIZE`, `ROSTER_DUPLICATE`, `NOT_ENROLLED` (also while no orchestrator is approved).
     """
     orchestrator = _check_committee(registry, device_ids)
-    current = registry.verified()
+    current = registry.verified
     roster = Roster(
         fleet=registry.fleet,
         serial=current.roster.serial + 1 if current else 1,
@@ -99,21 +100,21 @@ def committee(registry: Registry, policy: Policy, device_ids: Sequence[str]) -> 
         committee=tuple(device_ids),
         f=(len(device_ids) - 1) // 3,
         paillier=b"",
-        policy=policy,
+        policy=file.as_policy(),
     )
-    lines = (_title(current.roster if current else None, roster), *differences(current.roster if current else None, roster))
+    lines = (_title(current.roster if current else None, roster), *differences(current.roster if current else None, roster, file.names))
     everybody = tuple(one.device_id for one in registry.identities())
     return Change(registry, registry, roster, (*lines, *_warnings(roster)), bundles=everybody, deals=True)
 
 
-def renewal(registry: Registry, policy: Policy) -> Change:
+def renewal(registry: Registry, file: PolicyFile) -> Change:
     """A new roster if the policy says something else than the one in force; everything else as it is."""
-    return _next(registry, registry, policy, ())
+    return _next(registry, registry, file, ())
 
 
-def _next(before: Registry, after: Registry, policy: Policy, lines: tuple[str, ...]) -> Change:
+def _next(before: Registry, after: Registry, file: PolicyFile, lines: tuple[str, ...]) -> Change:
     """The change with the roster that follows from `after`. A member keeps the keys that its share was dealt to."""
-    current = before.verified()
+    current = before.verified
     if current is None or after.orchestrator is None:
         return Change(before, after, None, lines)
     dealt = set(current.roster.committee)
@@ -122,12 +123,12 @@ def _next(before: Registry, after: Registry, policy: Policy, lines: tuple[str, .
         orchestrator_verify_key=after.orchestrator.verify_key,
         orchestrator_sealing_key=after.orchestrator.sealing_key,
         devices=tuple(current.device(one.device_id) if one.device_id in dealt else one.entry for one in after.devices),
-        policy=policy,
+        policy=file.as_policy(),
     )
     if candidate == current.roster:
         return Change(before, after, None, lines)
     roster = msgspec.structs.replace(candidate, serial=current.roster.serial + 1)
-    told = (_title(current.roster, roster), *differences(current.roster, roster), *_warnings(roster))
+    told = (_title(current.roster, roster), *differences(current.roster, roster, file.names), *_warnings(roster))
     return Change(before, after, roster, (*lines, *told))
 
 
@@ -196,7 +197,7 @@ def _approval_lines(registry: Registry, known: Identity | None, identity: Identi
     role = "orchestrator" if identity.role is EnrolledRole.ORCHESTRATOR else "device"
     lines = [f"Approve the {role} {identity.device_id}, fingerprint {identity.fingerprint}. Compare it with the one shown there."]
     lines += _about_predecessor(known, identity)
-    roster = registry.verified()
+    roster = registry.verified
     if roster is None:
         lines.append("It is recorded only: the first roster and all bundles come with: hushfleet provision committee deal ID...")
     elif known and known.entry != identity.entry and identity.device_id in roster.roster.committee:
@@ -218,7 +219,7 @@ def _about_predecessor(known: Identity | None, identity: Identity) -> list[str]:
 
 def _joinable(change: Change, identity: Identity) -> tuple[str, ...]:
     """The id, if the roster that will be in force holds these very keys: then a bundle is of use."""
-    current = change.before.verified()
+    current = change.before.verified
     roster = change.roster or (current.roster if current else None)
     if roster is None:
         return ()

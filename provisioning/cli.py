@@ -1,6 +1,6 @@
 """`hushfleet provision`: the fleet owner's commands."""
 
-import getpass
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ import click
 from hushfleet.codec import decode, encode
 from hushfleet.documents import EnrolledRole, VerifiedRoster, fingerprint, open_request
 from hushfleet.documents.limits import MAX_REQUEST_BYTES
-from hushfleet.errors import LocalError, Refusal
+from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.ids import parse_id
 from hushfleet.link.files import write_durably
 from hushfleet.signing import Signed
 from provisioning import certificates, changes
@@ -24,6 +25,21 @@ from provisioning.show import show
 from provisioning.vault import Vault
 
 _ENVELOPE_BYTES = 256
+_IN_PLACE = {"user": "root"} if os.geteuid() == 0 else {}  # a broker that root starts could not read its folder as anybody else
+
+
+def _host(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401 -- one host or several
+    for host in (value,) if isinstance(value, str) else value:
+        if not certificates.is_host(host):
+            raise click.BadParameter(f"{host!r} is no host name or address", ctx, param)
+    return value
+
+
+def _fleet(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    try:
+        return parse_id(value)
+    except PeerError as error:
+        raise click.BadParameter(error.message, ctx, param) from error
 
 
 @click.group(
@@ -34,8 +50,8 @@ def provision() -> None:
 
 
 @provision.command(epilog="Example: hushfleet provision init greenhouse --broker-host broker.lan")
-@click.argument("name")
-@click.option("--broker-host", default=socket.gethostname, show_default="this machine's name", help="Where devices will find the broker.")
+@click.argument("name", callback=_fleet)
+@click.option("--broker-host", default=socket.gethostname, callback=_host, show_default="this machine", help="Where the broker is.")
 @click.option("--broker-port", default=8883, show_default=True, type=click.IntRange(1, 65535), help="Its TLS port.")
 @at_desk(passphrase=True)
 def init(*, desk: Desk, name: str, broker_host: str, broker_port: int) -> None:
@@ -59,8 +75,7 @@ def init(*, desk: Desk, name: str, broker_host: str, broker_port: int) -> None:
 @at_desk(passphrase=True, consent=True)
 def approve(*, desk: Desk, request: Path) -> None:
     """Enrol the device or orchestrator that made REQUEST, once you have compared its fingerprint."""
-    signed = decode(Signed, request.read_bytes(), max_bytes=MAX_REQUEST_BYTES + _ENVELOPE_BYTES)
-    now = certificates.now()
+    signed, now = _read_request(request), certificates.now()
     change, done = desk.carry(lambda registry: changes.approval(registry, desk.policy, signed, now))
     asked = open_request(signed)
     bundle = desk.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
@@ -75,6 +90,16 @@ def approve(*, desk: Desk, request: Path) -> None:
     desk.tell(result, _after_approval(asked.device_id, asked.role, bundle) if done else ())
 
 
+def _read_request(path: Path) -> Signed:
+    try:
+        signed = decode(Signed, path.read_bytes(), max_bytes=MAX_REQUEST_BYTES + _ENVELOPE_BYTES)
+        open_request(signed)
+    except PeerError as error:
+        text = f"{path} is no good enrolment request: {error.message}"
+        raise PeerError(error.reason, text, next_step=f"To see what it is: hushfleet provision show {path}") from error
+    return signed
+
+
 def _after_approval(name: str, role: EnrolledRole, bundle: Path | None) -> tuple[str, ...]:
     if bundle is None:
         return (f"{name} is approved. Its bundle comes with: hushfleet provision committee deal ID...",)
@@ -87,7 +112,7 @@ def _after_approval(name: str, role: EnrolledRole, bundle: Path | None) -> tuple
 
 @provision.command(epilog="Example: hushfleet provision broker --out broker --host broker.lan --host 192.168.1.5")
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write, or to write anew.")
-@click.option("--host", "hosts", multiple=True, help="A name or address of the broker; bundles name the first. Default: as before.")
+@click.option("--host", "hosts", multiple=True, callback=_host, help="A name or address of the broker; bundles name the first.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its TLS port. Default: as before.")
 @click.option("--service", is_flag=True, help=f"For Debian's Mosquitto service: the folder will stand in {SERVICE_PATH}.")
 @at_desk(passphrase=True)
@@ -96,7 +121,7 @@ def broker(*, desk: Desk, out: Path, hosts: tuple[str, ...], port: int | None, s
     before = desk.registry.broker
     address = Address(hosts[0] if hosts else before.host, port or before.port)
     names = tuple(dict.fromkeys((address.host, *hosts, "localhost", "127.0.0.1")))
-    places: dict[str, Any] = {"path": SERVICE_PATH, "data": SERVICE_DATA, "user": SERVICE_USER} if service else {"user": getpass.getuser()}
+    places: dict[str, Any] = {"path": SERVICE_PATH, "data": SERVICE_DATA, "user": SERVICE_USER} if service else _IN_PLACE
     with desk.open() as vault:
         vault.move_broker(address)
         vault.write_broker(out, hosts=names, port=address.port, **places)
@@ -127,7 +152,7 @@ def export(*, desk: Desk, file: Path) -> None:
 
 
 def _in_force(registry: Registry) -> VerifiedRoster:
-    verified = registry.verified()
+    verified = registry.verified
     if verified is None:
         text = "no roster is signed yet: the first one comes with the committee"
         raise LocalError(Refusal.NOT_ENROLLED, text, next_step="Run: hushfleet provision committee deal ID...")

@@ -80,9 +80,10 @@ def _fresh_key(bits: int, f: int, *, insecure: bool) -> Dealing:
     say([f"Searching two safe primes of {bits // 2} bits; a minute is usual, several are possible."])
     progress = _Progress()
     with ThreadPoolExecutor(2) as executor:
-        dealing = deal(bits, f, SystemRandomness(), insecure=insecure, executor=executor, on_progress=progress)
-    progress.end()
-    return dealing
+        try:
+            return deal(bits, f, SystemRandomness(), insecure=insecure, executor=executor, on_progress=progress)
+        finally:
+            progress.end()
 
 
 class _Progress:
@@ -91,8 +92,11 @@ class _Progress:
     def __init__(self) -> None:
         self._started = self._told = time.monotonic()
         self._in_place = sys.stderr.isatty()
+        self._ended = False
 
     def __call__(self, tried: int) -> None:
+        if self._ended:  # Ctrl-C: the other thread would search on
+            raise InterruptedError
         now = time.monotonic()
         if now - self._told >= _REPORT_EVERY_S:
             self._told = now
@@ -100,7 +104,8 @@ class _Progress:
             click.echo(f"\r{text}" if self._in_place else text, err=True, nl=not self._in_place)
 
     def end(self) -> None:
-        """Leave the terminal's line."""
+        """Leave the terminal's line, and stop whoever still searches."""
+        self._ended = True
         if self._in_place and self._told != self._started:
             click.echo(err=True)
 

@@ -70,7 +70,7 @@ def describe(registry: Registry, identity: Identity) -> dict[str, str]:
 
 
 def _role(registry: Registry, identity: Identity) -> str:
-    roster = registry.verified()
+    roster = registry.verified
     if roster is None or identity.device_id not in roster.roster.committee:
         return identity.role.value
     return f"member {roster.member_index(identity.device_id)}"

@@ -21,16 +21,14 @@ def policy() -> None:
 @at_desk()
 def show_command(*, desk: Desk) -> None:
     """The policy as its file says it, and what of it is not in force yet. Needs no passphrase."""
-    file = desk.folder.policy()
-    values, roster = policy_lines(file.as_policy()), desk.registry.verified()
-    in_force = policy_lines(roster.policy) if roster else None
-    names = dict(zip(file.models.allowed, values["models.allowed"].split(", "), strict=False))
+    file = desk.policy
+    values, roster = policy_lines(file.as_policy(), file.names), desk.registry.verified
+    in_force = policy_lines(roster.policy, file.names) if roster else None
     lines = [f"{name} = {value}{_not_yet(name, value, in_force)}" for name, value in values.items()]
-    lines += [f"model {name}: architecture {digest}.." for name, digest in names.items()]
-    pending = in_force is None or in_force != values
-    if pending and in_force:
+    if in_force not in (None, values):
         lines.append("The file is not in force yet. Next: hushfleet provision policy set")
-    desk.tell({**as_table(file), "in_force": not pending}, lines)
+    architectures = {name: digest.hex() for digest, name in file.names.items()}
+    desk.tell({**as_table(file), "architectures": architectures, "in_force": in_force == values}, lines)
 
 
 def _not_yet(name: str, value: str, in_force: dict[str, str] | None) -> str:
@@ -47,7 +45,7 @@ def set_command(*, desk: Desk, assignments: tuple[str, ...]) -> None:
     """
     path = desk.folder.policy_file
     new = with_settings(path.read_text(encoding="utf-8"), assignments)
-    wanted = parse_policy(new, path).as_policy()
+    wanted = parse_policy(new, path)
 
     def write_and_sign(vault: Vault, change: Change) -> Change:
         write_durably(path, new.encode())  # first: the next command must not sign the old policy again

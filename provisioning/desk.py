@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import click
 
-from hushfleet.documents import Policy
 from hushfleet.errors import PhaseError
 from provisioning.changes import Change
 from provisioning.folder import VaultFolder
 from provisioning.passphrase import PassphraseSource
+from provisioning.policy_file import PolicyFile
 from provisioning.registry import Registry
 from provisioning.vault import Vault
 
@@ -46,9 +46,9 @@ class Desk:
         return Vault.open(self.folder.path, self.source.read())
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> PolicyFile:
         """What the policy file says now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
-        return self.folder.policy().as_policy()
+        return self.folder.policy()
 
     def carry(self, propose: Propose, finish: Finish = Vault.carry_out) -> tuple[Change, bool]:
         """Show what `propose` would change, ask, and carry it out with `finish`; the change, and whether that was done.
@@ -56,7 +56,7 @@ class Desk:
         What can be refused is refused before anybody is asked, and the passphrase is asked for before `finish` takes its time.
         """
         shown = propose(self.registry)
-        say(shown.lines or ("Nothing changes.",))
+        say(shown.lines or ("There is nothing to sign.",))
         if self.dry_run:
             say(["Dry run: nothing was changed."])
         if self.dry_run or shown.is_empty:

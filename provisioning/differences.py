@@ -1,23 +1,31 @@
 """What changes from one roster to the next, in words for the person who signs."""
 
-from collections.abc import Iterator
-from decimal import Decimal, localcontext
+import math
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from types import MappingProxyType
 
 from hushfleet.documents import DeviceEntry, Policy, Roster
 
 _NANO = 10**9
 
+Names = Mapping[bytes, str]
+NOBODY: Names = MappingProxyType({})
 
-def differences(before: Roster | None, after: Roster) -> tuple[str, ...]:
-    """One line a change, `+`, `-` or `~` first; nothing if only the serial differs."""
+
+def differences(before: Roster | None, after: Roster, models: Names = NOBODY) -> tuple[str, ...]:
+    """One line a change, `+`, `-` or `~` first; nothing if only the serial differs. `models` names architectures."""
+    new = policy_lines(after.policy, models)
     if before is None:
-        return tuple(_beginning(after))
-    return (*_devices(before, after), *_orchestrator(before, after), *_committee(before, after), *_policy(before.policy, after.policy))
+        return tuple(_beginning(after, new))
+    old = policy_lines(before.policy, models)
+    changed = (f"~ {name}: {old.get(name)} -> {value}" for name, value in new.items() if value != old.get(name))
+    return (*_devices(before, after), *_orchestrator(before, after), *_committee(before, after), *changed)
 
 
-def policy_lines(policy: Policy) -> dict[str, str]:
+def policy_lines(policy: Policy, models: Names = NOBODY) -> dict[str, str]:
     """Each value of a policy by its name in `policy.toml`, as text. The noise multiplier is shown as the root of what is signed."""
-    return {
+    lines = {
         "cohort.min_devices": f"{policy.min_devices}",
         "cohort.max_devices": f"{policy.max_devices}",
         "cohort.colluding_contributors": f"{policy.colluding_contributors}",
@@ -25,21 +33,22 @@ def policy_lines(policy: Policy) -> dict[str, str]:
         "privacy.budget_rho": _plain(Decimal(policy.budget_nano_rho) / _NANO),
         "privacy.allow_without_privacy": "true" if policy.allow_without_privacy else "false",
         "models.schemes": ", ".join(policy.schemes),
-        "models.allowed": ", ".join(digest.hex()[:16] for digest in policy.architectures) or "none",
+        "models.allowed": ", ".join(_model(digest, models) for digest in policy.architectures) or "none",
         "models.max_values": f"{policy.max_values}",
         "models.max_abs_parameter": f"{policy.max_abs_parameter:g}",
         "training.max_local_steps": f"{policy.max_local_steps}",
         "training.max_batch_size": f"{policy.max_batch_size}",
         "training.max_learning_rate": f"{policy.max_learning_rate:g}",
-        "training.max_proximal": f"{policy.max_proximal:g}",
     }
+    if policy.max_proximal != Policy.make().max_proximal:  # no key of policy.toml
+        lines["training.max_proximal"] = f"{policy.max_proximal:g}"
+    return lines
 
 
-def _beginning(roster: Roster) -> Iterator[str]:
+def _beginning(roster: Roster, policy: dict[str, str]) -> Iterator[str]:
     yield f"+ the first roster of {roster.fleet}, with {len(roster.devices)} devices: {_listed(roster.devices)}"
     yield f"+ committee of {len(roster.committee)}, {2 * roster.f + 1} required: {', '.join(roster.committee)}"
-    for name, value in policy_lines(roster.policy).items():
-        yield f"+ {name} = {value}"
+    yield from (f"+ {name} = {value}" for name, value in policy.items())
 
 
 def _devices(before: Roster, after: Roster) -> Iterator[str]:
@@ -66,22 +75,20 @@ def _committee(before: Roster, after: Roster) -> Iterator[str]:
         yield f"~ committee: {', '.join(before.committee)} -> {', '.join(after.committee)}"
 
 
-def _policy(before: Policy, after: Policy) -> Iterator[str]:
-    old, new = policy_lines(before), policy_lines(after)
-    for name, value in new.items():
-        if value != old[name]:
-            yield f"~ {name}: {old[name]} -> {value}"
-
-
 def _listed(devices: tuple[DeviceEntry, ...]) -> str:
     return ", ".join(entry.device_id for entry in devices)
 
 
+def _model(digest: bytes, models: Names) -> str:
+    short = digest.hex()[:16]
+    return f"{models[digest]} ({short})" if digest in models else short
+
+
 def _root(policy: Policy) -> str:
-    with localcontext() as context:
-        context.prec = 40
-        root = (Decimal(policy.min_noise_numerator) / policy.min_noise_denominator).sqrt()
-    return _plain(root) if root**2 * policy.min_noise_denominator == policy.min_noise_numerator else f"{root:.9f}"
+    numerator, denominator = policy.min_noise_numerator, policy.min_noise_denominator
+    above, below = math.isqrt(numerator), math.isqrt(denominator)
+    exact = above**2 == numerator and below**2 == denominator
+    return _plain(Decimal(above) / below) if exact else f"{math.sqrt(policy.min_noise_squared):.9f}"
 
 
 def _plain(value: Decimal) -> str:

@@ -112,6 +112,11 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: Models = msgspec.field(default_factory=Models)
     training: Training = msgspec.field(default_factory=Training)
 
+    @property
+    def names(self) -> dict[bytes, str]:
+        """Architecture hash -> name, of the models allowed here."""
+        return {catalogue.architecture(name).digest: name for name in self.models.allowed}
+
     def as_policy(self) -> Policy:
         """The policy that is signed. Every name must be known."""
         squared = self.privacy.min_noise_squared
@@ -123,7 +128,7 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             budget_nano_rho=self.privacy.budget_nano_rho,
             allow_without_privacy=self.privacy.allow_without_privacy,
             schemes=self.models.schemes,
-            architectures=tuple(catalogue.architecture(name).digest for name in self.models.allowed),
+            architectures=tuple(self.names),
             max_values=self.models.max_values,
             max_abs_parameter=self.models.max_abs_parameter,
         )

@@ -4,6 +4,7 @@ One JSON file, replaced as a whole, so that a crash leaves the old state or the 
 """
 
 from datetime import datetime
+from functools import cached_property
 
 import msgspec
 
@@ -53,7 +54,7 @@ class Address(_Record, frozen=True):
     port: int = 8883
 
 
-class Registry(_Record, frozen=True):
+class Registry(_Record, frozen=True, dict=True):
     """All of it. `roster` is the encoded signed roster, empty before the first committee; `grants` are sealed key shares.
 
     `due` names files of the vault that follow from the registry and are still to be written after a change.
@@ -76,6 +77,7 @@ class Registry(_Record, frozen=True):
         """The root public key."""
         return VerifyKey(self.root_key)
 
+    @cached_property
     def verified(self) -> VerifiedRoster | None:
         """The roster in force, None before the first. Raises `LocalError(VAULT_DAMAGED)`."""
         if not self.roster:
@@ -85,6 +87,10 @@ class Registry(_Record, frozen=True):
         except HushfleetError as error:
             raise damaged(f"the roster in the registry: {error.message}") from error
 
+    @cached_property
+    def _enrolled(self) -> frozenset[str]:
+        return frozenset(entry.device_id for entry in self.verified.roster.devices) if self.verified else frozenset()
+
     @property
     def root_fingerprint(self) -> str:
         """What everybody compares before pinning the root key."""
@@ -92,7 +98,7 @@ class Registry(_Record, frozen=True):
 
     def joins(self, device_id: str) -> bool:
         """Whether the roster in force holds this identity's own keys: then it can join with a bundle."""
-        identity, roster = self.find(device_id), self.verified()
+        identity, roster = self.find(device_id), self.verified
         if identity is None or roster is None:
             return False
         if identity.role is EnrolledRole.ORCHESTRATOR:
@@ -100,7 +106,7 @@ class Registry(_Record, frozen=True):
                 roster.roster.orchestrator_verify_key,
                 roster.roster.orchestrator_sealing_key,
             )
-        return identity.entry in roster.roster.devices
+        return device_id in self._enrolled and roster.device(device_id) == identity.entry
 
     def identities(self) -> tuple[Identity, ...]:
         """Everybody: the devices, then the orchestrator."""

@@ -35,7 +35,7 @@ class Known:
         """Those of a vault."""
         if registry is None:
             return cls()
-        roster = registry.verified()
+        roster = registry.verified
         return cls(registry.root, roster.orchestrator if roster else None)
 
 

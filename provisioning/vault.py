@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 
 from hushfleet.codec import encode
-from hushfleet.documents import Broker, Bundle, Policy, Roster, VerifiedRoster, sign_bundle
+from hushfleet.documents import Broker, Bundle, Roster, VerifiedRoster, sign_bundle
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.errors import LocalError, PhaseError, Refusal
 from hushfleet.ids import fleet_id
@@ -25,6 +25,7 @@ from provisioning.changes import Change
 from provisioning.folder import BUNDLES, REVOCATIONS, VaultFolder
 from provisioning.owner import Owner
 from provisioning.passphrase import Passphrase
+from provisioning.policy_file import PolicyFile
 from provisioning.policy_text import DEFAULT
 from provisioning.registry import VERSION, Address, Registry, damaged
 from provisioning.strongbox import Cost, Secrets, lock, unlock
@@ -119,12 +120,12 @@ class Vault:
     @property
     def roster(self) -> VerifiedRoster | None:
         """The roster in force."""
-        return self.registry.verified()
+        return self.registry.verified
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> PolicyFile:
         """What the policy file says now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
-        return self.folder.policy().as_policy()
+        return self.folder.policy()
 
     def approve(self, request: Signed) -> Change:
         """Enrol whoever made this request. See `changes.approval`."""
@@ -243,7 +244,7 @@ class Vault:
 
 def access(registry: Registry) -> tuple[Access, ...]:
     """Who may speak to the broker, and as what."""
-    roster = registry.verified()
+    roster = registry.verified
     members = set(roster.roster.committee) if roster else set()
     devices = tuple(Access(one.device_id, member=one.device_id in members) for one in registry.devices)
     return (*devices, *((Access(registry.orchestrator.device_id, orchestrator=True),) if registry.orchestrator else ()))

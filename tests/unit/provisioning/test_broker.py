@@ -1,0 +1,117 @@
+"""The broker's folder as text. That a real Mosquitto takes it and obeys is shown in `tests/end_to_end/test_provisioned_broker.py`."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.wire import acl
+from provisioning.broker import Access, acl_text, configuration
+from provisioning.certificates import ends, serial_number
+from provisioning.vault import access
+from tests.support.enrolling import MEMBERS, NOW, ORCHESTRATOR, applicant, reopened
+from tests.support.refusals import refused
+
+HOSTS = ["broker.lan", "127.0.0.1"]
+FILES = {"acl", "ca.pem", "crl.pem", "mosquitto.conf", "server.key", "server.pem", "README.md"}
+
+
+def sections(text: str) -> dict[str, list[tuple[str, ...]]]:
+    """user -> (verb, topic) of its lines."""
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for block in text.strip().split("\n\n"):
+        user, *rules = block.splitlines()
+        found[user.removeprefix("user ")] = [tuple(rule.removeprefix("topic ").split(" ", 1)) for rule in rules]
+    return found
+
+
+def test_every_identity_has_a_section_with_exactly_its_own_rules():
+    text = acl_text("greenhouse", [Access("pi-01", member=True), Access("pi-05"), Access("hub", orchestrator=True)])
+    assert sections(text) == {
+        "pi-01": list(acl("greenhouse", "pi-01", member=True)),
+        "pi-05": list(acl("greenhouse", "pi-05")),
+        "hub": list(acl("greenhouse", "hub", orchestrator=True)),
+    }
+
+
+@pytest.mark.parametrize("identity", ["+", "#", "pi-01\ntopic readwrite #", "pi 01", ""])
+def test_an_identity_cannot_widen_the_rules(identity):
+    with refused(Refusal.ID_MALFORMED, PeerError):
+        acl_text("greenhouse", [Access(identity)])
+
+
+def test_who_may_connect_follows_from_the_vault(fleet):
+    expected = {*(Access(name, member=True) for name in MEMBERS), Access("pi-05"), Access(ORCHESTRATOR, orchestrator=True)}
+    assert set(access(fleet.vault.registry)) == expected
+    fleet.vault.revoke("pi-05")
+    assert set(access(fleet.vault.registry)) == expected - {Access("pi-05")}
+
+
+def test_before_the_first_roster_nobody_is_a_member(vault):
+    vault.approve(applicant("pi-01").request())
+    assert access(vault.registry) == (Access("pi-01"),)
+
+
+def test_both_directives_against_taking_over_a_client_id_stand_in_it():
+    lines = configuration("greenhouse", port=8883, path=Path("/x"), data=Path("/y")).splitlines()
+    assert {"use_identity_as_username true", "use_username_as_clientid true"} <= set(lines)
+    assert {"require_certificate true", "allow_anonymous false"} <= set(lines)
+    assert sum(line.startswith("listener ") for line in lines) == 1
+    assert not any(line.startswith("user ") for line in lines)
+
+
+class TestFolder:
+    def test_only_its_owner_can_read_it(self, fleet, tmp_path):
+        fleet.vault.write_broker(tmp_path / "broker", hosts=HOSTS)
+        assert {path.name for path in (tmp_path / "broker").iterdir()} == {*FILES, "data"}
+        for path in ((tmp_path / "broker"), *(tmp_path / "broker").iterdir()):
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+    def test_it_names_itself(self, fleet, tmp_path):
+        fleet.vault.write_broker(tmp_path / "broker", hosts=HOSTS, port=18883)
+        text = (tmp_path / "broker" / "mosquitto.conf").read_text()
+        assert f"acl_file {tmp_path}/broker/acl\n" in text
+        assert f"persistence_location {tmp_path}/broker/data/\n" in text
+        assert "listener 18883\n" in text
+
+    def test_for_a_service_it_names_where_it_will_stand(self, fleet, tmp_path):
+        path, data = Path("/etc/mosquitto/hushfleet"), Path("/var/lib/mosquitto")
+        fleet.vault.write_broker(tmp_path / "broker", hosts=HOSTS, path=path, data=data, user="mosquitto")
+        text = (tmp_path / "broker" / "mosquitto.conf").read_text()
+        assert str(tmp_path) not in text
+        assert "acl_file /etc/mosquitto/hushfleet/acl\n" in text
+        assert text.endswith("user mosquitto\n")
+        assert "sudo systemctl restart mosquitto" in (tmp_path / "broker" / "README.md").read_text()
+        assert {path.name for path in (tmp_path / "broker").iterdir()} == FILES
+
+    def test_writing_it_anew_keeps_a_key_that_fits(self, fleet, tmp_path):
+        out = tmp_path / "broker"
+        fleet.vault.write_broker(out, hosts=HOSTS)
+        before = {name: (out / name).read_bytes() for name in FILES}
+        fleet.vault.revoke("pi-05")
+        fleet.vault.write_broker(out, hosts=HOSTS)
+        changed = {name for name in FILES if (out / name).read_bytes() != before[name]}
+        assert changed == {"acl", "crl.pem"}
+
+    @pytest.mark.parametrize("hosts", [["other.lan"], ["broker.lan"]], ids=str)
+    def test_other_hosts_need_another_certificate(self, fleet, tmp_path, hosts):
+        out = tmp_path / "broker"
+        fleet.vault.write_broker(out, hosts=HOSTS)
+        before = (out / "server.key").read_bytes()
+        fleet.vault.write_broker(out, hosts=hosts)
+        assert (out / "server.key").read_bytes() != before
+
+    def test_so_does_one_that_is_soon_over_or_lost_its_key(self, fleet, tmp_path):
+        out = tmp_path / "broker"
+        fleet.vault.write_broker(out, hosts=HOSTS)
+        first = serial_number((out / "server.pem").read_bytes())
+        (out / "server.key").unlink()
+        fleet.vault.write_broker(out, hosts=HOSTS)
+        second = serial_number((out / "server.pem").read_bytes())
+        fleet.vault.close()
+        with reopened(fleet.vault.folder.path, now=NOW.replace(year=NOW.year + 1, day=20)) as later:
+            later.write_broker(out, hosts=HOSTS)
+            third = serial_number((out / "server.pem").read_bytes())
+            assert ends((out / "server.pem").read_bytes()).year == NOW.year + 3
+        assert len({first, second, third}) == 3

@@ -95,14 +95,15 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
 @_JSON
 def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Hold JOB against the fleet and its policy, and say what it will cost. Nothing is sent."""
-    from orchestrator import job_file  # noqa: PLC0415 -- as above
+    from orchestrator import inbox, job_file  # noqa: PLC0415 -- as above
     from orchestrator.job_check import check as check_job  # noqa: PLC0415 -- as above
     from orchestrator.words import cost_lines  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)
     file, text = job_file.read(job)
     with _reading(folder, config) as reports:
-        checked = check_job(file, text, job, reports.roster(), insecure_keys=config.testing.insecure_keys)
+        roster = inbox.newest(folder, reports.roster())
+    checked = check_job(file, text, job, roster, insecure_keys=config.testing.insecure_keys)
     click.echo("\n".join(cost_lines(checked)), err=as_json)
     if as_json:
         cost = checked.cost
@@ -258,12 +259,12 @@ def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, 
     folder = _folder(state)
     root = folder.joined().root
     with _reading(folder, load(config_path)) as reports:
-        current = reports.roster()
+        current = inbox.newest(folder, reports.roster())
     new = newer_roster(current, open_roster(decode_signed(file.read_bytes()), root))
     lines = [] if new.digest == current.digest else list(inbox.differences(current, new))
     if lines:
         inbox.hand_over(folder, new)
-    click.echo("\n".join(lines) or f"roster {current.roster.serial} is in force already", err=as_json)
+    click.echo("\n".join(lines) or f"roster {current.roster.serial} is here already", err=as_json)
     if as_json:
         _print_json({"roster": new.roster.serial, "changes": lines})
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from hushfleet.documents import VerifiedRoster
+from hushfleet.documents import VerifiedRoster, newer_roster, open_roster
 from hushfleet.link.files import write_durably
-from hushfleet.wire import encode_signed
+from hushfleet.wire import decode_signed, encode_signed
 from orchestrator.folder import StateFolder
 
 _PATTERN = "*.roster"
@@ -22,6 +22,13 @@ def hand_over(folder: StateFolder, roster: VerifiedRoster) -> Path:
 def waiting(folder: StateFolder) -> tuple[Path, ...]:
     """What waits, lowest serial first."""
     return tuple(sorted(folder.inbox.glob(_PATTERN))) if folder.inbox.exists() else ()
+
+
+def newest(folder: StateFolder, current: VerifiedRoster) -> VerifiedRoster:
+    """The roster that will be in force once what waits was taken. Raises `PeerError` as `newer_roster` for what will be refused."""
+    for path in waiting(folder):
+        current = newer_roster(current, open_roster(decode_signed(path.read_bytes()), current.root))
+    return current
 
 
 def differences(old: VerifiedRoster, new: VerifiedRoster) -> Iterator[str]:

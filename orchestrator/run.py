@@ -86,6 +86,8 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
         job = desk.choose(checked, console, new=options.new)
         if job.released < file.job.rounds:
             _rounds(desk, fleet, checked, job, console=console, path=path, options=options)
+        else:
+            store.end_job()
     return summary(folder, config, checked)
 
 

@@ -149,7 +149,8 @@ class Orchestrator:
     def _take_single(self, one: Arrived) -> None:
         if not one.topic.device or not one.data:
             return
-        if one.topic.kind is Kind.PARTIAL:
+        # Members answer side by side: what comes after enough of them did is no news.
+        if one.topic.kind is Kind.PARTIAL and self.phase is Phase.DECRYPTING:
             self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
         elif one.topic.kind is Kind.STATUS:
             self._statuses[one.topic.device] = one.data

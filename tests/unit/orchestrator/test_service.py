@@ -140,7 +140,7 @@ def test_what_comes_at_the_wrong_time_leaves_a_note(bench):
     bench.orchestrator.end_collection()
     bench.orchestrator.abort("nothing under way")
 
-    assert [type(report) for report in bench.reports] == [Note] * 4
+    assert [type(report) for report in bench.reports] == [Note] * 3
 
 
 def test_empty_messages_are_none(bench):

@@ -1,0 +1,118 @@
+"""Devices and members of a world that speak over a link by themselves, and an orchestrator's link beside which they live.
+
+Contributions are encodings of zeros without noise: what a round comes to is known, and quick.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from hushfleet.codec import encode
+from hushfleet.documents import open_plan
+from hushfleet.link import Delivery, MemoryBroker, MemoryLink, Messenger
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.events import RequestArrived
+from hushfleet.rounds.member import MemberState
+from hushfleet.signing import Signed
+from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, decode_signed
+from tests.support.world import World, published
+
+
+@dataclass
+class Crowd:
+    """Everybody but the orchestrator. `present` contribute, `answering` members answer; both may be changed at any time."""
+
+    world: World
+    broker: MemoryBroker
+    folder: Path
+    present: set[str] = field(default_factory=set)
+    answering: set[str] = field(default_factory=set)
+    plans: list[Signed] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.present, self.answering = set(self.world.names), set(self.world.parties.committee)
+        self.messengers: dict[str, Messenger] = {}
+        self.members: dict[str, MemberState] = {}
+        for name in self.world.names:
+            messenger = Messenger(self.broker.connect(name, member=name in self.answering), self.folder / "spools" / name)
+            messenger.subscribe(self.world.roster.roster.fleet, Kind.PLAN)
+            messenger.subscribe(self.world.roster.roster.fleet, Kind.REQUEST)
+            self.messengers[name] = messenger
+
+    def pump(self) -> None:
+        """Everybody handles what has come."""
+        for name, messenger in self.messengers.items():
+            while (arrived := messenger.receive(0)) is not None:
+                if arrived.topic.kind is Kind.PLAN and arrived.data:
+                    self._contribute(name, arrived.data)
+                elif arrived.topic.kind is Kind.REQUEST and name in self.world.parties.committee:
+                    self._answer(name, arrived.data)
+                messenger.acknowledge(arrived)
+
+    def say(self, names: Iterable[str], presence: Presence = Presence.IDLE) -> None:
+        for name in names:
+            status = encode(DeviceStatus(presence, 0, "1.0"))
+            self.messengers[name].send(Topic(self.world.roster.roster.fleet, Kind.STATUS, device=name), status)
+
+    def _contribute(self, name: str, data: bytes) -> None:
+        signed = decode_signed(data)
+        if signed not in self.plans:
+            self.plans.append(signed)
+        plan = open_plan(signed, self.world.roster.orchestrator)
+        if name in self.present:
+            sealed = self.world.sealed(plan, name, self.world.body(plan, name))
+            self._send(name, Kind.CONTRIBUTION, sealed, plan.plan.round)
+
+    def _answer(self, name: str, data: bytes) -> None:
+        self.requests.append(data)
+        if name not in self.answering:
+            return
+        before = self.members.get(name, self.world.member_state(name))
+        self.members[name], effects = self.world.member(name).step(before, RequestArrived(data), SystemRandomness())
+        for answer in published(effects, Kind.PARTIAL):
+            self._send(name, Kind.PARTIAL, answer, max(plan_round(one) for one in self.plans))
+
+    def _send(self, name: str, kind: Kind, data: bytes, number: int) -> None:
+        self.messengers[name].send(Topic(self.world.roster.roster.fleet, kind, device=name, number=number, chunk=0), data)
+
+
+def plan_round(signed: Signed) -> int:
+    """The number of a plan that nobody has verified."""
+    return int(msgspec.msgpack.decode(signed.content)[1][4])
+
+
+class Clock:
+    """Time that passes only while somebody waits."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class LivelyLink:
+    """An orchestrator's link: before it receives, everybody else does what they have to. Waiting in vain moves the clock."""
+
+    def __init__(self, link: MemoryLink, crowd: Crowd, clock: Clock, before_receiving: Callable[[], None] = lambda: None) -> None:
+        self._link, self._crowd, self._clock = link, crowd, clock
+        self.before_receiving = before_receiving
+        self.connections = 1
+        self.away = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._link, name)
+
+    def publish(self, topic: str, data: bytes, *, retain: bool = False, expiry_s: int | None = None) -> None:
+        self._link.publish(topic, data, retain=retain, expiry_s=expiry_s)
+
+    def receive(self, timeout_s: float | None = 0) -> Delivery | None:
+        self.before_receiving()
+        self._crowd.pump()
+        found = self._link.receive(0)
+        if found is None:
+            self._clock.seconds += timeout_s or 0
+        return found

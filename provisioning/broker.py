@@ -81,15 +81,12 @@ _SERVICE = """\
 Put it in place on the broker's machine (Debian, Raspberry Pi OS), from the folder that holds this page:
 
     sudo apt install mosquitto
-    sudo mkdir -p {path}
-    sudo cp acl ca.pem crl.pem server.key server.pem {path}/
-    sudo chown -R root:mosquitto {path}
-    sudo chmod 750 {path}
-    sudo chmod 640 {path}/*
-    sudo cp mosquitto.conf /etc/mosquitto/mosquitto.conf
+    sudo install -d -m 750 -o root -g mosquitto {path}
+    sudo install -m 640 -o root -g mosquitto acl ca.pem crl.pem server.key server.pem {path}/
+    sudo install -m 644 mosquitto.conf /etc/mosquitto/mosquitto.conf
     sudo systemctl restart mosquitto
 
-Later, after this folder was written anew: the `cp`, `chown` and `chmod` lines again, then
+Later, after this folder was written anew: the second line again, then
 
     sudo systemctl reload mosquitto
 """

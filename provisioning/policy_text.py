@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from importlib.resources import files
 
 import click
 
@@ -10,42 +11,8 @@ _HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]\s*(#.*)?")
 _SETTING = re.compile(r"([a-z_]+)\.([a-z_]+)=(.*)", re.DOTALL)
 _LISTS = {"allowed", "schemes"}
 
-DEFAULT = """\
-# The owner's policy: what no orchestrator can lower. It travels inside the signed roster, so a change counts once a roster
-# with it is signed and published: hushfleet provision policy set
-
-[cohort]
-# Fewest devices in one round: the sum hides each one among at least so many. Never below colluding_contributors + 2.
-min_devices = 10
-# Most devices in one round; 2800 is the most there can be.
-max_devices = 2800
-# How many contributors of one round may work together with the orchestrator before the stated privacy weakens.
-colluding_contributors = 2
-
-[privacy]
-# Least noise in a sum, in multiples of what one device can change. Taken exactly as typed.
-min_noise_multiplier = 1.0
-# What a device may spend in its lifetime (rho of zero-concentrated differential privacy); 8 rounds at noise 4 use about 0.3.
-budget_rho = 1.0
-# Whether plans without noise are allowed. Then nothing protects what follows from the sums.
-allow_without_privacy = false
-
-[models]
-# How sums are hidden. A device refuses every other scheme.
-schemes = ["paillier", "masked", "shared"]
-# Which models may be trained, for example ["softmax:64x10", "mlp:64x32x10"]. With none, devices refuse every plan.
-allowed = []
-# Most values of a model.
-max_values = 1000000
-# No parameter of a model may be larger.
-max_abs_parameter = 1e4
-
-[training]
-# What training may take from a device in one round.
-max_local_steps = 1000
-max_batch_size = 1024
-max_learning_rate = 10.0
-"""
+DEFAULT = files("provisioning").joinpath("policy.toml").read_text(encoding="utf-8")
+"""`examples/policy.toml`."""
 
 
 def with_settings(text: str, assignments: tuple[str, ...]) -> str:

@@ -48,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_carries_what_it_must(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
 
-    assert {"hushfleet/py.typed", "edge_agent/agent.toml", "edge_agent/hushfleet-agent.service"} <= set(names)
+    assert {"hushfleet/py.typed", "edge_agent/agent.toml", "edge_agent/hushfleet-agent.service", "provisioning/policy.toml"} <= set(names)
     for name in ("LICENSE", "NOTICE", "entry_points.txt"):
         assert any(path.endswith(f"/{name}") for path in names), name
     assert {path.partition("/")[0] for path in names if not path.startswith("hushfleet-")} == set(SOURCES)

@@ -46,7 +46,7 @@ def create(engine: Engine) -> None:
     """Make the tables in an empty database. Raises `LocalError(STORE_UNUSABLE)` if there are any."""
     path = engine.url.database
     if engine.dialect.name == "sqlite" and path:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     with engine.begin() as connection:
         if _revision(connection) is not None:
             raise LocalError(Refusal.STORE_UNUSABLE, f"{engine.url!r} already holds a store", next_step="Give every orchestrator its own.")

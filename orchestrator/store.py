@@ -80,7 +80,7 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path, roster: VerifiedRoster, *, url: str | None = None, **options: object) -> "Store":
-        """A fresh store, once, at enrolment, holding the first roster. Raises FileExistsError, `LocalError(STORE_UNUSABLE)`."""
+        """A fresh store, once, at enrolment, holding the first roster. Raises `LocalError(STORE_UNUSABLE)` if one is there."""
         engine = database.connect(url or database.default_url(folder))
         try:
             database.create(engine)

@@ -6,6 +6,7 @@ Contributions are encodings of zeros without noise: what a round comes to is kno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,10 +15,12 @@ from hushfleet.documents import open_plan
 from hushfleet.link import Delivery, MemoryBroker, MemoryLink, Messenger
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.events import RequestArrived
-from hushfleet.rounds.member import MemberState
 from hushfleet.signing import Signed
 from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, decode_signed
 from tests.support.world import World, published
+
+if TYPE_CHECKING:
+    from hushfleet.rounds.member import MemberState
 
 
 @dataclass

@@ -2,9 +2,11 @@ import os
 
 import pytest
 
+from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
-from orchestrator.archive import ROOT_KEY_FILE, Archive
+from orchestrator.archive import ROOT_KEY_FILE, Archive, digest
+from tests.support.refusals import refused
 
 ROOT = SigningKey.generate(SeededRandomness(b"root")).verify_key
 FILES = (("plan", b"p"), ("record", b"r"), ("model-after", b"m" * 1000))
@@ -78,3 +80,47 @@ def test_the_folder_may_be_there_already(archive):
     again = Archive(archive.folder, ROOT)
 
     assert (again.folder / "epoch-000-round-000001" / "record").read_bytes() == b"r"
+
+
+def test_the_same_round_again_changes_nothing(archive):
+    archive.store(0, 1, FILES)
+
+    folder = archive.store(0, 1, FILES)
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == dict(FILES)
+    assert not list(archive.folder.glob("*.part"))
+
+
+class TestAfterARestart:
+    def test_a_round_that_was_committed_is_published(self, archive):
+        name = archive.prepare(0, 1, FILES)
+        assert not (archive.folder / name).exists()
+
+        archive.settle({name: digest(FILES)})
+
+        assert (archive.folder / name / "plan").read_bytes() == b"p"
+        assert not list(archive.folder.glob("*.part"))
+
+    def test_a_round_that_was_not_committed_is_dropped(self, archive):
+        archive.prepare(0, 1, FILES)
+
+        archive.settle({})
+
+        assert {path.name for path in archive.folder.iterdir()} == {ROOT_KEY_FILE}
+
+    def test_a_round_that_was_published_stays(self, archive):
+        name = archive.store(0, 1, FILES).name
+
+        archive.settle({name: digest(FILES)})
+
+        assert (archive.folder / name / "plan").read_bytes() == b"p"
+
+    def test_a_committed_round_that_is_gone_is_noticed(self, archive):
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            archive.settle({"epoch-000-round-000001": digest(FILES)})
+
+    def test_a_committed_round_of_other_bytes_is_noticed(self, archive):
+        name = archive.prepare(0, 1, (("plan", b"another"),))
+
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            archive.settle({name: digest(FILES)})

@@ -233,7 +233,7 @@ class Narrow:
     def __init__(self, link) -> None:
         self._link, self.max_bytes = link, 400
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> object:
         return getattr(self._link, name)
 
 

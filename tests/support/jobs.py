@@ -1,0 +1,68 @@
+"""Fleets and job files for tests of jobs: a softmax over four features and two classes, ten values in all, as in `tests.support.world`."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from hushfleet.documents import Policy
+from models import catalogue
+from tests.support.world import World, make_world
+
+MODEL = "softmax:4x2"
+JOB = """\
+[job]
+name = "tiny"
+rounds = 2
+[model]
+name = "softmax"
+inputs = 4
+outputs = 2
+[training]
+local_steps = 2
+batch_size = 4
+learning_rate = 0.5
+[privacy]
+clip_norm = 1.0
+noise_multiplier = 4.0
+delta = 1e-6
+[cohort]
+min_devices = 4
+max_devices = 5
+deadline_s = 60
+[aggregation]
+scheme = "auto"
+optimizer = "fedavgm"
+momentum = 0.8
+[evaluation]
+path = "holdout.npz"
+"""
+
+
+def job_world(*, devices: int = 6, **policy: object) -> World:
+    """A world whose owner allows the model of `JOB`."""
+    architecture = catalogue.architecture(MODEL)
+    return make_world(devices=devices, policy={"architectures": (architecture.digest,), **policy}, job={"architecture": architecture})
+
+
+def write_job(folder: Path, **changes: str) -> Path:
+    """`job.toml` with its holdout in `folder`; `changes`: key -> the text that replaces that key's line."""
+    text = JOB
+    for key, line in changes.items():
+        before = next(one for one in JOB.splitlines() if one.startswith(f"{key} ="))
+        text = text.replace(before, line)
+    path = folder / "job.toml"
+    path.write_text(text)
+    write_holdout(folder / "holdout.npz")
+    return path
+
+
+def write_holdout(path: Path, *, rows: int = 20, width: int = 4) -> None:
+    """Rows whose class is the sign of their first feature."""
+    features = np.linspace(-1, 1, rows * width).reshape(rows, width)
+    np.savez(path, x=features, y=(features[:, 0] > 0).astype(np.int64))
+
+
+def with_policy(policy: Policy, **changes: object) -> Policy:
+    """The same policy with other values."""
+    return msgspec.structs.replace(policy, **changes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from hushfleet.link.files import write_durably
 from hushfleet.wire import acl
 from provisioning.certificates import Authority, ends
+from provisioning.registry import Registry
 
 SERVICE_PATH = Path("/etc/mosquitto/hushfleet")
 SERVICE_DATA = Path("/var/lib/mosquitto")
@@ -99,6 +100,14 @@ class Access:
     identity: str
     orchestrator: bool = False
     member: bool = False
+
+
+def access(registry: Registry) -> tuple[Access, ...]:
+    """Who may speak to the broker, and as what."""
+    roster = registry.verified
+    members = set(roster.roster.committee) if roster else set()
+    devices = tuple(Access(one.device_id, member=one.device_id in members) for one in registry.devices)
+    return (*devices, *((Access(registry.orchestrator.device_id, orchestrator=True),) if registry.orchestrator else ()))
 
 
 def acl_text(fleet: str, access: Iterable[Access]) -> str:

@@ -102,7 +102,7 @@ def _read_request(path: Path) -> Signed:
 
 def _after_approval(name: str, role: EnrolledRole, bundle: Path | None) -> tuple[str, ...]:
     if bundle is None:
-        return (f"{name} is approved. Its bundle comes with: hushfleet provision committee deal ID...",)
+        return (f"{name} is approved.",)
     join = "hushfleet orchestrator join" if role is EnrolledRole.ORCHESTRATOR else "hushfleet agent join"
     return (
         f"{name} is approved. Carry {bundle} to it and run there: {join} {bundle.name}",

@@ -71,13 +71,14 @@ def _after(desk: Desk, count: int) -> tuple[str, ...]:
         f"The key is dealt and forgotten; {count} bundles are in {desk.folder.path / 'bundles'}.",
         "Carry each to its device: hushfleet agent join NAME.bundle, or sudo hushfleet agent install NAME.bundle",
         "and to the orchestrator: hushfleet orchestrator join NAME.bundle",
+        "A member's bundle holds its key share, sealed to it: delete it here once the member has joined.",
         "Then write the broker's folder: hushfleet provision broker --out broker",
     )
 
 
 def _fresh_key(bits: int, f: int, *, insecure: bool) -> Dealing:
     """With a word of progress every few seconds. Raises `LocalError` as `deal`."""
-    say([f"Searching two safe primes of {bits // 2} bits; a minute is usual, several are possible."])
+    say([f"Searching two safe primes of {bits // 2} bits: seconds on a laptop, minutes on a small machine."])
     progress = _Progress()
     with ThreadPoolExecutor(2) as executor:
         try:

@@ -55,9 +55,10 @@ class Address(_Record, frozen=True):
 
 
 class Registry(_Record, frozen=True, dict=True):
-    """All of it. `roster` is the encoded signed roster, empty before the first committee; `grants` are sealed key shares.
+    """All of it. `roster` is the encoded signed roster, empty before the first committee.
 
-    `due` names files of the vault that follow from the registry and are still to be written after a change.
+    `due` names files of the vault that follow from the registry and are still to be written after a change; `grants` are the
+    sealed key shares that go into them, and stay no longer.
     """
 
     version: int

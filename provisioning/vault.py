@@ -12,14 +12,15 @@ from typing import Self
 import msgspec
 
 from hushfleet.codec import encode
-from hushfleet.documents import Broker, Bundle, Roster, VerifiedRoster, sign_bundle
+from hushfleet.documents import Roster, VerifiedRoster
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.errors import LocalError, PhaseError, Refusal
 from hushfleet.ids import fleet_id
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.signing import Signed, SigningKey
 from provisioning import certificates, changes
-from provisioning.broker import Access, write_broker
+from provisioning.broker import access, write_broker
+from provisioning.bundles import bundle_of, grant_in
 from provisioning.certificates import Authority
 from provisioning.changes import Change
 from provisioning.folder import BUNDLES, REVOCATIONS, VaultFolder
@@ -161,23 +162,16 @@ class Vault:
         return change
 
     def bundle(self, device_id: str) -> bytes:
-        """What `NAME.bundle` holds. `LocalError(NOT_ENROLLED)` before the first roster, or for nobody's id."""
+        """What `NAME.bundle` holds. `LocalError(NOT_ENROLLED)` before the first roster, or for nobody's id.
+
+        A member's key share is in it until its bundle file is deleted: no other copy is kept (PROTOCOL 2).
+        """
         identity, roster = self.registry.find(device_id), self.roster
         if identity is None or roster is None or not self.registry.joins(device_id):
             text = f"{device_id[:63]!r} has no place in a signed roster yet"
             raise LocalError(Refusal.NOT_ENROLLED, text, next_step="Approve it; then: hushfleet provision committee deal ID...")
-        address = self.registry.broker
-        bundle = Bundle(
-            fleet=self.registry.fleet,
-            role=identity.role,
-            device_id=device_id,
-            roster=roster.signed,
-            grant=self.registry.grants.get(device_id, b""),
-            broker=Broker(address.host, address.port),
-            ca_certificate=self.registry.ca_certificate.encode(),
-            certificate=identity.certificate.encode(),
-        )
-        return sign_bundle(bundle, self._keys.owner.root)
+        grant = self.registry.grants.get(device_id) or grant_in(self.folder.bundle_file(device_id), roster)
+        return bundle_of(self.registry, identity, roster, grant, self._keys.owner)
 
     def write_broker(
         self, out: Path, *, hosts: Sequence[str], port: int = 8883, path: Path | None = None, data: Path | None = None, user: str = ""
@@ -227,7 +221,7 @@ class Vault:
                 self.folder.write(name, self._revocations())
             else:
                 self._write_bundle(Path(name).stem)
-        self.registry = msgspec.structs.replace(self.registry, due=())
+        self.registry = msgspec.structs.replace(self.registry, due=(), grants={})
         self.folder.write(self.folder.registry_file.name, self.registry.to_json())
 
     def _write_bundle(self, device_id: str) -> None:
@@ -240,14 +234,6 @@ class Vault:
     def _revocations(self) -> bytes:
         withdrawn = [(int(one.serial_number, 16), one.date) for one in self.registry.withdrawn]
         return self._keys.authority.revocations(withdrawn, self._now())
-
-
-def access(registry: Registry) -> tuple[Access, ...]:
-    """Who may speak to the broker, and as what."""
-    roster = registry.verified
-    members = set(roster.roster.committee) if roster else set()
-    devices = tuple(Access(one.device_id, member=one.device_id in members) for one in registry.devices)
-    return (*devices, *((Access(registry.orchestrator.device_id, orchestrator=True),) if registry.orchestrator else ()))
 
 
 def _unlock(folder: VaultFolder, registry: Registry, passphrase: Passphrase) -> Keys:

@@ -1,12 +1,13 @@
 """Settings files: typed, and every wrong line named at once."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import pytest
 
-from hushfleet.cli_settings import Mistake, parse_settings, read_settings, wrong
+from hushfleet.cli_settings import Mistake, TableError, parse_settings, read_settings, wrong
 from hushfleet.errors import LocalError, Refusal
 from tests.support.refusals import refused
 
@@ -124,3 +125,29 @@ def test_a_program_adds_what_only_the_world_shows():
     error = wrong(SOURCE, text, [Mistake("oven", "degrees", "this oven is broken"), Mistake("", "", "no flour")], "Buy flour.")
 
     assert error.message.splitlines() == [f"{SOURCE}: 2 things are wrong", "  no flour", "  line 2: this oven is broken"]
+
+
+class Pantry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    flour: Decimal = Decimal(1)
+    sugar: Decimal = Decimal(1)
+
+    def __post_init__(self) -> None:
+        empty = [(key, f"{key} is used up") for key in ("flour", "sugar") if getattr(self, key) <= 0]
+        if empty:
+            raise TableError(empty)
+
+
+class Cellar(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pantry: Pantry = msgspec.field(default_factory=Pantry)
+
+
+def test_a_table_may_name_several_lines_at_once():
+    with pytest.raises(LocalError) as caught:
+        parse_settings(Cellar, "[pantry]\nflour = -1\nsugar = 0\n", source=SOURCE, next_step="")
+    assert caught.value.message.splitlines()[1:] == ["  line 2: [pantry] flour is used up", "  line 3: [pantry] sugar is used up"]
+
+
+def test_a_number_may_be_kept_as_it_was_typed():
+    typed = "0.1000000000000000000000001"
+    cellar = parse_settings(Cellar, f"[pantry]\nflour = {typed}\n", source=SOURCE, next_step="", parse_float=Decimal)
+    assert str(cellar.pantry.flour) == typed

@@ -7,9 +7,8 @@ import pytest
 
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.wire import acl
-from provisioning.broker import Access, acl_text, configuration
+from provisioning.broker import Access, access, acl_text, configuration
 from provisioning.certificates import ends, serial_number
-from provisioning.vault import access
 from tests.support.enrolling import MEMBERS, NOW, ORCHESTRATOR, applicant, reopened
 from tests.support.refusals import refused
 

@@ -1,5 +1,7 @@
 """What the owner does with a vault, and that no crash leaves one that does not open."""
 
+import itertools
+import shutil
 import stat
 from pathlib import Path
 
@@ -16,10 +18,12 @@ from hushfleet.errors import FaultyOwner, LocalError, PeerError, PhaseError, Ref
 from hushfleet.labels import Label
 from hushfleet.signing import Signed
 from provisioning import changes, folder
+from provisioning.bundles import grant_in
 from provisioning.certificates import ends, serial_number
 from provisioning.passphrase import Passphrase
 from provisioning.policy_text import with_settings
 from provisioning.registry import Address
+from provisioning.show import Known, explain
 from provisioning.vault import Vault
 from tests.support.enrolling import (
     FLEET,
@@ -28,6 +32,7 @@ from tests.support.enrolling import (
     ORCHESTRATOR,
     PASSPHRASE,
     POLICY,
+    Founded,
     applicant,
     dealing,
     found,
@@ -225,6 +230,38 @@ class TestTheFirstRoster:
             assert found(vault, names).vault.roster.threshold == 5
 
 
+class TestKeyShares:
+    """They travel once: what is deleted after a member has joined must not come back from the vault or a backup of it."""
+
+    def test_the_registry_keeps_none(self, fleet):
+        assert fleet.vault.registry.grants == {}
+        assert msgspec.json.decode(fleet.vault.folder.registry_file.read_bytes())["grants"] == {}
+
+    def test_a_bundle_that_is_written_anew_keeps_its_share(self, fleet):
+        before = opened(fleet, "pi-01")[1].grant
+        fleet.vault.move_broker(Address("elsewhere.lan"))
+        fleet.vault.approve(fleet.people["pi-01"].request())
+        assert opened(fleet, "pi-01")[1].grant == before != b""
+
+    def test_a_deleted_one_comes_back_without(self, fleet):
+        fleet.vault.folder.bundle_file("pi-01").unlink()
+        fleet.vault.approve(fleet.people["pi-01"].request())
+        assert opened(fleet, "pi-01")[1].grant == b""
+
+    def test_a_share_of_an_older_key_is_not_carried_over(self, fleet):
+        old = fleet.vault.folder.bundle_file("pi-01").read_bytes()
+        fleet.vault.deal((*MEMBERS[1:], "pi-05"), dealing())
+        fleet.vault.folder.bundle_file("pi-01").write_bytes(old)
+        fleet.vault.approve(fleet.people["pi-01"].request())
+        assert opened(fleet, "pi-01")[1].grant == b""
+
+    @pytest.mark.parametrize("data", [b"", b"nothing"], ids=["empty", "garbage"])
+    def test_a_spoiled_bundle_holds_none(self, fleet, data):
+        fleet.vault.folder.bundle_file("pi-01").write_bytes(data)
+        fleet.vault.approve(fleet.people["pi-01"].request())
+        assert opened(fleet, "pi-01")[1].grant == b""
+
+
 class TestCommittee:
     @pytest.mark.parametrize("ids", [(), MEMBERS[:3], (*MEMBERS, "pi-05")], ids=len)
     def test_of_another_size_is_refused(self, fleet, ids):
@@ -249,7 +286,6 @@ class TestCommittee:
         assert opened(fleet, "pi-01")[1].grant == b""
         assert opened(fleet, "pi-05")[1].grant != b""
         assert {opened(fleet, name)[2].roster.serial for name in fleet.people} == {2}
-        assert set(fleet.vault.registry.grants) == {*MEMBERS[1:], "pi-05"}
 
     def test_a_plan_for_a_key_is_not_carried_out_without_one(self, fleet):
         change = changes.committee(fleet.vault.registry, fleet.vault.policy, MEMBERS)
@@ -479,40 +515,39 @@ ACTS = {
 
 @pytest.mark.parametrize("torn", [False, True], ids=["before", "torn"])
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
-def test_after_a_power_cut_anywhere_the_vault_opens_and_is_of_one_piece(fleet, monkeypatch, act, torn):
-    vault, before = fleet.vault, fleet.vault.registry
-    cut = 0
-    while True:
-        with monkeypatch.context() as patch:
+def test_after_a_power_cut_anywhere_the_vault_opens_and_is_of_one_piece(fleet, monkeypatch, tmp_path, act, torn):
+    before = fleet.vault.registry
+    fleet.vault.close()
+    counted = []
+    for cut in itertools.count():
+        copy = shutil.copytree(fleet.vault.folder.path, tmp_path / f"cut {cut}")
+        with monkeypatch.context() as patch, reopened(copy) as vault:
             PowerCut(patch, cut, torn=torn)
             try:
-                act(fleet)
+                act(Founded(vault, dict(fleet.people)))
             except PowerCutError:
-                cut += 1
+                pass
             else:
                 break
-        vault.close()
-        vault = fleet.vault = reopened(vault.folder.path)
-        assert_of_one_piece(vault)
-        if vault.registry != before:  # it counted: begin again from the old state, cut one write later
-            vault.folder.write("registry.json", msgspec.structs.replace(before, due=("crl.pem", "bundles/pi-05.bundle")).to_json())
-            vault.close()
-            vault = fleet.vault = reopened(vault.folder.path)
-            assert vault.registry == before
-    vault.close()
-    assert cut >= 3
+        with reopened(copy) as again:
+            assert_of_one_piece(again)
+            counted.append(again.registry != before)
+    assert counted == sorted(counted)  # from the first write on it counts
+    assert (counted[0], counted[-1], len(counted) >= 3) == (False, True, True)
 
 
 def assert_of_one_piece(vault: Vault) -> None:
-    """What follows from the registry does: bundles hold the roster keys and the certificate, the list the withdrawn ones."""
+    """What follows from the registry does: bundles hold roster keys and shares, the list the withdrawn certificates."""
     registry = vault.registry
-    assert registry.due == ()
+    assert (registry.due, registry.grants) == ((), {})
     assert revoked(vault) == {int(one.serial_number, 16) for one in registry.withdrawn}
-    for identity in registry.identities():
-        assert registry.joins(identity.device_id)
     assert open_roster(vault.roster.signed, registry.root) == vault.roster
-    bundles = {path.stem for path in (vault.folder.path / "bundles").glob("*.bundle")}
-    assert bundles >= {one.device_id for one in registry.identities()}
+    for identity in registry.identities():
+        file = vault.folder.bundle_file(identity.device_id)
+        told = explain(file.read_bytes(), Known.of(registry))
+        assert told["signature"] == "that of this vault's owner"
+        assert told["broker"] == f"{registry.broker.host}:{registry.broker.port}"
+        assert bool(grant_in(file, vault.roster)) == (identity.device_id in vault.roster.roster.committee)
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["before", "torn"])

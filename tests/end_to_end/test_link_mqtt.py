@@ -81,7 +81,10 @@ class TestFlow:
             of_one = [data for data in taken if data.startswith(f"{number}/".encode())]
             assert of_one == [f"{number}/{chunk}".encode() for chunk in range(50)]
 
-    def test_at_most_eight_deliveries_are_outstanding(self, links):
+    def test_at_most_eight_deliveries_are_outstanding(self, broker, links):
+        broker.stop()
+        broker.extra = "max_inflight_messages 20\n"
+        broker.again()
         device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
         for number in range(9):
             orchestrator.publish(PLAN, bytes([number]))
@@ -213,15 +216,17 @@ class TestExpiryAndWill:
         eventually(lambda: time.monotonic() > gone_s)
         assert arrivals(links.connect(DEVICE), 1) == [b"stays"]
 
-    def test_closing_lets_the_last_message_go_and_no_will_and_keeps_the_session(self, links):
+    def test_closing_lets_the_last_messages_go_and_no_will_and_keeps_the_session(self, links):
         orchestrator = subscribed(links.connect(ORCHESTRATOR), Kind.STATUS)
         device = subscribed(links.connect(DEVICE, will=LastWill(STATUS, b"lost", delay_s=0)), Kind.PLAN)
-        device.publish(STATUS, b"goodbye")
+        goodbyes = [f"goodbye {number}".encode() for number in range(30)]
+        for goodbye in goodbyes:
+            device.publish(STATUS, goodbye)
         device.close()
         orchestrator.publish(PLAN, b"for later")
         again = links.connect(DEVICE)
         again.publish(STATUS, b"back")
-        assert arrivals(orchestrator, 2) == [b"goodbye", b"back"]
+        assert arrivals(orchestrator, 31) == [*goodbyes, b"back"]
         assert arrivals(again, 1) == [b"for later"]
 
 

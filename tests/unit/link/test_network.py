@@ -2,6 +2,7 @@
 
 import ssl
 from contextlib import closing
+from functools import partial
 
 import pytest
 
@@ -30,6 +31,9 @@ class Scripted:
         self.script.pop(0)(self.listener)
         return True
 
+    def acknowledge(self, number):
+        pass
+
     def leave(self, within_s):
         pass
 
@@ -37,8 +41,12 @@ class Scripted:
         pass
 
 
-def accepted(listener):
-    listener.session.on_connected(session_present=False, most_packet_bytes=FOREVER, receive_maximum=FOREVER)
+def arriving(data):
+    return lambda listener: listener.session.on_arrived("topic", data, retained=False, number=1)
+
+
+def accepted(listener, session_present=False):
+    listener.session.on_connected(session_present=session_present, most_packet_bytes=FOREVER, receive_maximum=FOREVER)
 
 
 @pytest.fixture
@@ -104,6 +112,34 @@ def test_waking_a_thread_that_does_not_listen_is_harmless():
         for _ in range(10_000):
             session._network.wake()
     session._network.wake()
+
+
+class TestDeliveries:
+    """Numbers are those of one connection, and the broker delivers again only what it still knows."""
+
+    def test_what_a_forgotten_session_had_delivered_stays_and_what_a_kept_one_delivers_again_does_not(self, run):
+        for kept, expected in ((False, [b"one", b"two"]), (True, [b"two"])):
+            again = partial(accepted, session_present=kept)
+            session, _ = run([accepted, arriving(b"one")], [again, arriving(b"two")])
+            assert [session.receive().data for _ in expected] == expected
+            assert session.receive() is None
+
+    def test_an_acknowledgement_means_nothing_on_another_connection(self, run):
+        taken, acknowledged = [], []
+
+        def take(listener):
+            taken.append(listener.session.receive())
+
+        def acknowledge_both(listener):
+            listener.session.acknowledge(taken[0])
+            assert not listener.session._acknowledgements
+            listener.session.acknowledge(taken[1])
+            acknowledged.extend(listener.session._acknowledgements)
+
+        _, heard = run([accepted, arriving(b"one"), take], [accepted, arriving(b"two"), take, acknowledge_both])
+        assert [delivery.data for delivery in taken] == [b"one", b"two"]
+        assert acknowledged == [1]
+        assert not [text for text in heard if "connects again" in text]
 
 
 class TestPauses:

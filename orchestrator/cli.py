@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hushfleet.cli import ExitCode
 from orchestrator.config import ENVIRONMENT, Config, load
 
 if TYPE_CHECKING:
@@ -127,7 +128,10 @@ def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: b
 @_STATE
 @_CONFIG
 @_JSON
-def run(*, job: Path, new: bool, give_up_after: int, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+@click.pass_context
+def run(
+    context: click.Context, *, job: Path, new: bool, give_up_after: int, state: Path | None, config_path: Path | None, as_json: bool
+) -> None:
     """Run JOB round by round until its model is released as often as it asks, or go on with it."""
     from rich.console import Console  # noqa: PLC0415 -- as above
 
@@ -151,6 +155,8 @@ def run(*, job: Path, new: bool, give_up_after: int, state: Path | None, config_
             "loss": last.loss if last else None,
             "archive": summary.job.archive,
         })
+    if summary.interrupted:
+        context.exit(ExitCode.TRY_LATER)
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator status --json")

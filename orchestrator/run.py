@@ -53,6 +53,8 @@ class Summary:
     epsilon: float | None
     delta: float
     last: RoundView | None
+    interrupted: bool = False
+    """Whether somebody typed Ctrl-C. A service that is told to stop has done what it should."""
 
 
 Connect = Callable[[StateFolder, Fleet, Config, Callable[[str], None]], Link]
@@ -83,22 +85,24 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
         checked = check(file, text, path, store.roster(), insecure_keys=config.testing.insecure_keys)
         if checked.holdout is not None:
             store.score = checked.holdout.score
-        job = desk.choose(checked, console, new=options.new)
+        job = desk.choose(checked, path, console, new=options.new)
+        interrupted = False
         if job.released < file.job.rounds:
-            _rounds(desk, fleet, checked, job, console=console, path=path, options=options)
+            interrupted = _rounds(desk, fleet, checked, job, console=console, path=path, options=options)
         else:
             store.end_job()
-    return summary(folder, config, checked)
+    return summary(folder, config, checked, interrupted=interrupted)
 
 
-def summary(folder: StateFolder, config: Config, checked: CheckedJob) -> Summary:
+def summary(folder: StateFolder, config: Config, checked: CheckedJob, *, interrupted: bool = False) -> Summary:
     """How far the job has come, from the store."""
     with reading(folder.path, folder.joined().root, config.store.url) as reports:
         job, all_rounds = reports.current(), reports.rounds()
     privacy = checked.file.privacy
     spent = None if privacy.without_privacy else epsilon(job.rho_nano, privacy.delta)
     wanted = checked.file.job.rounds
-    return Summary(job, wanted, job.released >= wanted, spent, privacy.delta, all_rounds[-1] if all_rounds else None)
+    last = all_rounds[-1] if all_rounds else None
+    return Summary(job, wanted, job.released >= wanted, spent, privacy.delta, last, interrupted)
 
 
 class Desk:
@@ -130,13 +134,13 @@ class Desk:
                 _require_accepted(self._earlier().step(RosterArrived(data)))
             path.unlink()
 
-    def choose(self, checked: CheckedJob, console: Console, *, new: bool) -> CurrentJob:
+    def choose(self, checked: CheckedJob, path: Path, console: Console, *, new: bool) -> CurrentJob:
         """The job to go on with, or a new one. Raises `LocalError(JOB_UNFINISHED)`."""
         current = self.store.job()
         if current is None:
             return self._begin(checked)
         if current.identity == checked.identity and not new:
-            before = job_file.parse(current.settings, Path(f"{current.name} as it began"))
+            before = job_file.parse(current.settings, path.with_name(f"{current.name} as it began"))
             for change in job_file.changes(before, checked.file):
                 console.print(f"changed since it began: {change}", markup=False, highlight=False, soft_wrap=True)
             return self.store.continue_job(checked.text)
@@ -171,7 +175,8 @@ class Desk:
 
 def _rounds(
     desk: Desk, fleet: Fleet, checked: CheckedJob, job: CurrentJob, *, console: Console, path: Path, options: Options
-) -> None:
+) -> bool:
+    """The loop from here on; whether it ended by Ctrl-C."""
     notifier, coordinator = Notifier(), desk.coordinator(checked)
     holdout, wanted = checked.holdout, checked.file.job.rounds
     with reading(desk.folder.path, fleet.root, desk.config.store.url) as reports:
@@ -199,7 +204,7 @@ def _rounds(
             pace=options.pace,
             give_up=options.give_up,
         )
-        with _stopped_by_signals(loop, enabled=options.signals):
+        with _stopped_by_signals(loop, enabled=options.signals) as caught:
             notifier.ready()
             watch.start()
             try:
@@ -213,6 +218,7 @@ def _rounds(
         screen.finished(loop.released)
     else:
         screen.stopped(f"hushfleet orchestrator run {path}", loop.released)
+    return signal.SIGINT in caught and not done
 
 
 @contextmanager
@@ -249,22 +255,24 @@ def mqtt(folder: StateFolder, fleet: Fleet, config: Config, on_problem: Callable
 
 
 @contextmanager
-def _stopped_by_signals(loop: Loop, *, enabled: bool) -> Iterator[None]:
-    """SIGINT and SIGTERM end the loop after its step; a second one of them ends the process."""
+def _stopped_by_signals(loop: Loop, *, enabled: bool) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM end the loop after its step; a second one of them ends the process. Yields those that came."""
+    caught: list[int] = []
     if not enabled:
-        yield
+        yield caught
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
+        caught.append(number)
         loop.stop()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for which, handler in before.items():
+            signal.signal(which, handler)
 
     for number in before:
         signal.signal(number, stop)
     try:
-        yield
+        yield caught
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

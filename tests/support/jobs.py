@@ -5,8 +5,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from hushfleet.documents import Policy
+from hushfleet.documents import Broker, Bundle, EnrolledRole, Policy, sign_bundle
 from models import catalogue
+from orchestrator.enrolment import join, read_bundle
+from orchestrator.folder import StateFolder
+from orchestrator.keys import OrchestratorKeys
 from tests.support.world import World, make_world
 
 MODEL = "softmax:4x2"
@@ -66,3 +69,20 @@ def write_holdout(path: Path, *, rows: int = 20, width: int = 4) -> None:
 def with_policy(policy: Policy, **changes: object) -> Policy:
     """The same policy with other values."""
     return msgspec.structs.replace(policy, **changes)
+
+
+def bundle_for(world: World, *, name: str = "orchestrator", role: EnrolledRole = EnrolledRole.ORCHESTRATOR) -> bytes:
+    """What the owner gives back; its certificates are for nobody."""
+    fleet = world.parties.owner.fleet
+    bundle = Bundle(fleet, role, name, world.roster.signed, b"", Broker("broker.lan", 8883), b"ca", b"certificate")
+    return sign_bundle(bundle, world.parties.owner.root)
+
+
+def joined(world: World, path: Path) -> StateFolder:
+    """The state folder of the world's orchestrator, after it joined."""
+    folder = StateFolder(path)
+    folder.make()
+    keys = world.parties.orchestrator
+    OrchestratorKeys("orchestrator", keys.signing, keys.sealing).save(path)
+    join(folder, read_bundle(folder, bundle_for(world)))
+    return folder

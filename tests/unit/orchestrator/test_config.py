@@ -1,0 +1,34 @@
+import pytest
+
+from hushfleet.errors import LocalError, Refusal
+from orchestrator.config import BrokerSettings, Config, load
+from tests.support.refusals import refused
+
+
+def write(folder, text):
+    path = folder / "orchestrator.toml"
+    path.write_text(text)
+    return path
+
+
+def test_everything_is_optional():
+    assert load(None, {}) == Config()
+
+
+def test_a_file_and_the_environment_which_wins(tmp_path):
+    path = write(tmp_path, '[broker]\nhost = "broker.lan"\nport = 1883\n[store]\nurl = "sqlite:///x.db"\n')
+
+    config = load(path, {"HUSHFLEET_ORCHESTRATOR_BROKER_PORT": "8884", "HUSHFLEET_ORCHESTRATOR_STATE": "/elsewhere"})
+
+    assert config.broker == BrokerSettings("broker.lan", 8884)
+    assert config.store.url == "sqlite:///x.db"
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "orchestrator.toml", {})
+
+
+def test_what_is_wrong_is_refused(tmp_path):
+    with refused(Refusal.CONFIG_INVALID, LocalError):
+        load(write(tmp_path, "[broker]\nport = 0\n"), {})

@@ -1,0 +1,191 @@
+"""From keys to a fleet: request, bundle, what joining leaves, and when a lost store is replaced."""
+
+import stat
+from dataclasses import replace
+
+import pytest
+
+from hushfleet.documents import EnrolledRole, open_request
+from hushfleet.errors import FaultyOwner, LocalError, PeerError, Refusal
+from hushfleet.randomness import SeededRandomness
+from hushfleet.signing import SigningKey
+from hushfleet.wire import decode_signed
+from orchestrator import database, inbox
+from orchestrator.enrolment import enrol, join, read_bundle
+from orchestrator.folder import StateFolder, default_state
+from orchestrator.keys import FILE, OrchestratorKeys
+from orchestrator.store import Store
+from provisioning.owner import Owner
+from tests.support.jobs import bundle_for, job_world, joined, with_policy
+from tests.support.refusals import refused
+
+WORLD = job_world()
+ROOT = WORLD.parties.owner.root.verify_key
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return StateFolder(tmp_path / "state")
+
+
+class TestEnrolling:
+    def test_a_request_holds_public_keys_alone_and_proves_their_possession(self, folder):
+        data = enrol(folder, "hub")
+        request, keys = open_request(decode_signed(data)), OrchestratorKeys.load(folder.path)
+
+        assert (request.role, request.device_id) == (EnrolledRole.ORCHESTRATOR, "hub")
+        assert (request.verify_key, request.sealing_key) == (keys.signing.verify_key.raw, keys.sealing.public.raw)
+        assert b"CERTIFICATE REQUEST" in request.certificate_request
+        for secret in (keys.signing.seed(), keys.sealing.seed(), folder.tls_key.read_bytes()):
+            assert secret not in data
+
+    def test_keys_are_this_users_alone(self, folder):
+        enrol(folder, "hub")
+
+        for path in (folder.path / FILE, folder.tls_key):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+    def test_keys_are_never_replaced(self, folder):
+        enrol(folder, "hub")
+        before = (folder.path / FILE).read_bytes()
+
+        with refused(Refusal.ALREADY_ENROLLED, LocalError):
+            enrol(folder, "hub")
+        assert (folder.path / FILE).read_bytes() == before
+
+    def test_a_name_must_be_an_id(self, folder):
+        with refused(Refusal.ID_MALFORMED, PeerError):
+            enrol(folder, "The Hub")
+
+    def test_without_keys_there_is_nothing_to_join_with(self, folder):
+        folder.make()
+        with refused(Refusal.NOT_ENROLLED, LocalError):
+            read_bundle(folder, bundle_for(WORLD))
+
+
+class TestJoining:
+    def test_what_joining_leaves(self, tmp_path):
+        folder = joined(WORLD, tmp_path)
+        fleet = folder.joined()
+
+        assert (fleet.fleet, fleet.name, fleet.root) == (WORLD.parties.owner.fleet, "orchestrator", ROOT)
+        assert (fleet.broker_host, fleet.broker_port) == ("broker.lan", 8883)
+        assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (b"ca", b"certificate")
+        store = Store(tmp_path, ROOT)
+        assert store.roster() == WORLD.roster
+        store.close()
+
+    def test_the_first_bundle_pins_its_root_key_and_another_root_is_refused(self, tmp_path):
+        folder = joined(WORLD, tmp_path)
+        offer = read_bundle(folder, bundle_for(WORLD))
+        assert offer.pinned
+        assert offer.root_fingerprint == folder.joined().root_fingerprint
+
+        stranger = replace(WORLD, parties=replace(WORLD.parties, owner=another_owner()))
+        with refused(Refusal.SIGNATURE, PeerError):
+            read_bundle(folder, bundle_for(stranger))
+
+    def test_a_devices_bundle_is_refused(self, tmp_path):
+        folder = StateFolder(tmp_path)
+        keys = WORLD.parties.devices["device-05"]
+        OrchestratorKeys("device-05", keys.signing, keys.sealing).save(tmp_path)
+
+        with refused(Refusal.BUNDLE_FOR_ANOTHER, FaultyOwner):
+            read_bundle(folder, bundle_for(WORLD, name="device-05", role=EnrolledRole.DEVICE))
+
+    def test_the_same_bundle_again_changes_nothing(self, tmp_path):
+        folder = joined(WORLD, tmp_path)
+        before = (folder.path / "fleet.json").read_bytes()
+
+        join(folder, read_bundle(folder, bundle_for(WORLD)))
+
+        assert (folder.path / "fleet.json").read_bytes() == before
+
+    def test_a_newer_roster_waits_for_the_next_run(self, tmp_path):
+        folder = joined(WORLD, tmp_path)
+        newer = WORLD.without("device-06")
+
+        join(folder, read_bundle(folder, bundle_for(newer)))
+
+        assert inbox.newest(folder, WORLD.roster) == newer.roster
+
+    def test_a_lost_store_is_replaced_only_with_the_committees_key(self, tmp_path):
+        folder = joined(WORLD, tmp_path)
+        (tmp_path / database.FILE).unlink()
+
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            join(folder, read_bundle(folder, bundle_for(WORLD)))
+
+        dealt = WORLD.newer(key_epoch=1)
+        join(folder, read_bundle(folder, bundle_for(dealt)))
+        store = Store(tmp_path, ROOT)
+        assert store.roster() == dealt.roster
+        store.close()
+
+
+def another_owner():
+    return Owner(WORLD.parties.owner.fleet, SigningKey.generate(SeededRandomness(b"another owner")))
+
+
+class TestFolder:
+    def test_before_joining_it_belongs_to_no_fleet(self, folder):
+        assert folder.fleet() is None
+        with refused(Refusal.NOT_ENROLLED, LocalError):
+            folder.joined()
+
+    def test_a_damaged_file_is_no_fleet(self, folder):
+        folder.make()
+        (folder.path / "fleet.json").write_text("{}")
+
+        with refused(Refusal.NOT_ENROLLED, LocalError):
+            folder.fleet()
+
+    def test_one_process_at_a_time_writes(self, folder):
+        folder.make()
+        with folder.locked(), refused(Refusal.STATE_IN_USE, LocalError), folder.locked():
+            pass
+        with folder.locked():
+            pass
+
+    def test_where_it_is_by_default(self):
+        assert default_state({"XDG_STATE_HOME": "/var/x"}).as_posix() == "/var/x/hushfleet/orchestrator"
+        assert default_state({"HOME": "/home/ada"}).as_posix() == "/home/ada/.local/state/hushfleet/orchestrator"
+
+
+class TestInbox:
+    def test_what_a_roster_changes_is_said(self):
+        world = WORLD.without("device-06", policy=with_policy(WORLD.policy, max_devices=12))
+
+        assert list(inbox.differences(WORLD.roster, world.roster)) == [
+            "serial 1 -> 2",
+            "revoked: device-06",
+            "policy: max_devices 10 -> 12",
+        ]
+
+    def test_what_comes_and_what_is_dealt_anew_is_said(self):
+        small = WORLD.without("device-06")
+        back = replace(WORLD, serial=3, key_epoch=1)
+
+        lines = list(inbox.differences(small.roster, back.roster))
+
+        assert lines[:2] == ["serial 2 -> 3", "enrolled: device-06"]
+        assert lines[2].startswith("committee's key dealt anew: device-01, device-02")
+
+    def test_new_keys_of_a_device_are_said(self):
+        other = job_world()
+        keys = dict(WORLD.parties.devices)
+        keys["device-06"] = replace(other.parties.devices["device-05"], device_id="device-06")
+        keys["device-05"] = replace(other.parties.devices["device-06"], device_id="device-05")
+        swapped = WORLD.newer(parties=replace(WORLD.parties, devices=keys))
+
+        assert "enrolled anew, with new keys: device-05, device-06" in list(inbox.differences(WORLD.roster, swapped.roster))
+
+    def test_rosters_wait_in_the_order_of_their_serials(self, tmp_path):
+        folder = StateFolder(tmp_path)
+        worlds = [replace(WORLD, serial=serial) for serial in (10, 9)]
+        for world in worlds:
+            inbox.hand_over(folder, world.roster)
+
+        assert [path.name[-9:] for path in inbox.waiting(folder)] == ["09.roster", "10.roster"]
+        assert inbox.newest(folder, WORLD.roster) == worlds[0].roster

@@ -174,6 +174,7 @@ def _link(folder: StateFolder, fleet: Fleet, config: Config) -> Iterator[MqttLin
     link.open()
     try:
         yield link
-        link.flush(_LEAVE_S)
+        if link.connected:
+            link.flush(_LEAVE_S)
     finally:
         link.close()

@@ -142,6 +142,8 @@ def install(*, bundle: Path | None, config_path: Path | None, state: Path | None
     machine = installing.Machine()
     wanted = installing.Wanted(bundle, config_path, state, yes=yes)
     installing.carry_out(installing.install(machine, wanted), machine, dry_run=dry_run)
+    if not dry_run and (note := installing.data_note(machine)):
+        click.echo(note, err=True)
 
 
 @agent.command(epilog="Example: sudo hushfleet agent uninstall --purge")

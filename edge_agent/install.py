@@ -116,6 +116,15 @@ def carry_out(actions: Sequence[Action], machine: Machine, *, dry_run: bool) -> 
             action.do()
 
 
+def data_note(machine: Machine) -> str:
+    """What to say while there is nothing to train on yet; empty if there is."""
+    config = load(machine.config)
+    path = config.data.path if config.data else None
+    if not config.training.enabled or path is None or path.exists():
+        return ""
+    return f"Note: there are no data at {path} yet. Until then this device spends its budget on zeros; see [data] in {machine.config}."
+
+
 def unit_text(program: Path) -> str:
     """The shipped unit for the program that is installed here."""
     return files("edge_agent").joinpath(UNIT).read_text().replace(_SHIPPED_PROGRAM, str(program))

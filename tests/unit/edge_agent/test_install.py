@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import enrolment
-from edge_agent.install import UNIT, Machine, Wanted, carry_out, install, move_state, uninstall, unit_text
+from edge_agent.install import UNIT, Machine, Wanted, carry_out, data_note, install, move_state, uninstall, unit_text
 from edge_agent.keys import DeviceKeys
 from edge_agent.state import StateFolder
 from hushfleet.errors import LocalError, Refusal
@@ -56,6 +56,16 @@ def test_a_bundle_makes_a_service(bare, wanted):
     assert stat.S_IMODE(bare.machine.config.stat().st_mode) == 0o600
     assert "ExecStart=/opt/hushfleet/bin/hushfleet agent run" in bare.machine.unit.read_text()
     assert bare.commands == [["systemctl", "daemon-reload"], ["systemctl", "enable", UNIT], ["systemctl", "restart", UNIT]]
+
+
+def test_a_service_with_nothing_to_train_on_says_so(bare, wanted, tmp_path):
+    bare.install(wanted)
+    assert "no data at /srv/training/digits.npz" in data_note(bare.machine)
+
+    (tmp_path / "d.csv").touch()
+    for text in (f'[data]\nsource = "csv"\npath = "{tmp_path}/d.csv"\n', "[training]\nenabled = false\n", '[data]\nsource = "sensor"\n'):
+        bare.machine.config.write_text(text)
+        assert data_note(bare.machine) == ""
 
 
 def test_the_second_time_nothing_changes(bare, wanted):

@@ -54,13 +54,13 @@ def run():
     """A session over scripted connections, one after the other; then nobody listens."""
     sessions = []
 
-    def run(*scripts: list):
+    def run(*scripts: list, retry_s=(0.001, 0.01), ends_with="Nothing listens"):
         heard, left = [], [*scripts]
-        options = MqttOptions("broker.lan", 8883, "greenhouse", "pi-01", ssl.create_default_context(), retry_s=(0.001, 0.01))
+        options = MqttOptions("broker.lan", 8883, "greenhouse", "pi-01", ssl.create_default_context(), retry_s=retry_s)
         session = Session(options, lambda listener: Scripted(left.pop(0) if left else [], listener), SeededRandomness(b""), heard.append)
         sessions.append(session)
         session.open()
-        eventually(lambda: not left and "Nothing listens" in session.problem)
+        eventually(lambda: not left and ends_with in session.problem)
         return session, heard
 
     yield run
@@ -150,6 +150,24 @@ class TestPauses:
 
         pauses = [round(pause_s(failures, (1.0, 120.0), Most())) for failures in (0, 1, 2, 6, 7, 1000)]
         assert pauses == [1, 2, 4, 64, 120, 120]
+
+    @pytest.mark.parametrize(("stable_s", "expected"), [(FOREVER, [1, 2, 3, 4]), (-1, [1, 0, 1, 2])])
+    def test_only_a_connection_that_lasts_makes_them_short_again(self, run, monkeypatch, stable_s, expected):
+        monkeypatch.setattr("hushfleet.link.network._STABLE_S", stable_s)
+        counted = []
+
+        def counting(failures, *_):
+            counted.append(failures)
+            return 0.001
+
+        monkeypatch.setattr("hushfleet.link.network.pause_s", counting)
+        run([], [accepted])
+        eventually(lambda: len(counted) >= len(expected))
+        assert counted[: len(expected)] == expected
+
+    def test_a_thread_that_pauses_is_alive(self, run):
+        session, _ = run([accepted], retry_s=(1000, 1000), ends_with="was lost")
+        eventually(lambda: session.alive_within_s(0))
 
     def test_anything_below_it_may_come(self):
         randomness = SeededRandomness(b"jitter")

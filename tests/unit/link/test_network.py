@@ -156,7 +156,7 @@ class TestPauses:
         monkeypatch.setattr("hushfleet.link.network._STABLE_S", stable_s)
         counted = []
 
-        def counting(failures, *_):
+        def counting(failures, *_: object):
             counted.append(failures)
             return 0.001
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hushfleet.training.data import Data, require_classes, require_features, require_targets
 from hushfleet.training.global_update import Aggregate, ServerOptimizer, update_global
-from hushfleet.training.optimizer import Optimizer, Sgd
+from hushfleet.training.optimizer import Adam, Optimizer, Sgd
 from hushfleet.training.parameters import Architecture, GlobalModel, check_parameters
 from hushfleet.training.run import TrainingRun, fetch_update, start_training
 from hushfleet.training.sampling import uniform
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hushfleet.rounds.collection import receive
 
 __all__ = [
+    "Adam",
     "Aggregate",
     "Architecture",
     "Data",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hushfleet.errors import HushfleetError, LocalError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.training.data import Data
-from hushfleet.training.optimizer import FloatVector, Sgd
+from hushfleet.training.optimizer import OPTIMIZERS, FloatVector, within_norm
 from hushfleet.training.parameters import Architecture, GlobalModel
 from hushfleet.training.sampling import row_numbers
 from hushfleet.training.settings import TrainingSettings
@@ -39,10 +39,11 @@ class Trainer(Protocol):
 def train(
     trainer: Trainer, model: GlobalModel, settings: TrainingSettings, data: Data, randomness: Randomness
 ) -> LocalUpdate:
-    """Run `settings.local_steps` steps of SGD from `model` on `data` and return what changed.
+    """Run `settings.local_steps` steps from `model` on `data` and return what changed.
 
     Each step draws `batch_size` rows with replacement, so that neither steps nor draws follow the number of rows
-    (PROTOCOL 5.2). The loss of a step is the trainer's plus proximal / 2 |w - w_global|^2. The same arguments and random
+    (PROTOCOL 5.2). The loss of a step is the trainer's plus proximal / 2 |w - w_global|^2; the trainer's gradient is cut to
+    `settings.gradient_norm` first. The same arguments and random
     stream give the same update; `randomness` may be seeded, as batches carry no privacy. The update may hold infinities
     or NaN.
 
@@ -61,14 +62,14 @@ def _descend(
     trainer: Trainer, model: GlobalModel, settings: TrainingSettings, data: Data, randomness: Randomness
 ) -> LocalUpdate:
     start = model.parameters.astype(np.float64)
-    parameters, optimizer = start, Sgd(settings.learning_rate, settings.momentum)
+    parameters, optimizer = start, OPTIMIZERS[settings.optimizer](settings)
     for _ in range(settings.local_steps):
         rows = row_numbers(randomness, settings.batch_size, len(data))
         parameters.setflags(write=False)
         _, gradient = trainer.gradient(parameters, data.features[rows], data.targets[rows])
         if np.shape(gradient) != start.shape:
             raise ValueError(f"a gradient of shape {np.shape(gradient)} instead of {start.shape}")
-        parameters = optimizer.step(parameters, gradient + settings.proximal * (parameters - start))
+        parameters = optimizer.step(parameters, within_norm(gradient, settings.gradient_norm) + settings.proximal * (parameters - start))
     return LocalUpdate(parameters - start)
 
 

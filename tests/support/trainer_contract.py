@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,7 @@ class TrainerContract:
     difference_step = 1e-5
     tolerance = 1e-6
     update_tolerance = 1e-12
+    adam_tolerance = 1e-9
     settings = TrainingSettings(local_steps=6, batch_size=4, learning_rate=0.05)
 
     def trainer(self) -> Trainer:
@@ -108,9 +109,21 @@ class TrainerContract:
             parameters = parameters - settings.learning_rate * velocity
         return parameters - start
 
-    def with_(self, **changes: float) -> TrainingSettings:
-        names = ("local_steps", "batch_size", "learning_rate", "momentum", "proximal")
-        return TrainingSettings(**{name: getattr(self.settings, name) for name in names} | changes)  # type: ignore[arg-type]  # ints stay ints
+    def adam_by_hand(self, settings: TrainingSettings) -> Array:
+        """Adam with its textbook constants as one plain loop."""
+        trainer, data, randomness = self.trainer(), self.data(12), SeededRandomness(b"contract batches")
+        start = self.start().parameters.astype(np.float64)
+        parameters, mean, square = start.copy(), np.zeros_like(start), np.zeros_like(start)
+        for step in range(1, settings.local_steps + 1):
+            rows = row_numbers(randomness, settings.batch_size, 12)
+            _, gradient = trainer.gradient(parameters, data.features[rows], data.targets[rows])
+            mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+            ahead = (mean / (1 - 0.9**step)) / (np.sqrt(square / (1 - 0.999**step)) + 1e-8)
+            parameters = parameters - settings.learning_rate * ahead
+        return parameters - start
+
+    def with_(self, **changes: float | str) -> TrainingSettings:
+        return replace(self.settings, **changes)  # type: ignore[arg-type]  # names and types as the settings have them
 
     def refuses(self, data: Data, reason: Refusal, *, row: int) -> None:
         recorder = Recorder(self.trainer())
@@ -154,6 +167,17 @@ class TrainerContract:
         pulled = self.update(settings)
         np.testing.assert_allclose(pulled, self.by_hand(settings), rtol=0, atol=self.update_tolerance)
         assert np.linalg.norm(pulled) < np.linalg.norm(self.update(self.settings))
+
+    def test_adam_equals_a_loop_written_by_hand(self) -> None:
+        settings = self.with_(optimizer="adam", learning_rate=0.01)
+        np.testing.assert_allclose(self.update(settings), self.adam_by_hand(settings), rtol=0, atol=self.adam_tolerance)
+        assert not np.allclose(self.update(settings), self.by_hand(settings), rtol=0, atol=1e-4)
+
+    def test_long_gradients_are_cut(self) -> None:
+        whole, bound = self.update(self.with_(local_steps=1)), 1e-3
+        cut = self.update(self.with_(local_steps=1, gradient_norm=bound))
+        wanted = whole * (self.settings.learning_rate * bound / np.linalg.norm(whole))
+        np.testing.assert_allclose(cut, wanted, rtol=0, atol=self.update_tolerance)
 
     def test_nothing_that_was_given_is_changed(self) -> None:
         model, data = self.start(), self.data(12)

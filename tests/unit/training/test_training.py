@@ -42,6 +42,8 @@ def run(trainer, **settings: float):
         *(("learning_rate", value) for value in (0.0, -0.1, math.nan, math.inf)),
         *(("momentum", value) for value in (-0.1, 1.0, math.nan)),
         *(("proximal", value) for value in (-0.1, math.nan, math.inf)),
+        *(("optimizer", value) for value in ("", "lion")),
+        *(("gradient_norm", value) for value in (0.0, -1.0, math.nan)),
     ],
 )
 def test_settings_out_of_range_are_refused_by_name(field, value):
@@ -54,6 +56,20 @@ def test_settings_out_of_range_are_refused_by_name(field, value):
 def test_the_edges_of_the_ranges_are_allowed():
     settings = TrainingSettings(local_steps=1, batch_size=1, learning_rate=1e-9, momentum=0.0, proximal=0.0)
     assert settings.momentum == settings.proximal == 0
+
+
+def test_momentum_belongs_to_sgd():
+    with refused(Refusal.SETTINGS_INVALID, LocalError):
+        TrainingSettings(**GOOD, momentum=0.9, optimizer="adam")
+
+
+def test_adam_walks_a_constant_slope_in_steps_of_the_learning_rate():
+    np.testing.assert_allclose(run(Slope(lambda _: np.full(1, 1e3)), optimizer="adam"), [-0.3])
+
+
+def test_the_gradient_is_cut_but_not_stretched():
+    assert run(Slope(lambda _: np.full(1, -40.0)), gradient_norm=2.0) == pytest.approx([0.6])
+    assert run(Slope(), gradient_norm=2.0) == pytest.approx([-0.3])
 
 
 def test_steps_of_a_constant_slope_add_up():

@@ -86,6 +86,11 @@ class Refusal(StrEnum):
     MODEL_NAME = "model-name"
     ARCHITECTURE_INVALID = "architecture-invalid"
 
+    # model files made trainable
+    MODEL_UNSUPPORTED = "model-unsupported"
+    MODEL_GRADIENT = "model-gradient"
+    BUNDLE_DAMAGED = "bundle-damaged"
+
     # the device's own data
     DATA_SOURCE = "data-source"
     DATA_VALUE = "data-value"

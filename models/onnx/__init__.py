@@ -1,0 +1,20 @@
+"""Any ONNX model trains on a device: made trainable at build time (`build`, needs onnx), trained with plain onnxruntime.
+
+`manifest`, `bundle` and `trainer` are the run-time side: numpy, msgspec and onnxruntime only. Nothing here imports onnx or
+onnxruntime before a name that needs it is used.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "OnnxTrainer": "models.onnx.trainer",
+    "load_bundle": "models.onnx.bundle",
+    "prepare": "models.onnx.build.prepare",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Public names, loaded on first use: `prepare` brings onnx along, `OnnxTrainer` onnxruntime."""
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -23,7 +23,7 @@ from orchestrator.inbox import hand_over
 from orchestrator.keys import FILE, OrchestratorKeys
 from orchestrator.store import Store
 
-_KEY_ID = "key-id"  # of the committee's key at the last join
+_KEY_ID = "dealt"  # of the committee's key at the last join
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ def enrol(folder: StateFolder, name: str) -> bytes:
         tls_key, certificate_request = make_key_and_request(keys.name)
         write_durably(folder.tls_key, tls_key)
         keys.save(folder.path)  # last: with these keys it is enrolled
+        folder.hand_over()
     public = (keys.signing.verify_key.raw, keys.sealing.public.raw)
     request = EnrolmentRequest(EnrolledRole.ORCHESTRATOR, keys.name, *public, certificate_request)
     return encode(sign_request(request, keys.signing))
@@ -94,3 +95,4 @@ def join(folder: StateFolder, offer: Offer, *, url: str | None = None) -> None:
         broker = offer.bundle.broker
         fleet = Fleet(offer.bundle.fleet, offer.keys.name, offer.root.raw.hex(), broker.host, broker.port)
         folder.keep_fleet(fleet, ca=offer.bundle.ca_certificate, certificate=offer.bundle.certificate)
+        folder.hand_over()

@@ -107,6 +107,14 @@ class StateFolder:
         """Make the folder, for its owner alone."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
+    def hand_over(self) -> None:
+        """Give every file to the owner of the folder: what root wrote here is otherwise closed to the service."""
+        if os.geteuid() != 0:
+            return
+        owner = self.path.stat()
+        for path in self.path.rglob("*"):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only one that writes here. Raises `LocalError(STATE_IN_USE)`."""

@@ -16,6 +16,7 @@ def hand_over(folder: StateFolder, roster: VerifiedRoster) -> Path:
     folder.inbox.mkdir(mode=0o700, exist_ok=True)
     path = folder.inbox / f"{roster.roster.serial:020d}.roster"
     write_durably(path, encode_signed(roster.signed))
+    folder.hand_over()
     return path
 
 

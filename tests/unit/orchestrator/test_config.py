@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
@@ -32,3 +35,12 @@ def test_a_file_that_was_named_must_be_there(tmp_path):
 def test_what_is_wrong_is_refused(tmp_path):
     with refused(Refusal.CONFIG_INVALID, LocalError):
         load(write(tmp_path, "[broker]\nport = 0\n"), {})
+
+
+def test_the_shipped_example_says_what_is_so_anyway_and_its_comments_are_settings_too(tmp_path):
+    example = Path(__file__).parents[3] / "examples" / "orchestrator.toml"
+    assert load(example, {}) == Config()
+
+    config = load(write(tmp_path, re.sub(r"^# (?=host|port|url)", "", example.read_text(), flags=re.MULTILINE)), {})
+    assert (config.broker.host, config.broker.port) == ("broker.lan", 8883)
+    assert config.store.url.startswith("sqlite:")

@@ -1,5 +1,6 @@
 """From keys to a fleet: request, bundle, what joining leaves, and when a lost store is replaced."""
 
+import os
 import stat
 from dataclasses import replace
 
@@ -147,6 +148,23 @@ class TestFolder:
             pass
         with folder.locked():
             pass
+
+    def test_what_root_wrote_goes_to_the_owner_of_the_folder(self, folder, monkeypatch):
+        given = {}
+        folder.make()
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr(os, "chown", lambda path, uid, gid, **_: given.update({path.name: (uid, gid)}))
+        owner = folder.path.stat()
+
+        enrol(folder, "hub")
+
+        assert given[FILE] == given["tls.key"] == (owner.st_uid, owner.st_gid)
+
+    def test_who_is_not_root_gives_nothing_away(self, folder, monkeypatch):
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        monkeypatch.setattr(os, "chown", pytest.fail)
+
+        enrol(folder, "hub")
 
     def test_where_it_is_by_default(self):
         assert default_state({"XDG_STATE_HOME": "/var/x"}).as_posix() == "/var/x/hushfleet/orchestrator"

@@ -12,6 +12,7 @@ from tests.support.refusals import refused
 
 SOURCE = Path("/jobs/job.toml")
 ARCHITECTURE = catalogue.architecture(MODEL)
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 def changed(*pairs: str) -> str:
@@ -135,3 +136,11 @@ def test_changes_between_two_versions_of_a_job_are_named():
     assert changes[0] == "[job] rounds: 2 -> 9"
     assert "[evaluation] path: /jobs/holdout.npz -> unset" in changes
     assert job_file.changes(parse(), parse()) == ()
+
+
+def test_the_shipped_example_is_a_job():
+    file, text = job_file.read(EXAMPLES / "job.toml")
+
+    assert (file.job.name, file.cohort.max_devices, file.model.full_name) == ("digits", 50, "softmax:64x10")
+    uncommented = text.replace("# gate", "gate")
+    assert job_file.parse(uncommented, EXAMPLES / "job.toml").evaluation.gate == 0.05

@@ -1,0 +1,83 @@
+"""The trainable bundle: a folder with `train.onnx`, `infer.onnx` and `manifest.json`, checked whenever it is read."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.training import Architecture
+from models.onnx.manifest import Manifest
+
+TRAIN, INFER, MANIFEST = "train.onnx", "infer.onnx", "manifest.json"
+
+_VALUE = np.dtype("<f4")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Bundle:
+    """The three files in memory. `LocalError(BUNDLE_DAMAGED)` where the manifest's hashes or offsets do not fit the graphs."""
+
+    manifest: Manifest
+    train: bytes
+    infer: bytes
+
+    def __post_init__(self) -> None:
+        for name, content in ((TRAIN, self.train), (INFER, self.infer)):
+            if self.manifest.hashes.get(name) != sha256(content).hexdigest():
+                raise _damaged(f"{name} is not the file that the manifest describes")
+        for parameter in self.manifest.parameters:
+            if not 0 <= parameter.offset <= len(self.infer) - parameter.size * _VALUE.itemsize:
+                raise _damaged(f"parameter {parameter.name!r} is said to lie outside {INFER}")
+
+    @property
+    def architecture(self) -> Architecture:
+        """What a policy allows: the hash of `train.onnx`, the parameters' names and shapes, the loss."""
+        shapes = tuple((parameter.name, parameter.shape) for parameter in self.manifest.parameters)
+        return Architecture(self.manifest.name, shapes, self.manifest.loss, sha256(self.train).digest())
+
+    @property
+    def initial(self) -> npt.NDArray[np.float32]:
+        """The parameters (d,) as they were in the original file."""
+        places = ((one.offset, one.size) for one in self.manifest.parameters)
+        return np.concatenate([np.frombuffer(self.infer, _VALUE, size, offset) for offset, size in places]).astype(np.float32)
+
+    def inference_file(self, parameters: npt.NDArray[np.float32]) -> bytes:
+        """`infer.onnx` with these parameters (d,): an ordinary inference file with the original's inputs and outputs.
+
+        `LocalError(MODEL_SHAPE)` for another number of values.
+        """
+        if parameters.shape != (self.manifest.dimension,):
+            message = f"{self.manifest.name} has {self.manifest.dimension} values, not {parameters.shape}"
+            raise LocalError(Refusal.MODEL_SHAPE, message)
+        content, begin = bytearray(self.infer), 0
+        for one in self.manifest.parameters:
+            values = parameters[begin : begin + one.size].astype(_VALUE).tobytes()
+            content[one.offset : one.offset + len(values)] = values
+            begin += one.size
+        return bytes(content)
+
+    def save(self, folder: Path) -> None:
+        """Write the three files, the manifest last: a folder without it is no bundle."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        (folder / TRAIN).write_bytes(self.train)
+        (folder / INFER).write_bytes(self.infer)
+        (folder / MANIFEST).write_bytes(self.manifest.to_json())
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The bundle in `folder`, whole. FileNotFoundError if there is no folder, `LocalError(BUNDLE_DAMAGED)` if it is not one."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no bundle {folder}")
+    try:
+        manifest, train, infer = ((folder / name).read_bytes() for name in (MANIFEST, TRAIN, INFER))
+    except OSError as error:
+        raise _damaged(f"{folder} is not a whole bundle: {error}") from error
+    return Bundle(Manifest.from_json(manifest), train, infer)
+
+
+def _damaged(message: str) -> LocalError:
+    return LocalError(Refusal.BUNDLE_DAMAGED, message, next_step="Make it anew: hushfleet model prepare.")

@@ -1,0 +1,101 @@
+"""`manifest.json`: all that is needed to run a bundle's `train.onnx` with plain onnxruntime (docs/onnx.md describes it)."""
+
+from math import prod
+
+import msgspec
+
+from hushfleet.errors import LocalError, Refusal
+
+FORMAT = 1
+
+Sizes = tuple[int, ...]
+
+
+class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One trainable tensor, float32. `name` is the original file's; `input` and `gradient` are `train.onnx`'s names.
+
+    Its values stand in `infer.onnx` as little-endian float32 from byte `offset` on: the start of training, and the place where
+    trained values go.
+    """
+
+    name: str
+    shape: Sizes
+    input: str
+    gradient: str
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return prod(self.shape)
+
+
+class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A fed value (n, *shape) of element type `dtype` (numpy's name). `low` and `high`, if given, bound every element, inclusive."""
+
+    name: str
+    dtype: str
+    shape: Sizes
+    low: float | None = None
+    high: float | None = None
+
+
+class Logits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where predictions come from: `infer.onnx`'s output `output` is `activation` (`none`, `softmax`, `log-softmax` or
+    `sigmoid`) of the values (n, *shape) that the loss takes.
+    """
+
+    output: str
+    shape: Sizes
+    activation: str = "none"
+
+
+class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A stored float tensor that is not trained, and why."""
+
+    name: str
+    shape: Sizes
+    why: str
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The bundle's description. `hashes` are hex SHA-256 by file name, `source` that of the file it was made from.
+
+    The loss is a mean: over rows for cross-entropy, over all elements otherwise; with `weights`, the mean weighted by row.
+    """
+
+    name: str
+    loss: str
+    parameters: tuple[Parameter, ...]
+    features: tuple[Tensor, ...]
+    targets: Tensor
+    weights: Tensor | None
+    loss_output: str
+    logits: Logits
+    frozen: tuple[Frozen, ...]
+    opset: int
+    ir_version: int
+    source: str
+    hashes: dict[str, str]
+    format: int = FORMAT
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of values in all parameters together."""
+        return sum(parameter.size for parameter in self.parameters)
+
+    def to_json(self) -> bytes:
+        """Readable and deterministic."""
+        return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Manifest":
+        """The inverse. `LocalError(BUNDLE_DAMAGED)` for anything but a manifest of this format."""
+        try:
+            manifest = msgspec.json.decode(text, type=cls)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise LocalError(Refusal.BUNDLE_DAMAGED, f"manifest.json is not a bundle's manifest: {error}") from error
+        if manifest.format != FORMAT or not manifest.parameters or not manifest.features:
+            message = f"manifest.json: format {manifest.format} with {len(manifest.parameters)} parameters; format {FORMAT} is read"
+            raise LocalError(Refusal.BUNDLE_DAMAGED, message)
+        return manifest

@@ -47,6 +47,13 @@ def mean_squared_error(outputs: FloatArray, targets: Array) -> tuple[float, Floa
     return float(np.square(difference).mean()), 2.0 * difference / difference.size
 
 
+def huber(outputs: FloatArray, targets: Array) -> tuple[float, FloatArray]:
+    """Mean over all elements of e^2 / 2 where |e| <= 1, else |e| - 1/2, e = output - target; targets as `mean_squared_error`."""
+    difference = outputs - targets.reshape(outputs.shape)
+    within = np.clip(difference, -1.0, 1.0)
+    return float((within * (difference - within / 2)).mean()), within / difference.size
+
+
 def binary_cross_entropy(outputs: FloatArray, targets: Array) -> tuple[float, FloatArray]:
     """Mean over all elements of -log P(target), P(1) = sigmoid(output); targets are 0 or 1, (n, k), or (n,) when k is 1."""
     wanted = targets.reshape(outputs.shape).astype(np.float64)
@@ -93,6 +100,7 @@ LOSSES: Mapping[str, Loss] = MappingProxyType({
     for loss in (
         Loss("softmax-cross-entropy", require_classes, softmax_cross_entropy, _largest, _class_hits),
         Loss("mse", require_targets, mean_squared_error, _unchanged, None),
+        Loss("huber", require_targets, huber, _unchanged, None),
         Loss("binary-cross-entropy", _require_bits, binary_cross_entropy, _positive, _bit_hits),
     )
 })

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit, log_softmax
 
 from hushfleet.errors import DataError, Refusal
-from models.losses import LOSSES, binary_cross_entropy, mean_squared_error, softmax_cross_entropy
+from models.losses import LOSSES, binary_cross_entropy, huber, mean_squared_error, softmax_cross_entropy
 from tests.support.refusals import refused
 from tests.support.trainer_contract import naming_row
 
@@ -32,7 +32,13 @@ def test_mean_squared_error_is_a_mean_over_elements():
     np.testing.assert_allclose(slope, OUTPUTS / 3)
 
 
-@pytest.mark.parametrize("loss", [binary_cross_entropy, mean_squared_error])
+def test_huber_is_square_near_the_target_and_straight_far_from_it():
+    loss, slope = huber(OUTPUTS, np.zeros((2, 3)))
+    assert loss == pytest.approx(np.mean([0.125, 0.5, 1.5, 2.5, 0, 0.03125]))
+    np.testing.assert_allclose(slope, np.array([[0.5, -1, 1], [1, 0, -0.25]]) / 6)
+
+
+@pytest.mark.parametrize("loss", [binary_cross_entropy, huber, mean_squared_error])
 def test_flat_targets_serve_a_single_output(loss):
     outputs, targets = np.array([[0.5], [-2.0]]), np.array([1, 0])
     flat, column = loss(outputs, targets), loss(outputs, targets[:, None])

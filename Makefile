@@ -1,6 +1,7 @@
 # `make help` lists the targets. PYTHON chooses the interpreter (3.11 to 3.13) that .venv is made with.
 PYTHON ?= python3
 VENV := .venv
+ORACLE := .oracle-venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # setuptools comes first and from constraints.txt, so that the build itself uses a pinned one.
@@ -8,12 +9,13 @@ INSTALL = $(PIP) install --quiet --constraint constraints.txt setuptools && $(PI
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check check-units clean
+.PHONY: help demo test check check-units oracle clean
 
 help:
 	@echo 'make demo    a whole fleet on this machine: trains on real data, then attacks itself (ARGS="--devices 20")'
 	@echo 'make test    every test that needs neither root nor a network'
 	@echo 'make check   lint, types, import contracts, documentation, generated files, systemd units'
+	@echo 'make oracle  torch, scikit-learn and Keras give the stored gradients again (an environment of its own; ARGS= writes them anew)'
 	@echo 'make clean   remove what these targets made, .venv included'
 
 demo: $(VENV)/installed-demo
@@ -40,8 +42,18 @@ check-units:
 	@! command -v systemd-analyze >/dev/null || { systemd-analyze verify --man=no build/units/*.service && for unit in build/units/*.service; do \
 	  systemd-analyze security --offline=yes --no-pager --threshold=15 $$unit >$$unit.log || { cat $$unit.log; exit 1; }; tail -n 1 $$unit.log; done; }
 
+# A CPU build of torch is enough, and far smaller: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+oracle: ARGS = --check
+oracle: $(ORACLE)/installed
+	@$(ORACLE)/bin/python -m tests.oracle.make_zoo $(ARGS)
+
+$(ORACLE)/installed: pyproject.toml
+	@$(PYTHON) -m venv $(ORACLE)
+	@$(ORACLE)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --editable '.[oracle]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(ORACLE) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps are older than pyproject.toml or constraints.txt as soon as one of them changes: then the install is brought up to date.

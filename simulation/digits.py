@@ -1,12 +1,14 @@
-"""scikit-learn's handwritten digits, split unevenly over a fleet."""
+"""scikit-learn's handwritten digits, split unevenly over a fleet. `python -m simulation.digits data 4` writes them as files."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.randomness import Randomness
+from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.training import Data, uniform
 from simulation.edges import CELLS, DIRECTIONS, edges
 
@@ -72,3 +74,16 @@ def _sizes(rows: int, devices: int, randomness: Randomness) -> npt.NDArray[np.in
 def _shuffled(values: npt.NDArray[np.intp], randomness: Randomness) -> npt.NDArray[np.intp]:
     order = np.argsort(uniform(randomness, len(values)), kind="stable")
     return np.asarray(values[order])
+
+
+def write(folder: Path, devices: int) -> None:
+    """`folder`/pi-01.npz and so on, each with x and y, and holdout.npz: sample data for a fleet of one's own."""
+    digits = split(devices, SystemRandomness())
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(digits.devices, start=1):
+        np.savez(folder / f"pi-{number:02d}.npz", x=data.features, y=data.targets)
+    np.savez(folder / "holdout.npz", x=digits.holdout.features, y=digits.holdout.targets)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), int(sys.argv[2]))

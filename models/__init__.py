@@ -2,7 +2,7 @@
 
 `catalogue` names every model a job may ask for and gives its architecture hash; it is the one module the programs import.
 May import `hushfleet` (the `Trainer` interface and its types) and numpy; the only package that may import onnxruntime.
-Randomness comes from the caller, so training is reproducible; nothing here reads files or knows of rounds.
+Randomness comes from the caller, so training is reproducible; nothing here knows of rounds, and only `models.onnx` reads files.
 """
 
 import os

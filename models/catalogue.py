@@ -2,20 +2,42 @@
 
 A name is `FAMILY:SIZES[:OPTION...]`, for example `softmax:64x10`, `mlp:64x32x10:tanh`, `mlp:13x8x1:mse`. Sizes run from
 inputs to outputs; an option is an activation or a loss of the family, in any order, the first of each kind being the default.
+`net.bundle`, or a path that ends so, is a bundle of `models.onnx`; a relative path counts from the working folder, so programs
+that read a name from a file place it first.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from types import MappingProxyType
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.training import Architecture, Data, GlobalModel
 from models import mlp, softmax
 from models.evaluation import Metrics, Model, evaluate
+from models.onnx.bundle import Bundle, load_bundle
+from models.onnx.trainer import OnnxTrainer
 
-__all__ = ["FAMILIES", "Family", "Metrics", "Model", "ModelName", "architecture", "families", "find", "parse", "score", "trainer"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Metrics",
+    "Model",
+    "ModelName",
+    "architecture",
+    "families",
+    "find",
+    "inference_file",
+    "is_bundle",
+    "parse",
+    "placed",
+    "score",
+    "trainer",
+]
+
+_SUFFIX = ".bundle"
 
 _MOST_OUTPUTS, _MOST_HIDDEN = 128, 4096  # of a model that `find` finds
 
@@ -75,15 +97,40 @@ def parse(name: str) -> ModelName:
     return ModelName(kind, numbers, activation, loss)
 
 
-def trainer(name: str) -> Model:
-    """The model that `name` stands for, under its canonical name. `LocalError(MODEL_NAME)` as `parse`."""
+def is_bundle(name: str) -> bool:
+    """Whether `name` means a bundle, not a family."""
+    return name.endswith(_SUFFIX)
+
+
+def placed(name: str, folder: Path) -> str:
+    """`name` as it stands in a file of `folder`: the path of a bundle counts from there, other names stay."""
+    return str(folder.absolute() / Path(name).expanduser()) if is_bundle(name) else name
+
+
+def trainer(name: str, *, threads: int = 1) -> Model:
+    """The model that `name` stands for, under its canonical name. `threads` are those of a bundle's session.
+
+    `LocalError`: `MODEL_NAME` as `parse` and for a bundle that is not there, `BUNDLE_DAMAGED`.
+    """
+    if is_bundle(name):
+        return OnnxTrainer(_bundle(name), threads=threads)
     parsed = parse(name)
     return FAMILIES[parsed.family].build(str(parsed), parsed.sizes, parsed.activation, parsed.loss)
 
 
 def architecture(name: str) -> Architecture:
-    """Shapes and hash of the model that `name` stands for."""
-    return trainer(name).architecture
+    """Shapes and hash of the model that `name` stands for. Needs no onnxruntime. Raises as `trainer`."""
+    return _bundle(name).architecture if is_bundle(name) else trainer(name).architecture
+
+
+def inference_file(name: str, model: GlobalModel) -> bytes:
+    """An ordinary ONNX file with the values of `model`, with the inputs and outputs of the file that the bundle `name` was made of.
+
+    `LocalError`: `MODEL_NAME` for a name of a family, else as `trainer`.
+    """
+    if not is_bundle(name):
+        raise LocalError(Refusal.MODEL_NAME, f"{name} is a numpy model and was no ONNX file", next_step="Export it without --onnx.")
+    return _bundle(name).inference_file(model.parameters)
 
 
 def find(digest: bytes, dimension: int) -> Model | None:
@@ -134,6 +181,13 @@ def families() -> tuple[str, ...]:
         f"{family.example}  {family.description}; options: {', '.join(family.activations + family.losses)}"
         for family in FAMILIES.values()
     )
+
+
+def _bundle(name: str) -> Bundle:
+    try:
+        return load_bundle(Path(name))
+    except FileNotFoundError as error:
+        raise LocalError(Refusal.MODEL_NAME, f"there is no bundle {name}", next_step="Make it: hushfleet model prepare.") from error
 
 
 def _choose(name: str, options: list[str], choices: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ Numbers with a decimal point are taken as typed, never as the nearest float. Mod
 a roster with this policy is signed.
 """
 
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from hushfleet.cli_settings import TableError, parse_settings
+from hushfleet.cli_settings import Mistake, TableError, parse_settings, wrong
 from hushfleet.documents import Policy
 from hushfleet.documents.limits import MAX_COHORT, MAX_COUNTER, MAX_VALUES
 from hushfleet.errors import LocalError
@@ -92,7 +93,7 @@ class Models(_Table, frozen=True):
         text = f"schemes: there is no scheme {{!r}}; there are {', '.join(SCHEMES)}"
         _require(
             *(("schemes", text.format(name), False) for name in unknown),
-            *(("allowed", f"allowed: {problem}", False) for problem in map(_problem_with, self.allowed) if problem),
+            *(("allowed", text, False) for text in _problems(name for name in self.allowed if not catalogue.is_bundle(name))),
         )
 
 
@@ -140,8 +141,13 @@ def read_policy(path: Path) -> PolicyFile:
 
 
 def parse_policy(text: str, source: Path) -> PolicyFile:
-    """As `read_policy`, from the text that is, or would be, the file `source`."""
-    return parse_settings(PolicyFile, text, source=source, next_step=NEXT_STEP, parse_float=Decimal)
+    """As `read_policy`, from the text that is, or would be, the file `source`. Relative paths of bundles count from its folder."""
+    file = parse_settings(PolicyFile, text, source=source, next_step=NEXT_STEP, parse_float=Decimal)
+    allowed = tuple(catalogue.placed(name, source.parent) for name in file.models.allowed)
+    mistakes = [Mistake("models", "allowed", f"[models] {problem}") for problem in _problems(filter(catalogue.is_bundle, allowed))]
+    if mistakes:
+        raise wrong(source, text, mistakes, NEXT_STEP)
+    return msgspec.structs.replace(file, models=msgspec.structs.replace(file.models, allowed=allowed))
 
 
 def as_table(file: PolicyFile) -> dict[str, dict[str, Any]]:
@@ -157,9 +163,10 @@ def _require(*demands: tuple[str, str, bool]) -> None:
         raise TableError(broken)
 
 
-def _problem_with(model: str) -> str:
-    try:
-        catalogue.architecture(model)
-    except LocalError as error:
-        return f"{error.message}. {error.next_step}"
-    return ""
+def _problems(names: Iterable[str]) -> Iterator[str]:
+    """What is wrong with names of models, a text for each that means none."""
+    for name in names:
+        try:
+            catalogue.architecture(name)
+        except LocalError as error:
+            yield f"allowed: {error.message}. {error.next_step}"

@@ -93,7 +93,8 @@ def test_the_archive_stands_up_to_an_outsider_and_no_secret_is_left_behind(defau
 
 
 def test_a_small_fleet_is_attacked_too_and_keep_keeps_everything(tmp_path: Path):
-    result = _hushfleet("demo", "--devices", "5", "--rounds", "2", "--model", "mlp", "--transport", "memory", "--keep", "kept", "--json", cwd=tmp_path)
+    small = ("--devices", "5", "--rounds", "2", "--model", "mlp", "--transport", "memory")
+    result = _hushfleet("demo", *small, "--keep", "kept", "--json", cwd=tmp_path)
 
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)

@@ -1,0 +1,65 @@
+"""Resize is linear and works axis by axis: its derivative multiplies by the transposed matrix of each axis."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from onnx import ModelProto, helper
+
+from models.onnx.build.graph import Array
+from models.onnx.build.model import declare, session, write
+from models.onnx.build.registry import Context, derivative
+
+_CARRIED = ("coordinate_transformation_mode", "mode", "nearest_mode", "antialias", "cubic_coeff_a", "exclude_outside")
+
+
+@derivative("Resize")
+def resize(context: Context) -> Sequence[str | None]:
+    """x, region, scales or sizes (all constant); nearest, linear or cubic."""
+    if context.attribute("coordinate_transformation_mode", "half_pixel") == "tf_crop_and_resize":
+        raise context.refusal("coordinate_transformation_mode tf_crop_and_resize is not supported")
+    if context.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise context.refusal("keep_aspect_ratio_policy other than stretch is not supported")
+    grad, dtype = context.grad, context.graph.dtype(context.input(0))
+    for axis, (size, resized) in enumerate(zip(context.shape(0), context.out_shape(), strict=True)):
+        if size != resized:
+            grad = _along(context, grad, axis, _matrix(context, axis).astype(dtype))
+    return [grad, *[None] * (len(context.node.input) - 1)]
+
+
+def _along(context: Context, grad: str, axis: int, matrix: Array) -> str:
+    """Multiply one axis by `matrix` (size, resized)."""
+    emit, rank = context.emit, len(context.shape(0))
+    if axis == rank - 2:
+        return emit.matmul(emit.constant(matrix), grad)
+    order = [one for one in range(rank) if one != axis] + [axis]
+    product = emit.matmul(emit.transpose(grad, order), emit.constant(np.ascontiguousarray(matrix.T)))
+    return emit.transpose(product, [order.index(one) for one in range(rank)])
+
+
+def _matrix(context: Context, axis: int) -> Array:
+    """(size, resized): what each element gives to each resized one, found by resizing unit vectors with onnxruntime."""
+    size, resized = context.shape(0)[axis], context.out_shape()[axis]
+    if not isinstance(size, int) or not isinstance(resized, int):
+        raise context.refusal(f"the size of its axis {axis} is not fixed", "export the model with fixed spatial sizes")
+    unit = np.eye(size, dtype=np.float32).reshape(size, 1, 1, size)
+    return np.asarray(session(_one_axis(context, axis, size, resized)).run(None, {"x": unit})[0]).reshape(size, resized)
+
+
+def _one_axis(context: Context, axis: int, size: int, resized: int) -> ModelProto:
+    """A model that resizes (size, 1, 1, size) along its last axis just as the node does along `axis`."""
+    scales = context.constant(2)
+    by_scale = scales is not None and scales.size > 0
+    how = np.array([size, 1, 1, resized])
+    if scales is not None and by_scale:
+        how = np.array([1.0, 1.0, 1.0, scales[_position(context, axis)]], dtype=np.float32)
+    kept = {name: context.attribute(name) for name in _CARRIED if context.attribute(name) is not None}
+    node = helper.make_node("Resize", ["x", "", *([] if by_scale else [""]), "how"], ["y"], **kept)
+    float32 = np.dtype(np.float32)
+    shapes = declare("x", float32, [size, 1, 1, size]), declare("y", float32, [size, 1, 1, resized])
+    return write("resize", [node], shapes[:1], shapes[1:], {"how": how})
+
+
+def _position(context: Context, axis: int) -> int:
+    """Where `axis` stands in the scales, which may be given for some axes only."""
+    axes = [one % len(context.shape(0)) for one in context.attribute("axes", range(len(context.shape(0))))]
+    return axes.index(axis)

@@ -42,7 +42,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether this device trains, and what it takes from the machine meanwhile. `nice`: 0 as others, 19 after all others.
 
-    `models` are names of the catalogue; empty: those that the agent finds for a plan by itself.
+    `models` are names of the catalogue, and bundles, `net.bundle`; empty: those that the agent finds for a plan by itself.
     """
 
     enabled: bool = True
@@ -89,4 +89,10 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ, *, need
     if needs_data and config.training.enabled and config.data is None:
         missing = "a device that trains needs [data]: source and path; a box that only decrypts has [training] enabled = false"
         raise wrong(source, text, [Mistake("training", "", missing)], _NEXT)
-    return config
+    models = tuple(_placed(name, source.absolute().parent) for name in config.training.models)
+    return msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, models=models))
+
+
+def _placed(name: str, folder: Path) -> str:
+    """As `models.catalogue.placed`, which brings numpy along: a bundle's path counts from the folder of the file that names it."""
+    return str(folder / Path(name).expanduser()) if name.endswith(".bundle") else name

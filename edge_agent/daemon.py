@@ -15,9 +15,8 @@ from edge_agent.data import read_data
 from edge_agent.keys import DeviceKeys
 from edge_agent.logs import LOG
 from edge_agent.problems import Problems
-from edge_agent.state import Fleet, StateFolder
+from edge_agent.state import StateFolder
 from edge_agent.store import Store
-from edge_agent.watch import Watch
 from edge_agent.worker import Worker
 from hushfleet import __version__
 from hushfleet.codec import encode
@@ -25,7 +24,9 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.link.mqtt import LastWill, MqttLink, MqttOptions
 from hushfleet.link.notify import Notifier
+from hushfleet.link.party import Fleet
 from hushfleet.link.tls import client_context
+from hushfleet.link.watch import Watch
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
@@ -96,7 +97,7 @@ def run(folder: StateFolder, config: Config) -> None:
     fleet, keys = _with(folder.joined(), config), DeviceKeys.load(folder.path)
     with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, config) as link, Problems(folder.path).recorded():
         notifier = Notifier()
-        watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S))
+        watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S), on_stuck=lambda text: LOG.error("%s", text))
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
         agent = Agent(
             keys,
@@ -143,7 +144,7 @@ def require_64_bit(max_size: int = sys.maxsize) -> None:
 def _work(config: Config) -> Work:
     if not config.training.enabled:
         return Work({}, lambda: read_data(None))
-    trainers = [catalogue.trainer(name) for name in config.training.models]
+    trainers = [catalogue.trainer(name, threads=config.training.threads) for name in config.training.models]
     return Work({trainer.architecture.digest: trainer for trainer in trainers}, lambda: read_data(config.data), catalogue.find)
 
 

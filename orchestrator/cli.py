@@ -236,16 +236,17 @@ def model() -> None:
 @model.command(epilog="Example: hushfleet orchestrator model export --best model.npz")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--best", is_flag=True, help="The version that did best on the holdout, instead of the latest.")
+@click.option("--onnx", is_flag=True, help="As an ordinary ONNX file, with the inputs and outputs that the model had before.")
 @_STATE
 @_CONFIG
 @_JSON
-def export(*, file: Path, best: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+def export(*, file: Path, best: bool, onnx: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Write the model to FILE: one named array per parameter, and `metadata` (JSON)."""
     from orchestrator.export import export_model  # noqa: PLC0415 -- as above
 
     folder = _folder(state)
     with _reading(folder, load(config_path)) as reports:
-        metadata = export_model(reports, file, best=best)
+        metadata = export_model(reports, file, best=best, onnx=onnx)
     click.echo(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json)
     if as_json:
         _print_json({"file": str(file), **metadata})

@@ -1,46 +1,17 @@
 """Joining a fleet: keys made here, a request that leaves, a bundle that comes back (PROTOCOL 2)."""
 
-from dataclasses import dataclass
-
-from hushfleet.codec import encode
-from hushfleet.documents import (
-    Bundle,
-    EnrolledRole,
-    EnrolmentRequest,
-    VerifiedRoster,
-    fingerprint,
-    open_bundle,
-    sign_request,
-)
-from hushfleet.errors import FaultyOwner, LocalError, Refusal
+from hushfleet.errors import LocalError, Refusal
 from hushfleet.link.files import write_durably
+from hushfleet.link.party import Offer
 from hushfleet.link.tls import make_key_and_request
 from hushfleet.randomness import SystemRandomness
-from hushfleet.signing import VerifyKey
 from orchestrator import database
-from orchestrator.folder import Fleet, StateFolder
+from orchestrator.folder import StateFolder
 from orchestrator.inbox import hand_over
-from orchestrator.keys import FILE, OrchestratorKeys
+from orchestrator.keys import OrchestratorKeys
 from orchestrator.store import Store
 
 _KEY_ID = "dealt"  # of the committee's key at the last join
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A bundle for the keys here. Whose bundle it is, only the root key's fingerprint can say."""
-
-    keys: OrchestratorKeys
-    root: VerifyKey
-    bundle: Bundle
-    roster: VerifiedRoster
-    pinned: bool
-    """Whether this root key was pinned here before."""
-
-    @property
-    def root_fingerprint(self) -> str:
-        """To compare with the owner's."""
-        return fingerprint(self.root.raw)
 
 
 def enrol(folder: StateFolder, name: str) -> bytes:
@@ -51,33 +22,26 @@ def enrol(folder: StateFolder, name: str) -> bytes:
     keys = OrchestratorKeys.generate(name, SystemRandomness())
     folder.make()
     with folder.locked():
-        if (folder.path / FILE).exists():
+        if (folder.path / OrchestratorKeys.FILE).exists():
             message = f"{folder.path} holds an orchestrator's keys already"
             next_step = "Choose another --state. An orchestrator's keys are replaced by a new fleet only: every device pins them."
             raise LocalError(Refusal.ALREADY_ENROLLED, message, next_step=next_step)
-        tls_key, certificate_request = make_key_and_request(keys.name)
+        tls_key, certificate_request = make_key_and_request(keys.device_id)
         write_durably(folder.tls_key, tls_key)
         keys.save(folder.path)  # last: with these keys it is enrolled
         folder.hand_over()
-    public = (keys.signing.verify_key.raw, keys.sealing.public.raw)
-    request = EnrolmentRequest(EnrolledRole.ORCHESTRATOR, keys.name, *public, certificate_request)
-    return encode(sign_request(request, keys.signing))
+    return keys.request(certificate_request)
 
 
-def read_bundle(folder: StateFolder, data: bytes) -> Offer:
+def read_bundle(folder: StateFolder, data: bytes) -> Offer[OrchestratorKeys]:
     """Verify a bundle against the keys and the pinned root key here.
 
     Raises `LocalError(NOT_ENROLLED)` without keys, `PeerError` as `open_bundle`, `FaultyOwner(BUNDLE_FOR_ANOTHER)` for a device's.
     """
-    keys, fleet = OrchestratorKeys.load(folder.path), folder.fleet()
-    pinned = fleet.root if fleet else None
-    root, bundle, roster = open_bundle(data, root=pinned, device_id=keys.name, verify_key=keys.signing.verify_key)
-    if bundle.role is not EnrolledRole.ORCHESTRATOR:
-        raise FaultyOwner(Refusal.BUNDLE_FOR_ANOTHER, "this is a device's bundle")
-    return Offer(keys, root, bundle, roster, pinned is not None)
+    return folder.read_bundle(data, OrchestratorKeys.load(folder.path))
 
 
-def join(folder: StateFolder, offer: Offer, *, url: str | None = None) -> None:
+def join(folder: StateFolder, offer: Offer[OrchestratorKeys], *, url: str | None = None) -> None:
     """Pin the root key and take roster, certificates and broker from the bundle. The same bundle again changes nothing.
 
     A store that is lost is replaced only together with the committee's key: under the old one this orchestrator may have signed
@@ -92,7 +56,5 @@ def join(folder: StateFolder, offer: Offer, *, url: str | None = None) -> None:
         else:
             Store.create(folder.path, offer.roster, url=url).close()
         write_durably(epoch, offer.roster.key_id)
-        broker = offer.bundle.broker
-        fleet = Fleet(offer.bundle.fleet, offer.keys.name, offer.root.raw.hex(), broker.host, broker.port)
-        folder.keep_fleet(fleet, ca=offer.bundle.ca_certificate, certificate=offer.bundle.certificate)
+        folder.keep_fleet(offer.fleet, ca=offer.bundle.ca_certificate, certificate=offer.bundle.certificate)
         folder.hand_over()

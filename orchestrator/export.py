@@ -1,4 +1,4 @@
-"""A model to take home: an npz file that numpy alone can read."""
+"""A model to take home: an npz file that numpy alone can read, or the ONNX file that it was, with the trained values."""
 
 import io
 import json
@@ -16,11 +16,11 @@ from orchestrator.reports import Reports
 METADATA = "metadata"
 
 
-def export_model(reports: Reports, file: Path, *, best: bool = False) -> dict[str, Any]:
-    """Write one array per parameter, and `metadata`, a JSON text; returns what that says.
+def export_model(reports: Reports, file: Path, *, best: bool = False, onnx: bool = False) -> dict[str, Any]:
+    """Write one array per parameter, and `metadata`, a JSON text; returns what that says. `onnx`: an ordinary inference file.
 
     `epsilon` is that of a device that took part in every round so far; None without privacy. Raises `LocalError`:
-    `JOB_UNKNOWN`, `STORE_UNUSABLE`.
+    `JOB_UNKNOWN`, `STORE_UNUSABLE`, and with `onnx` also `MODEL_NAME` (no ONNX model, or its bundle is gone), `BUNDLE_DAMAGED`.
     """
     job = reports.current()
     settings = job_file.parse(job.settings, Path(job.name))
@@ -38,8 +38,15 @@ def export_model(reports: Reports, file: Path, *, best: bool = False) -> dict[st
         "epsilon": None if privacy.without_privacy else epsilon(job.rho_nano, privacy.delta),
         "delta": privacy.delta,
     }
-    arrays: dict[str, Any] = {**architecture.split(model.parameters), METADATA: np.array(json.dumps(metadata))}
+    if onnx:
+        content = catalogue.inference_file(settings.model.full_name, model)
+    else:
+        content = _npz({**architecture.split(model.parameters), METADATA: np.array(json.dumps(metadata))})
+    write_durably(file, content, mode=0o644)
+    return metadata
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
-    write_durably(file, buffer.getvalue(), mode=0o644)
-    return metadata
+    return buffer.getvalue()

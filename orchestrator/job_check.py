@@ -111,7 +111,7 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, *, ins
             mistakes += _over_budget(file, cost)
             if not mistakes:
                 return CheckedJob(file, text, model, job, first, holdout, cost, tuple(_notes(file, model, roster)), devices)
-    raise wrong(source, text, mistakes, f"{NEXT_STEP} {source}")
+    raise wrong(source, text, [_as_written(file, one) for one in mistakes], f"{NEXT_STEP} {source}")
 
 
 def selection(enrolled: int, max_devices: int) -> int:
@@ -125,6 +125,13 @@ def _model(file: JobFile, mistakes: list[Mistake]) -> Model | None:
     except LocalError as error:
         mistakes.append(Mistake("model", "name", f"[model] {error.message}. {error.next_step}"))
         return None
+
+
+def _as_written(file: JobFile, mistake: Mistake) -> Mistake:
+    """What is wrong with a model's name stands on another line where a bundle is named."""
+    if file.model.onnx is None or (mistake.table, mistake.key) != ("model", "name"):
+        return mistake
+    return replace(mistake, key="onnx", text=mistake.text.replace("[model] name:", "[model] onnx:"))
 
 
 def _holdout(file: JobFile, model: Model | None, mistakes: list[Mistake]) -> Holdout | None:

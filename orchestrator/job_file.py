@@ -1,5 +1,7 @@
 """`job.toml`: a training job in the words of the person who runs it."""
 
+import json
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -16,8 +18,11 @@ from hushfleet.ids import parse_id
 from hushfleet.labels import length_prefixed, sha256
 from hushfleet.rounds.job import Job
 from hushfleet.training import Architecture
+from models import catalogue
 
 NEXT_STEP = "Correct the lines, then run: hushfleet orchestrator check"
+
+_ONNX = re.compile(r"""(?m)^(\s*onnx\s*=\s*)("[^"\n]*"|'[^'\n]*')""")
 
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -39,7 +44,10 @@ class JobTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`name` is a family with `inputs`, `hidden` and `outputs`, or a full name of the catalogue, such as `mlp:64x32x10:tanh`."""
+    """`name` is a family with `inputs`, `hidden` and `outputs`, or a full name of the catalogue, such as `mlp:64x32x10:tanh`.
+
+    Instead of it all, `onnx` is a bundle: a folder that `hushfleet model prepare` made.
+    """
 
     name: _Text | None = None
     inputs: _AtLeastOne | None = None
@@ -50,11 +58,15 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     onnx: Path | None = None
 
     def __post_init__(self) -> None:
-        if self.onnx is not None:
-            raise ValueError('onnx: this version trains models of the catalogue alone; write name = "softmax"')
-        if self.name is None:
-            raise ValueError('name is missing: write name = "softmax", inputs and outputs')
         parts = (self.inputs, self.outputs, *self.hidden, self.activation, self.loss)
+        if self.onnx is not None:
+            if any(part is not None for part in (self.name, *parts)):
+                raise ValueError("onnx says everything itself: remove the other keys")
+            if not catalogue.is_bundle(self.onnx.name):
+                raise ValueError("onnx: expected a folder whose name ends in .bundle, as hushfleet model prepare makes it")
+            return
+        if self.name is None:
+            raise ValueError('name is missing: write name = "softmax", inputs and outputs, or onnx = "net.bundle"')
         if ":" in self.name and any(part is not None for part in parts):
             raise ValueError(f"{self.name} says its sizes itself: remove the other keys")
         if ":" not in self.name and None in (self.inputs, self.outputs):
@@ -63,6 +75,8 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def full_name(self) -> str:
         """As the catalogue takes it."""
+        if self.onnx is not None:
+            return str(self.onnx)
         if self.name is None or ":" in self.name:
             return self.name or ""
         sizes = "x".join(str(size) for size in (self.inputs, *self.hidden, self.outputs))
@@ -188,9 +202,14 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> tuple[JobFile, str]:
-    """The job in a file, and its text. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every mistake."""
+    """The job in a file, and its text, in which the path of a bundle is whole: what is kept of a job knows no folder.
+
+    Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every mistake.
+    """
     text = path.read_text(encoding="utf-8")
-    return parse(text, path), text
+    file = parse(text, path)
+    whole = json.dumps(str(file.model.onnx), ensure_ascii=False)
+    return file, text if file.model.onnx is None else _ONNX.sub(lambda found: found[1] + whole, text, count=1)
 
 
 def parse(text: str, source: Path) -> JobFile:

@@ -15,6 +15,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import Link, LinkError, Messenger
 from hushfleet.link.mqtt import MqttLink, MqttOptions
 from hushfleet.link.notify import Notifier
+from hushfleet.link.party import Fleet
 from hushfleet.link.tls import client_context
 from hushfleet.link.watch import Watch
 from hushfleet.randomness import SystemRandomness
@@ -28,7 +29,7 @@ from orchestrator import inbox, job_file
 from orchestrator.account import epsilon
 from orchestrator.config import Config
 from orchestrator.evaluation import judge_of
-from orchestrator.folder import Fleet, StateFolder
+from orchestrator.folder import StateFolder
 from orchestrator.job_check import CheckedJob, check
 from orchestrator.keys import OrchestratorKeys
 from orchestrator.leftovers import removals
@@ -238,7 +239,7 @@ def mqtt(folder: StateFolder, fleet: Fleet, config: Config, on_problem: Callable
         broker.host or fleet.broker_host,
         broker.port or fleet.broker_port,
         fleet.fleet,
-        fleet.name,
+        fleet.device_id,
         context,
         orchestrator=True,
         keep_alive_s=broker.keepalive_s,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from hushfleet.documents import Roster
-from orchestrator.folder import Fleet
+from hushfleet.link.party import Fleet
 from orchestrator.job_check import CheckedJob
 from orchestrator.reports import DeviceView, JobView, RoundView
 

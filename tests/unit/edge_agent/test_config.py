@@ -5,6 +5,7 @@ import pytest
 from edge_agent import config
 from edge_agent.config import BrokerSettings, DataSettings, TrainingChoice, load
 from hushfleet.errors import LocalError, Refusal
+from models import catalogue
 from tests.support.refusals import refused
 
 ROOT = Path(__file__).parents[3]
@@ -100,3 +101,12 @@ def test_a_file_that_systemd_copied_is_told_of_under_its_own_name(tmp_path):
     path.write_text("[brokers]")
     with pytest.raises(LocalError, match=r"^/etc/hushfleet/agent\.toml"):
         load(path, environment)
+
+
+def test_bundles_count_from_the_folder_of_the_file(tmp_path):
+    text = '[training]\nmodels = ["softmax:4x3", "net.bundle", "/srv/other.bundle"]\n[data]\nsource = "npz"\n'
+
+    models = load(written(tmp_path, text), {}).training.models
+
+    assert models == ("softmax:4x3", f"{tmp_path}/net.bundle", "/srv/other.bundle")
+    assert models == tuple(catalogue.placed(name, tmp_path) for name in ("softmax:4x3", "net.bundle", "/srv/other.bundle"))

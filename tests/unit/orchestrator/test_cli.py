@@ -104,6 +104,8 @@ def test_a_job_from_its_file_to_its_model(desk, job, tmp_path):
         metadata = json.loads(str(file["metadata"]))
     assert metadata["parameters"] == report.model_digest.hex()
     assert metadata["epsilon"] == pytest.approx(done["epsilon"], abs=1e-3)
+    assert "softmax:4x2 is a numpy model" in desk.type("model", "export", "--onnx", tmp_path / "model.onnx")[2]
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_plain_lines_off_a_terminal(desk, job):

@@ -14,7 +14,7 @@ from hushfleet.wire import decode_signed
 from orchestrator import database, inbox
 from orchestrator.enrolment import enrol, join, read_bundle
 from orchestrator.folder import StateFolder, default_state
-from orchestrator.keys import FILE, OrchestratorKeys
+from orchestrator.keys import OrchestratorKeys
 from orchestrator.store import Store
 from provisioning.owner import Owner
 from tests.support.jobs import bundle_for, job_world, joined, with_policy
@@ -43,17 +43,17 @@ class TestEnrolling:
     def test_keys_are_this_users_alone(self, folder):
         enrol(folder, "hub")
 
-        for path in (folder.path / FILE, folder.tls_key):
+        for path in (folder.path / OrchestratorKeys.FILE, folder.tls_key):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
 
     def test_keys_are_never_replaced(self, folder):
         enrol(folder, "hub")
-        before = (folder.path / FILE).read_bytes()
+        before = (folder.path / OrchestratorKeys.FILE).read_bytes()
 
         with refused(Refusal.ALREADY_ENROLLED, LocalError):
             enrol(folder, "hub")
-        assert (folder.path / FILE).read_bytes() == before
+        assert (folder.path / OrchestratorKeys.FILE).read_bytes() == before
 
     def test_a_name_must_be_an_id(self, folder):
         with refused(Refusal.ID_MALFORMED, PeerError):
@@ -70,7 +70,7 @@ class TestJoining:
         folder = joined(WORLD, tmp_path)
         fleet = folder.joined()
 
-        assert (fleet.fleet, fleet.name, fleet.root) == (WORLD.parties.owner.fleet, "orchestrator", ROOT)
+        assert (fleet.fleet, fleet.device_id, fleet.root) == (WORLD.parties.owner.fleet, "orchestrator", ROOT)
         assert (fleet.broker_host, fleet.broker_port) == ("broker.lan", 8883)
         assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (b"ca", b"certificate")
         store = Store(tmp_path, ROOT)
@@ -158,7 +158,7 @@ class TestFolder:
 
         enrol(folder, "hub")
 
-        assert given[FILE] == given["tls.key"] == (owner.st_uid, owner.st_gid)
+        assert given[OrchestratorKeys.FILE] == given["tls.key"] == (owner.st_uid, owner.st_gid)
 
     def test_who_is_not_root_gives_nothing_away(self, folder, monkeypatch):
         monkeypatch.setattr(os, "geteuid", lambda: 1000)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from hushfleet.documents.plan import SELECT_ALL
@@ -6,9 +7,10 @@ from hushfleet.rounds.plan_check import nano_rho
 from orchestrator import job_file
 from orchestrator.account import epsilon
 from orchestrator.job_check import check, selection
+from tests.support.hand_made_bundle import hand_made
 from tests.support.jobs import job_world, with_policy, write_holdout, write_job
 from tests.support.refusals import refused
-from tests.support.world import World
+from tests.support.world import World, make_world
 
 WORLD = job_world(budget_nano_rho=10**10)
 
@@ -106,6 +108,27 @@ def test_a_holdout_that_the_model_cannot_score(tmp_path):
 
     with pytest.raises(LocalError, match="a row of features has shape"):
         held_against(path)
+
+
+def write_onnx_job(folder):
+    path = write_job(folder)
+    path.write_text(path.read_text().replace('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.bundle"'))
+    return path
+
+
+def test_a_bundle_is_a_model_if_the_owner_allows_its_graph(tmp_path):
+    bundle, path = hand_made(), write_onnx_job(tmp_path)
+    np.savez(tmp_path / "holdout.npz", x=np.ones((3, 4)), y=np.arange(3))
+    with pytest.raises(LocalError, match=r"line 5: \[model\] there is no bundle .*net\.bundle"):
+        held_against(path)
+    bundle.save(tmp_path / "net.bundle")
+    with pytest.raises(LocalError, match=r"line 5: \[model\] onnx: the owner did not allow this model"):
+        held_against(path)
+    allowing = make_world(devices=6, policy={"architectures": (bundle.architecture.digest,)}, job={"architecture": bundle.architecture})
+    found = held_against(path, allowing)
+    assert found.job.architecture == bundle.architecture
+    assert found.first.parameters.tobytes() == bundle.initial.tobytes()
+    assert found.holdout.score(found.first).accuracy is not None
 
 
 def test_every_mistake_is_one_refusal_with_the_command_that_comes_next(tmp_path):

@@ -90,7 +90,8 @@ def test_every_wrong_line_is_named_at_once():
     ("old", "new", "text"),
     [
         ('name = "tiny"', 'name = "Tiny Job"', "is not an id"),
-        ('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.bundle"', "this version trains models of the catalogue alone"),
+        ('name = "softmax"', 'onnx = "net.bundle"', "remove the other keys"),
+        ('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.onnx"', "a folder whose name ends in .bundle"),
         ('name = "softmax"\n', "", "name is missing"),
         ("inputs = 4\n", "", "inputs and outputs are needed"),
         ('name = "softmax"', 'name = "softmax:4x2"', "says its sizes itself"),
@@ -119,6 +120,16 @@ def test_a_file_is_read_with_its_text(tmp_path):
         job_file.read(tmp_path / "other.toml")
     with refused(Refusal.CONFIG_INVALID, LocalError):
         job_file.parse("", SOURCE)
+
+
+@pytest.mark.parametrize("line", ['onnx = "net.bundle"', "onnx='net.bundle' # made today"])
+def test_what_is_kept_of_a_job_knows_where_its_bundle_is(tmp_path, line):
+    (tmp_path / "job.toml").write_text(JOB.replace('name = "softmax"\ninputs = 4\noutputs = 2', line))
+
+    file, text = job_file.read(tmp_path / "job.toml")
+
+    assert file.model.full_name == str(tmp_path / "net.bundle")
+    assert job_file.parse(text, Path("tiny")).model == file.model
 
 
 def test_jobs_that_go_on_with_each_others_model_are_one():

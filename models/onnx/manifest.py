@@ -41,8 +41,9 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Logits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where predictions come from: `infer.onnx`'s output `output` is `activation` (`none`, `softmax`, `log-softmax` or
-    `sigmoid`) of the values (n, *shape) that the loss takes.
+    """Where predictions come from: `infer.onnx`'s output `output` is `activation` of what the loss takes, (n, *shape).
+
+    `activation` is `none`, `softmax`, `log-softmax` (both over the last axis) or `sigmoid`.
     """
 
     output: str

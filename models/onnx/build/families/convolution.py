@@ -23,8 +23,6 @@ def conv_transpose(context: Context) -> Sequence[str | None]:
     """Takes x (n, channels, *spatial), w (channels, out / group, *kernel), optional bias (out,)."""
     laid = _transposed_windows(context)
     x, w, grad = context.input(0), context.input(1), context.grad
-    if any(unread >= stride for unread, stride in zip(laid.unread, laid.strides, strict=True)):
-        raise context.refusal("its output_padding is not smaller than its stride")
     slope = context.emit.op("Conv", grad, w, **_attributes(context, laid)) if context.wants(0) else None
     return [slope, _weights(context, laid, grad, x), *_bias(context, laid)]
 

@@ -1,0 +1,121 @@
+"""The tool checks its own work: gradients against finite differences of the loss, through onnxruntime."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+
+from hushfleet.errors import LocalError, Refusal
+from models.onnx.build.double import in_double
+from models.onnx.build.graph import Array
+from models.onnx.build.model import session
+from models.onnx.bundle import Bundle
+from models.onnx.manifest import Tensor
+
+ROWS, DIRECTIONS = 6, 3
+TOLERANCE_DOUBLE, TOLERANCE_SINGLE = 1e-4, 2e-2
+
+_RELATIVE_STEPS_DOUBLE, _RELATIVE_STEPS_SINGLE = (1e-4, 1e-5, 1e-6), (3e-2, 1e-2, 3e-3, 1e-3)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Largest error by parameter, relative to the slope's natural size, and whether it was found in float64 or float32."""
+
+    errors: Mapping[str, float]
+    precision: str
+
+    @property
+    def worst(self) -> float:
+        """The largest error of all parameters."""
+        return max(self.errors.values())
+
+    @property
+    def tolerance(self) -> float:
+        """What is allowed in this precision."""
+        return TOLERANCE_DOUBLE if self.precision == "float64" else TOLERANCE_SINGLE
+
+
+def check_gradients(bundle: Bundle, *, seed: int = 0) -> Report:
+    """Compare each parameter's gradient with central differences of the loss in random directions and along itself.
+
+    Rows are random, parameters the initial ones, slightly moved so that none stands on a kink. In float64 where onnxruntime
+    has all operators for it, else in float32. `LocalError(MODEL_GRADIENT)` names the parameters that fail.
+    """
+    runner = _Runner(bundle, seed)
+    errors = {one.name: runner.error(one.input, one.gradient) for one in bundle.manifest.parameters}
+    report = Report(errors, "float64" if runner.double else "float32")
+    failed = {name: error for name, error in errors.items() if not error <= report.tolerance}
+    if failed:
+        listed = ", ".join(f"{name!r} by {error:.2g}" for name, error in failed.items())
+        message = f"gradients differ from finite differences of the loss (at most {report.tolerance:.0e} allowed): {listed}"
+        raise LocalError(Refusal.MODEL_GRADIENT, message, next_step="This is a fault of the tool: please report it with the file.")
+    return report
+
+
+class _Runner:
+    """`train.onnx` with one batch and one set of parameters."""
+
+    def __init__(self, bundle: Bundle, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self._manifest = bundle.manifest
+        self.double, self._session = _open(bundle.train)
+        kind = np.float64 if self.double else np.float32
+        noise: Array = np.asarray(self._random.standard_normal(bundle.initial.size))
+        moved: Array = bundle.initial.astype(np.float64) + 1e-2 * (float(np.abs(bundle.initial).mean()) + 1e-2) * noise
+        parts = bundle.architecture.split(moved)
+        self._fed = {one.input: parts[one.name].astype(kind) for one in bundle.manifest.parameters}
+        fed = [*bundle.manifest.features, bundle.manifest.targets, *filter(None, [bundle.manifest.weights])]
+        self._fed.update({one.name: self._draw(one, kind) for one in fed})
+        names = [one.gradient for one in bundle.manifest.parameters]
+        loss, *gradients = self._session.run([bundle.manifest.loss_output, *names], self._fed)
+        self._loss, self._gradients = float(loss), dict(zip(names, gradients, strict=True))
+
+    def error(self, name: str, gradient: str) -> float:
+        """The largest relative error over all directions; not a number if a gradient is not."""
+        found = self._gradients[gradient].astype(np.float64)
+        if found.shape != self._fed[name].shape:
+            return float("inf")
+        size = float(np.linalg.norm(found))
+        if not np.isfinite(size):
+            return float("nan")
+        directions: list[Array] = [self._random.standard_normal(found.shape) for _ in range(DIRECTIONS)]
+        if size > 0:
+            directions.append(found / size * np.sqrt(found.size))
+        return max(self._error_along(name, found, direction, size) for direction in directions)
+
+    def _error_along(self, name: str, gradient: Array, direction: Array, size: float) -> float:
+        """Over several steps the smallest error, relative to |g|: rounding spoils small steps, kinks and curvature large ones."""
+        slope = float(np.vdot(gradient, direction))
+        steps = _RELATIVE_STEPS_DOUBLE if self.double else _RELATIVE_STEPS_SINGLE
+        scale = float(np.abs(self._fed[name]).mean()) + 1e-2
+        # below this the loss moves by less than its rounding, whatever the gradient
+        floor = 1e-9 if self.double else 1e-3 * abs(self._loss) + 1e-4
+        return min(abs(self._difference(name, direction, step * scale) - slope) / (size + floor) for step in steps)
+
+    def _difference(self, name: str, direction: Array, step: float) -> float:
+        at = self._fed[name]
+        losses = []
+        for side in (step, -step):
+            fed = {**self._fed, name: (at + side * direction).astype(at.dtype)}
+            losses.append(float(self._session.run([self._manifest.loss_output], fed)[0]))
+        return (losses[0] - losses[1]) / (2 * step)
+
+    def _draw(self, one: Tensor, kind: type[Any]) -> Array:
+        shape = (ROWS, *one.shape)
+        if np.dtype(one.dtype).kind in "iu":
+            high = 1 if one.high is None else int(one.high)
+            return self._random.integers(int(one.low or 0), high + 1, shape).astype(one.dtype)
+        if one.low is None:
+            return np.asarray(self._random.standard_normal(shape)).astype(kind)
+        top = one.low + 1 if one.high is None else one.high
+        return np.asarray(self._random.uniform(one.low, top, shape)).astype(kind)
+
+
+def _open(train: bytes) -> tuple[bool, Any]:
+    try:
+        return True, session(in_double(onnx.load_from_string(train)))
+    except Exception:  # noqa: BLE001 -- onnxruntime lacks a float64 kernel (its kinds share no base); a wrong graph fails below too
+        return False, session(train)

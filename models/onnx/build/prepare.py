@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto
 
-from models.onnx.build import losses, outputs, reading, registry, roles, simplify
+from models.onnx.build import losses, outputs, reading, registry, roles, scikit, simplify
 from models.onnx.build.check import Report, check_gradients
 from models.onnx.build.emitter import Emitter
 from models.onnx.build.engine import differentiate
@@ -94,6 +94,7 @@ def read_source(path: Path, options: Options) -> Source:
     """Read and understand the file: every step before differentiation."""
     model = reading.read(path)
     graph = reading.to_graph(model, dict(options.sizes))
+    kept = scikit.rewrite(graph)
     simplify.simplify(graph, dropout=options.dropout)
     roles.untie(graph)
     batch = _stored_batch(model, graph)
@@ -108,7 +109,7 @@ def read_source(path: Path, options: Options) -> Source:
     logits, activation = outputs.strip(graph, output, losses.LOSSES[options.loss].removes)
     losses.require_rows(graph, logits)
     relevant = {name for node in ancestors(graph.nodes, [logits]) for name in reads(node)}
-    frozen = roles.choose(graph, relevant, options.freeze, options.train, {})
+    frozen = roles.choose(graph, relevant, options.freeze, options.train, kept)
     _require_single(graph)
     probe(graph, ranges)
     fold(graph)

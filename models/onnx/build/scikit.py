@@ -34,7 +34,7 @@ def _regressor(node: NodeProto, graph: Graph, _: dict[str, str]) -> list[NodePro
 
 def _classifier(node: NodeProto, graph: Graph, _: dict[str, str]) -> list[NodeProto]:
     """Scores by Gemm, then softmax; two classes by sigmoid(z) are softmax(-z/2, z/2)."""
-    classes = np.array(attribute(node, "classlabels_ints") or attribute(node, "classlabels_strings"))
+    classes = np.array(attribute(node, "classlabels_ints") or np.array(attribute(node, "classlabels_strings"), dtype=object))
     transform, factor = attribute(node, "post_transform", "NONE"), 1.0
     if transform == "LOGISTIC":
         if not _mirrored(node, len(classes)):

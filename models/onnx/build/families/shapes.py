@@ -217,10 +217,13 @@ def _scatter_elements(at: Context) -> Grads:
 
 @derivative("DepthToSpace")
 def _depth_to_space(at: Context) -> Grads:
-    """The inverse: SpaceToDepth, with channels in this mode's order."""
-    if at.attribute("mode", "DCR") != "DCR":
-        raise at.refusal("mode 'CRD'", "Export it with mode 'DCR'.")
-    return [at.emit.op("SpaceToDepth", at.grad, blocksize=at.attribute("blocksize"))]
+    """The inverse: SpaceToDepth, or for the mode CRD, in which blocks stand behind channels, spelled out."""
+    emit, block = at.emit, int(at.attribute("blocksize"))
+    if at.attribute("mode", "DCR") == "DCR":
+        return [emit.op("SpaceToDepth", at.grad, blocksize=block)]
+    _, channels, height, width = at.shape(0)
+    split = emit.reshape(at.grad, ("n", int(channels) // block**2, int(height), block, int(width), block))
+    return [emit.reshape_to(emit.transpose(split, [0, 1, 3, 5, 2, 4]), at.input(0))]
 
 
 @derivative("SpaceToDepth")

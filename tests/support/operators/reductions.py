@@ -1,0 +1,38 @@
+"""Reductions."""
+
+import numpy as np
+
+from tests.support.operators.cases import Source, cases
+from tests.support.operators.check import Case
+
+
+@cases("ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceLogSum", "ReduceSumSquare", count=2)
+def smooth(source: Source, op_type: str) -> Case:
+    values = source.positive(2, 3, 4) if op_type == "ReduceLogSum" else source.normal(2, 3, 4)
+    return Case(op_type, [values, *_axes(source)], {"keepdims": source.whole(0, 1)}, rows=False)
+
+
+@cases("ReduceMax", "ReduceMin", count=3)
+def chosen(source: Source, op_type: str) -> Case:
+    return Case(op_type, [source.distinct(2, 3, 4), *_axes(source)], {"keepdims": source.whole(0, 1)}, rows=False)
+
+
+@cases("ReduceProd", count=1)
+def product(source: Source) -> Case:
+    return Case("ReduceProd", [source.positive(2, 3)], refused="product")
+
+
+@cases("ReduceSum", "ReduceMean", count=1)
+def along_rows(source: Source, op_type: str) -> Case:
+    return Case(op_type, [source.normal(2, 3, 4), np.array([1])], {"keepdims": source.whole(0, 1)})
+
+
+@cases("CumSum", count=3)
+def running(source: Source) -> Case:
+    given = {"exclusive": source.whole(0, 1), "reverse": source.whole(0, 1)}
+    return Case("CumSum", [source.normal(2, 3, 4), np.array(source.whole(1, 2))], given, step=1.0)
+
+
+def _axes(source: Source) -> list[np.ndarray]:  # type: ignore[type-arg]
+    axes = source.one_of([1], [2], [-1], [1, 2], [0], [0, 2], [0, 1, 2], None)
+    return [] if axes is None else [np.array(axes)]

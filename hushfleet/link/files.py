@@ -7,7 +7,9 @@ from pathlib import Path
 def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Write beside, fsync, rename, fsync the folder. The file is never half-written."""
     beside = path.with_name(path.name + ".part")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    # Never into what is there: root writes in folders of the service's user, who could leave a link, and a leftover keeps its mode.
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

@@ -45,6 +45,28 @@ def test_a_part_left_by_a_crash_is_in_nobodys_way(tmp_path):
     assert (tmp_path / "f").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_link_that_somebody_left_is_not_written_through(tmp_path, link):
+    """Root writes in folders that belong to the service's user."""
+    (tmp_path / "shadow").write_bytes(b"root's")
+    getattr(tmp_path / "f.part", link)(tmp_path / "shadow")
+
+    write_durably(tmp_path / "f", b"new")
+
+    assert (tmp_path / "shadow").read_bytes() == b"root's"
+    assert not (tmp_path / "f").is_symlink()
+    assert (tmp_path / "f").read_bytes() == b"new"
+
+
+def test_a_leftover_that_others_can_read_lends_nothing_its_mode(tmp_path):
+    (tmp_path / "f.part").touch()
+    (tmp_path / "f.part").chmod(0o666)
+
+    write_durably(tmp_path / "f", b"a secret")
+
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
+
+
 def test_content_reaches_the_disk_before_the_name_and_the_name_before_the_return(tmp_path, monkeypatch):
     order = []
     fsync, replace = os.fsync, type(tmp_path).replace

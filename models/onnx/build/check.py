@@ -11,8 +11,8 @@ from hushfleet.errors import LocalError, Refusal
 from models.onnx.build.double import in_double
 from models.onnx.build.graph import Array
 from models.onnx.build.model import session
+from models.onnx.build.samples import random_rows
 from models.onnx.bundle import Bundle
-from models.onnx.manifest import Tensor
 
 ROWS, DIRECTIONS = 6, 3
 TOLERANCE_DOUBLE, TOLERANCE_SINGLE = 1e-4, 2e-2
@@ -66,9 +66,8 @@ class _Runner:
         noise: Array = np.asarray(self._random.standard_normal(bundle.initial.size))
         moved: Array = bundle.initial.astype(np.float64) + 1e-2 * (float(np.abs(bundle.initial).mean()) + 1e-2) * noise
         parts = bundle.architecture.split(moved)
-        self._fed = {one.input: parts[one.name].astype(kind) for one in bundle.manifest.parameters}
-        fed = [*bundle.manifest.features, bundle.manifest.targets, *filter(None, [bundle.manifest.weights])]
-        self._fed.update({one.name: self._draw(one, kind) for one in fed})
+        self._fed: dict[str, Array] = {one.input: parts[one.name].astype(kind) for one in bundle.manifest.parameters}
+        self._fed.update(random_rows(bundle.manifest, ROWS, self._random, kind))
         names = [one.gradient for one in bundle.manifest.parameters]
         loss, *gradients = self._session.run([bundle.manifest.loss_output, *names], self._fed)
         self._loss, self._gradients = float(loss), dict(zip(names, gradients, strict=True))
@@ -102,16 +101,6 @@ class _Runner:
             fed = {**self._fed, name: (at + side * direction).astype(at.dtype)}
             losses.append(float(self._session.run([self._manifest.loss_output], fed)[0]))
         return (losses[0] - losses[1]) / (2 * step)
-
-    def _draw(self, one: Tensor, kind: type[Any]) -> Array:
-        shape = (ROWS, *one.shape)
-        if np.dtype(one.dtype).kind in "iu":
-            high = 1 if one.high is None else int(one.high)
-            return self._random.integers(int(one.low or 0), high + 1, shape).astype(one.dtype)
-        if one.low is None:
-            return np.asarray(self._random.standard_normal(shape)).astype(kind)
-        top = one.low + 1 if one.high is None else one.high
-        return np.asarray(self._random.uniform(one.low, top, shape)).astype(kind)
 
 
 def _open(train: bytes) -> tuple[bool, Any]:

@@ -118,10 +118,10 @@ class Store:
         return open_roster(decode(Signed, row[0], max_bytes=LIMITS.signed_document), root) if row else None
 
     def device_state(self, root: VerifyKey) -> device.DeviceState:
-        """The device machine's state as of the last transaction."""
+        """The device machine's state as of the last transaction. Erases shares as `member_state` does: this may be a member no more."""
         sent = self._sent()
         return device.DeviceState(
-            roster=self.roster(root),
+            roster=self._roster_alone(root),
             ledger=self.ledger(),
             phase=device.Phase.SENT if sent else device.Phase.IDLE,
             seen=self.seen(),
@@ -134,10 +134,7 @@ class Store:
 
         Device and member share the roster: a crash may have come after one stored a new key epoch and before the other did.
         """
-        roster = self.roster(root)
-        if roster is not None:
-            with self._connection:
-                self._run("DELETE FROM share WHERE key_id != ?", roster.key_id)
+        roster = self._roster_alone(root)
         share = self._share(roster, insecure_keys=insecure_keys) if roster else None
         answered = {
             key_id: member.Answered(number, root_, decode(Signed, header, max_bytes=LIMITS.signed_document), sealed)
@@ -145,6 +142,14 @@ class Store:
         }
         phase = member.Phase.READY if share else member.Phase.WITHOUT_SHARE
         return member.MemberState(roster, phase, share, answered, self._stopped(Refusal.ROSTER_CONFLICT))
+
+    def _roster_alone(self, root: VerifyKey) -> VerifiedRoster | None:
+        """The roster in force, with no share of a key before it."""
+        roster = self.roster(root)
+        if roster is not None:
+            with self._connection:
+                self._run("DELETE FROM share WHERE key_id != ?", roster.key_id)
+        return roster
 
     def seen(self) -> dict[bytes, int]:
         """The last round seen, per key id."""

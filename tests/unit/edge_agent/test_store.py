@@ -241,6 +241,18 @@ class TestShare:
         assert SHARE.to_bytes(WORLD.dealing.public) not in (tmp_path / "agent.db").read_bytes()
         store.close()
 
+    def test_whoever_left_the_committee_starts_without_its_share(self, store, tmp_path):
+        """No member machine runs there any more."""
+        store.persist(EVERYTHING)
+        store.persist((KeepRoster(self.NEWER.roster.signed),))
+
+        store = again(store, tmp_path)
+        store.device_state(ROOT)
+
+        assert not store.holds_share(KEY_ID)
+        assert SHARE.to_bytes(WORLD.dealing.public) not in (tmp_path / "agent.db").read_bytes()
+        store.close()
+
     def test_the_share_in_force_is_kept_at_every_start(self, store, tmp_path):
         store.persist(EVERYTHING)
         for _ in range(2):

@@ -6,12 +6,12 @@ import pytest
 
 from edge_agent import daemon as daemon_module
 from edge_agent.daemon import Daemon, report, require_64_bit
-from edge_agent.state import Fleet
-from edge_agent.watch import Watch
 from hushfleet import __version__
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link import LinkError
 from hushfleet.link.notify import Notifier
+from hushfleet.link.party import Fleet
+from hushfleet.link.watch import Watch
 from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.wire import DeviceStatus, Kind, Presence

@@ -56,6 +56,14 @@ def test_a_long_step_is_alive_but_not_for_ever(manager):
     assert service.watch.check()
 
 
+def test_a_loop_that_turns_stays_alive(manager):
+    service = Service(manager)
+    for _ in range(3):
+        service.now_s += MOST_STEP_S - 1
+        service.watch.turned()
+        assert service.watch.check()
+
+
 def test_it_speaks_by_itself_until_it_is_ended(manager):
     service = Service(manager, micro="20000")
     service.watch.start()

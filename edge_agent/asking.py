@@ -7,10 +7,12 @@ import click
 
 from edge_agent import enrolment
 from edge_agent.config import Config
+from edge_agent.keys import DeviceKeys
 from edge_agent.state import StateFolder
+from hushfleet.link.party import Offer
 
 
-def join_fleet(folder: StateFolder, bundle: Path, *, yes: bool, config: Config, err: bool) -> enrolment.Offer:
+def join_fleet(folder: StateFolder, bundle: Path, *, yes: bool, config: Config, err: bool) -> Offer[DeviceKeys]:
     """Show whose bundle it is, ask, join, and delete a bundle that held a key share (PROTOCOL 2)."""
     offer = enrolment.read_bundle(folder, bundle.read_bytes())
     click.echo(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=err)

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_agent.keys import DeviceKeys
-from edge_agent.state import Fleet, StateFolder
+from edge_agent.state import StateFolder
 from edge_agent.store import Store
-from hushfleet.codec import encode
-from hushfleet.documents import VerifiedRoster
-from hushfleet.documents.enrolment import Bundle, EnrolledRole, EnrolmentRequest, fingerprint, open_bundle, sign_request
-from hushfleet.errors import FaultyOwner, LocalError, Refusal
+from hushfleet.documents import fingerprint
+from hushfleet.errors import LocalError, Refusal
 from hushfleet.link.files import write_durably
+from hushfleet.link.party import Offer
 from hushfleet.link.tls import make_key_and_request
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Device
@@ -18,7 +17,6 @@ from hushfleet.rounds.effects import Effect, Refused
 from hushfleet.rounds.events import GrantArrived, RosterArrived
 from hushfleet.rounds.member import Member
 from hushfleet.rounds.running import Running
-from hushfleet.signing import VerifyKey
 from hushfleet.wire import encode_signed
 
 _DATABASES = ("agent.db", "agent.db-journal", "contribution.blob", "fleet.json", "tls.crt", "ca.crt")
@@ -58,60 +56,30 @@ def enrol(folder: StateFolder, name: str, *, anew: bool = False) -> Request:
         Store.create(folder.path).close()
         keys.save(folder.path)  # last: with the keys a device is enrolled
         folder.hand_over()
-    own = EnrolmentRequest(
-        EnrolledRole.DEVICE, keys.device_id, keys.signing.verify_key.raw, keys.sealing.public.raw, certificate_request
-    )
-    return Request(keys.device_id, encode(sign_request(own, keys.signing)))
+    return Request(keys.device_id, keys.request(certificate_request))
 
 
 def enrolled(folder: StateFolder) -> bool:
     """Whether a device's keys are here."""
-    return (folder.path / "device.keys").exists()
+    return (folder.path / DeviceKeys.FILE).exists()
 
 
 def _forget(folder: StateFolder) -> None:
     """Without keys nothing else in the folder means anything: keys go first."""
-    for name in ("device.keys", "tls.key", *_DATABASES):
+    for name in (DeviceKeys.FILE, "tls.key", *_DATABASES):
         (folder.path / name).unlink(missing_ok=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A bundle that is for this device's keys. Whose bundle it is, only the root key's fingerprint can say."""
-
-    keys: DeviceKeys
-    root: VerifyKey
-    bundle: Bundle
-    roster: VerifiedRoster
-    pinned: bool
-    """Whether this root key was pinned here before."""
-
-    @property
-    def root_fingerprint(self) -> str:
-        """To compare with the owner's."""
-        return fingerprint(self.root.raw)
-
-    @property
-    def is_member(self) -> bool:
-        """Whether this device is on the committee."""
-        return self.bundle.device_id in self.roster.roster.committee
-
-
-def read_bundle(folder: StateFolder, data: bytes) -> Offer:
+def read_bundle(folder: StateFolder, data: bytes) -> Offer[DeviceKeys]:
     """Verify a bundle against this folder's keys and pinned root key.
 
     Raises `LocalError(NOT_ENROLLED)` without keys, `PeerError` as `open_bundle`, `FaultyOwner(BUNDLE_FOR_ANOTHER)` for an
     orchestrator's.
     """
-    keys, fleet = DeviceKeys.load(folder.path), folder.fleet()
-    pinned = fleet.root if fleet else None
-    root, bundle, roster = open_bundle(data, root=pinned, device_id=keys.device_id, verify_key=keys.signing.verify_key)
-    if bundle.role is not EnrolledRole.DEVICE:
-        raise FaultyOwner(Refusal.BUNDLE_FOR_ANOTHER, "this is an orchestrator's bundle")
-    return Offer(keys, root, bundle, roster, pinned is not None)
+    return folder.read_bundle(data, DeviceKeys.load(folder.path))
 
 
-def join(folder: StateFolder, offer: Offer, *, insecure_keys: bool = False) -> None:
+def join(folder: StateFolder, offer: Offer[DeviceKeys], *, insecure_keys: bool = False) -> None:
     """Pin the root key and take roster, key share, certificates and broker from the bundle. The same bundle again changes nothing.
 
     Raises `PeerError` for what device or member refuse, for example an older roster; `LocalError(STATE_IN_USE)`.
@@ -122,13 +90,11 @@ def join(folder: StateFolder, offer: Offer, *, insecure_keys: bool = False) -> N
             _through_the_machines(store, offer, insecure_keys=insecure_keys)
         finally:
             store.close()
-        broker = offer.bundle.broker
-        fleet = Fleet(offer.bundle.fleet, offer.bundle.device_id, offer.root.raw.hex(), broker.host, broker.port)
-        folder.keep_fleet(fleet, ca=offer.bundle.ca_certificate, certificate=offer.bundle.certificate)
+        folder.keep_fleet(offer.fleet, ca=offer.bundle.ca_certificate, certificate=offer.bundle.certificate)
         folder.hand_over()
 
 
-def _through_the_machines(store: Store, offer: Offer, *, insecure_keys: bool) -> None:
+def _through_the_machines(store: Store, offer: Offer[DeviceKeys], *, insecure_keys: bool) -> None:
     """Roster and share go where they would go if the broker had brought them: checked, and stored in one transaction each."""
     keys, root, randomness = offer.keys, offer.root, SystemRandomness()
     roster = RosterArrived(encode_signed(offer.roster.signed))

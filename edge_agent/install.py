@@ -20,6 +20,7 @@ import click
 from edge_agent.asking import join_fleet
 from edge_agent.config import load
 from edge_agent.enrolment import enrolled
+from edge_agent.keys import DeviceKeys
 from edge_agent.state import StateFolder
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link.files import write_durably
@@ -28,7 +29,7 @@ UNIT = "hushfleet-agent.service"
 _SHIPPED_PROGRAM = "/usr/bin/hushfleet"
 _HIDDEN = ("home", "root", "run/user", "tmp", "var/tmp")
 """What the service does not see: ProtectHome and PrivateTmp."""
-_KEYS = "device.keys"
+_KEYS = DeviceKeys.FILE
 
 
 def _run(command: Sequence[str]) -> None:

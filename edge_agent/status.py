@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from edge_agent.enrolment import enrolled
 from edge_agent.keys import DeviceKeys
 from edge_agent.problems import Problems
-from edge_agent.state import Fleet, StateFolder
+from edge_agent.state import StateFolder
 from edge_agent.store import Store
 from hushfleet.documents import VerifiedRoster
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.link.party import Fleet
 from hushfleet.privacy import Ledger
 
 _NANO = 10**9

@@ -1,4 +1,4 @@
-"""The orchestrator's state folder: what every party keeps (`hushfleet.link.party`), and besides it
+"""The orchestrator's state folder: what every party keeps (`hushfleet.link.party`), and these.
 
 | name | what |
 |---|---|

@@ -105,8 +105,10 @@ def sign_bundle(bundle: Bundle, root: SigningKey) -> bytes:
     return encode(BundleFile(root.verify_key.raw, root.sign(Label.BUNDLE, encode(bundle))))
 
 
-def open_bundle(data: bytes, *, root: VerifyKey | None, device_id: str, verify_key: VerifyKey) -> tuple[VerifyKey, Bundle, VerifiedRoster]:
-    """The root key, the bundle and its roster, for the keys of this very device or orchestrator.
+def open_bundle(
+    data: bytes, *, root: VerifyKey | None, device_id: str, keys: tuple[VerifyKey, bytes]
+) -> tuple[VerifyKey, Bundle, VerifiedRoster]:
+    """The root key, the bundle and its roster, for the keys of this very device or orchestrator: `keys` to verify and to seal.
 
     `root` is the pinned key, or None before the first bundle: then the key in the file is the one to pin, once a person has
     compared its fingerprint. Raises `PeerError`: `SIGNATURE` if another root signed it, `NOT_ENROLLED` if its roster does not name
@@ -118,12 +120,13 @@ def open_bundle(data: bytes, *, root: VerifyKey | None, device_id: str, verify_k
         raise PeerError(Refusal.SIGNATURE, "the bundle is signed by another root key than the one pinned here")
     bundle = decode(Bundle, key.open(Label.BUNDLE, file.signed), max_bytes=MAX_BUNDLE_BYTES)
     roster = open_roster(bundle.roster, key)
-    if bundle.device_id != device_id or roster.roster.fleet != bundle.fleet or _enrolled_key(bundle, roster) != verify_key.raw:
+    if bundle.device_id != device_id or roster.roster.fleet != bundle.fleet or _enrolled_keys(bundle, roster) != (keys[0].raw, keys[1]):
         raise FaultyOwner(Refusal.BUNDLE_FOR_ANOTHER, f"a bundle for {bundle.device_id}, or for other keys than the ones here")
     return key, bundle, roster
 
 
-def _enrolled_key(bundle: Bundle, roster: VerifiedRoster) -> bytes:
+def _enrolled_keys(bundle: Bundle, roster: VerifiedRoster) -> tuple[bytes, bytes]:
     if bundle.role is EnrolledRole.ORCHESTRATOR:
-        return roster.roster.orchestrator_verify_key
-    return roster.device(bundle.device_id).verify_key
+        return roster.roster.orchestrator_verify_key, roster.roster.orchestrator_sealing_key
+    entry = roster.device(bundle.device_id)
+    return entry.verify_key, entry.sealing_key

@@ -256,7 +256,8 @@ def test_a_bundle_whose_roster_is_anything_is_refused_though_the_owner_signed_it
 
 
 def opened_bundle(data, pinned):
-    return open_bundle(data, root=pinned, device_id="pi-05", verify_key=example.DEVICES["pi-05"][0].verify_key)
+    signing, sealing = example.DEVICES["pi-05"]
+    return open_bundle(data, root=pinned, device_id="pi-05", keys=(signing.verify_key, sealing.public.raw))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.encryption.sealing import SealingKey
 from hushfleet.link.tls import make_key_and_request
 from hushfleet.randomness import SeededRandomness
-from hushfleet.signing import Signed, SigningKey
+from hushfleet.signing import Signed, SigningKey, VerifyKey
 from provisioning.passphrase import Passphrase
 from provisioning.policy_text import DEFAULT, with_settings
 from provisioning.registry import Address
@@ -37,6 +37,11 @@ class Applicant:
     tls_key: bytes
     certificate_request: bytes
     role: EnrolledRole = EnrolledRole.DEVICE
+
+    @property
+    def public(self) -> tuple[VerifyKey, bytes]:
+        """The keys that a bundle for it has to name."""
+        return self.signing.verify_key, self.sealing.public.raw
 
     def request(self, **changes: object) -> Signed:
         """What leaves it, with fields changed at will and signed by its own key."""

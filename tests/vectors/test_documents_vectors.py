@@ -35,6 +35,8 @@ from tests.support.twins import from_json, packed
 VECTORS = json.loads(Path(__file__).with_name("documents.json").read_text())
 KEYS = {name: VerifyKey(bytes.fromhex(VECTORS["keys"][name]["public"])) for name in VECTORS["keys"]}
 GRANTED = from_json(VECTORS["documents"]["grant"]["fields"])
+ENROLLED = from_json(VECTORS["documents"]["enrolment"]["fields"])
+BUNDLE_KEYS = (KEYS["pi-05"], ENROLLED[3])
 OPENERS = {
     "roster": lambda wire: open_roster(decode_signed(wire), KEYS["owner"]).roster,
     "grant": lambda wire: open_grant(wire, KEYS["owner"], key_id=GRANTED[1], member_id=GRANTED[2]),
@@ -43,7 +45,7 @@ OPENERS = {
     "receipt": lambda wire: open_receipt(decode_signed(wire), KEYS["orchestrator"]),
     "record": lambda wire: open_record(decode_signed(wire), KEYS["orchestrator"]),
     "enrolment": lambda wire: open_request(decode_signed(wire)),
-    "bundle": lambda wire: open_bundle(wire, root=KEYS["owner"], device_id="pi-05", verify_key=KEYS["pi-05"])[1],
+    "bundle": lambda wire: open_bundle(wire, root=KEYS["owner"], device_id="pi-05", keys=BUNDLE_KEYS)[1],
 }
 KINDS = {
     "roster": Roster,

@@ -25,7 +25,7 @@ from tests.support.documents import DEVICES, FLEET, bundle, enrolment, orchestra
 from tests.support.refusals import refused
 from tests.support.twins import flipped
 
-OWN = DEVICES["pi-05"][0]
+OWN, SEALING = DEVICES["pi-05"]
 OWNER = owner.verify_key
 
 
@@ -35,13 +35,15 @@ class Joining:
 
     device_id: str = "pi-05"
     verify_key: object = OWN.verify_key
+    sealing_key: bytes = SEALING.public.raw
 
     def opens(self, data, root=OWNER):
-        return open_bundle(data, root=root, device_id=self.device_id, verify_key=self.verify_key)
+        return open_bundle(data, root=root, device_id=self.device_id, keys=(self.verify_key, self.sealing_key))
 
 
 DEVICE = Joining()
-ORCHESTRATOR = Joining("orchestrator", orchestrator.verify_key)
+AS_ORCHESTRATOR = {"device_id": "orchestrator", "role": EnrolledRole.ORCHESTRATOR}
+ORCHESTRATOR = Joining("orchestrator", orchestrator.verify_key, example.orchestrator_sealing.public.raw)
 
 
 class TestRequest:
@@ -127,12 +129,14 @@ class TestBundle:
         [
             (DEVICE, {"device_id": "pi-01"}),
             (Joining("pi-01", OWN.verify_key), {"device_id": "pi-01"}),
+            (Joining(sealing_key=DEVICES["pi-01"][1].public.raw), {}),
             (Joining("pi-05", DEVICES["pi-01"][0].verify_key), {}),
             (DEVICE, {"fleet": "orchard"}),
             (DEVICE, {"roster": sign_roster(example.roster(fleet="orchard"), owner)}),
             (DEVICE, {"role": EnrolledRole.ORCHESTRATOR}),
             (Joining("pi-05", orchestrator.verify_key), {}),
-            (Joining("orchestrator", OWN.verify_key), {"device_id": "orchestrator", "role": EnrolledRole.ORCHESTRATOR}),
+            (Joining("orchestrator", orchestrator.verify_key), AS_ORCHESTRATOR),
+            (Joining("orchestrator", OWN.verify_key, ORCHESTRATOR.sealing_key), AS_ORCHESTRATOR),
         ],
     )
     def test_a_bundle_for_another_id_role_key_or_fleet_is_refused(self, who, changes):

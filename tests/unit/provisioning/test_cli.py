@@ -126,7 +126,7 @@ def test_from_nothing_to_a_fleet_and_a_revocation(settled):
     assert {path.stem for path in bundles.iterdir()} == set(settled.people)
     for name, person in settled.people.items():
         data = (bundles / f"{name}.bundle").read_bytes()
-        open_bundle(data, root=settled.vault.registry().root, device_id=name, verify_key=person.signing.verify_key)
+        open_bundle(data, root=settled.vault.registry().root, device_id=name, keys=person.public)
     told = settled.json("broker", "--out", "broker", "--host", "broker.lan", "--host", "192.168.1.5")
     assert told["hosts"] == ["broker.lan", "192.168.1.5", "localhost", "127.0.0.1"]
     assert told["identities"] == 6

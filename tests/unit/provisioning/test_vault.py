@@ -47,7 +47,7 @@ def opened(fleet, name):
     """What the person of this name makes of its bundle file."""
     person = fleet.people[name]
     data = fleet.vault.folder.bundle_file(name).read_bytes()
-    return open_bundle(data, root=None, device_id=name, verify_key=person.signing.verify_key)
+    return open_bundle(data, root=None, device_id=name, keys=person.public)
 
 
 def revoked(vault: Vault) -> set[int]:
@@ -217,7 +217,7 @@ class TestTheFirstRoster:
     def test_a_bundle_is_for_its_own_keys_alone(self, fleet):
         data = fleet.vault.bundle("pi-05")
         with refused(Refusal.BUNDLE_FOR_ANOTHER, FaultyOwner):
-            open_bundle(data, root=None, device_id="pi-05", verify_key=applicant("pi-05", 2).signing.verify_key)
+            open_bundle(data, root=None, device_id="pi-05", keys=applicant("pi-05", 2).public)
 
     def test_no_share_is_left_in_the_vault(self, fleet):
         for path in fleet.vault.folder.path.rglob("*"):

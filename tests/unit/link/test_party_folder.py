@@ -4,24 +4,33 @@ import sys
 
 import pytest
 
-from edge_agent.state import Fleet, StateFolder, default_state
+import edge_agent.state
+import orchestrator.folder
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.link.party import Fleet
 from tests.support.refusals import refused
 
-LOCK = "import os, pathlib, edge_agent.state as s\nwith s.StateFolder(pathlib.Path({!r})).locked(): "
+LOCK = "import os, pathlib, {} as s\nwith s.StateFolder(pathlib.Path({!r})).locked(): "
+
+STATES = {"agent": edge_agent.state, "orchestrator": orchestrator.folder}
 
 FLEET = Fleet("testers", "pi-01", "ab" * 32, "broker.lan", 8883)
 
 
+@pytest.fixture(params=STATES)
+def program(request):
+    return request.param
+
+
 @pytest.fixture
-def folder(tmp_path):
-    folder = StateFolder(tmp_path / "state")
+def folder(tmp_path, program):
+    folder = STATES[program].StateFolder(tmp_path / "state")
     folder.make()
     return folder
 
 
-def test_a_second_agent_hears_who_holds_the_folder(folder):
-    code = LOCK.format(str(folder.path)) + "print('mine', flush=True); input()"
+def test_a_second_one_hears_who_holds_the_folder(folder):
+    code = LOCK.format(type(folder).__module__, str(folder.path)) + "print('mine', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         other.stdout.readline()
         with pytest.raises(LocalError, match=f"process {other.pid}") as caught, folder.locked():
@@ -37,7 +46,7 @@ def test_a_second_agent_hears_who_holds_the_folder(folder):
 
 
 def test_the_lock_goes_with_a_process_that_is_killed(folder):
-    code = LOCK.format(str(folder.path)) + "os.kill(os.getpid(), 9)"
+    code = LOCK.format(type(folder).__module__, str(folder.path)) + "os.kill(os.getpid(), 9)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
 
     with folder.locked():
@@ -60,10 +69,13 @@ def test_what_joining_left_is_read_again(folder):
     assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (b"ca", b"own")
 
 
-def test_before_joining_there_is_no_fleet(folder):
+def test_before_joining_there_is_no_fleet(folder, program):
     assert folder.fleet() is None
-    with refused(Refusal.NOT_ENROLLED, LocalError):
+    with pytest.raises(LocalError) as caught:
         folder.joined()
+    assert f"hushfleet {program} join" in caught.value.next_step
+    with refused(Refusal.NOT_ENROLLED, LocalError):
+        raise caught.value
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"fleet": 1}', b"\xff"])
@@ -96,9 +108,9 @@ def test_anybody_else_hands_nothing_over(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("environment", "path"),
     [
-        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/hushfleet/agent"),
-        ({"XDG_STATE_HOME": "", "HOME": "/h"}, "/h/.local/state/hushfleet/agent"),
+        ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/hushfleet"),
+        ({"XDG_STATE_HOME": "", "HOME": "/h"}, "/h/.local/state/hushfleet"),
     ],
 )
-def test_by_hand_the_state_is_the_users_own(environment, path):
-    assert str(default_state(environment)) == path
+def test_by_hand_the_state_is_the_users_own(program, environment, path):
+    assert str(STATES[program].default_state(environment)) == f"{path}/{program}"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from hushfleet.cli_settings import Mistake, parse_settings, wrong
+from hushfleet.cli_settings import Mistake, parse_settings, text_of, wrong
 
 DEFAULT_PATH = Path("/etc/hushfleet/agent.toml")
 ENVIRONMENT = "HUSHFLEET_AGENT_"
@@ -82,7 +82,7 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ, *, need
     `LocalError(CONFIG_INVALID)` with every mistake.
     """
     source = path or DEFAULT_PATH
-    text = source.read_text(encoding="utf-8") if path is not None or source.exists() else ""
+    text = text_of(source, next_step=_NEXT) if path is not None or source.exists() else ""
     if source.parent == Path(environment.get("CREDENTIALS_DIRECTORY") or "/nowhere"):
         source = DEFAULT_PATH  # what systemd copied for the service: a person knows the original
     config = parse_settings(Config, text, source=source, next_step=_NEXT, environment=environment, prefix=ENVIRONMENT)

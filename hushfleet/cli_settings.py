@@ -44,8 +44,16 @@ def read_settings(kind: type[T], path: Path, *, next_step: str, environment: Map
     `environment` with `prefix` overrides single values: PREFIX_TABLE_KEY. Raises `FileNotFoundError`,
     `LocalError(CONFIG_INVALID)` with every mistake and `next_step`.
     """
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path, next_step=next_step)
     return parse_settings(kind, text, source=path, next_step=next_step, environment=environment, prefix=prefix)
+
+
+def text_of(path: Path, *, next_step: str) -> str:
+    """The text of a file of settings. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` if it is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LocalError(Refusal.CONFIG_INVALID, f"{path} is no text in UTF-8: {error.reason}", next_step=next_step) from error
 
 
 def parse_settings(

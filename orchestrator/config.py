@@ -10,7 +10,7 @@ from typing import Annotated
 
 import msgspec
 
-from hushfleet.cli_settings import parse_settings
+from hushfleet.cli_settings import parse_settings, text_of
 
 DEFAULT_PATH = Path("/etc/hushfleet/orchestrator.toml")
 ENVIRONMENT = "HUSHFLEET_ORCHESTRATOR_"
@@ -55,6 +55,6 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ) -> Conf
     Raises `FileNotFoundError` for a path that was given, `LocalError(CONFIG_INVALID)` with every mistake.
     """
     source = path or DEFAULT_PATH
-    text = source.read_text(encoding="utf-8") if path is not None or source.exists() else ""
     next_step = f"Correct {source} or the environment, then run the command again."
+    text = text_of(source, next_step=next_step) if path is not None or source.exists() else ""
     return parse_settings(Config, text, source=source, next_step=next_step, environment=environment, prefix=ENVIRONMENT)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from hushfleet.cli_settings import parse_settings
+from hushfleet.cli_settings import parse_settings, text_of
 from hushfleet.documents import OptimizerSettings, TrainingPlan
 from hushfleet.documents.limits import MAX_COHORT
 from hushfleet.documents.plan import SELECT_ALL
@@ -206,7 +206,7 @@ def read(path: Path) -> tuple[JobFile, str]:
 
     Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every mistake.
     """
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path, next_step=f"{NEXT_STEP} {path}")
     file = parse(text, path)
     whole = json.dumps(str(file.model.onnx), ensure_ascii=False)
     return file, text if file.model.onnx is None else _ONNX.sub(lambda found: found[1] + whole, text, count=1)

@@ -2,12 +2,13 @@
 
 import click
 
+from hushfleet.cli_settings import text_of
 from hushfleet.link.files import write_durably
 from provisioning import changes
 from provisioning.changes import Change
 from provisioning.desk import Desk, at_desk
 from provisioning.differences import policy_lines
-from provisioning.policy_file import as_table, parse_policy
+from provisioning.policy_file import NEXT_STEP, as_table, parse_policy
 from provisioning.policy_text import with_settings
 from provisioning.vault import Vault
 
@@ -44,7 +45,7 @@ def set_command(*, desk: Desk, assignments: tuple[str, ...]) -> None:
     Without a value: sign the file as it stands, after editing it by hand. Before the first committee nothing is signed yet.
     """
     path = desk.folder.policy_file
-    new = with_settings(path.read_text(encoding="utf-8"), assignments)
+    new = with_settings(text_of(path, next_step=NEXT_STEP), assignments)
     wanted = parse_policy(new, path)
 
     def write_and_sign(vault: Vault, change: Change) -> Change:

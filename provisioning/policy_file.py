@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from hushfleet.cli_settings import Mistake, TableError, parse_settings, wrong
+from hushfleet.cli_settings import Mistake, TableError, parse_settings, text_of, wrong
 from hushfleet.documents import Policy
 from hushfleet.documents.limits import MAX_COHORT, MAX_COUNTER, MAX_VALUES
 from hushfleet.errors import LocalError
@@ -137,7 +137,7 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_policy(path: Path) -> PolicyFile:
     """The file at `path`. Raises `FileNotFoundError`; `LocalError(CONFIG_INVALID)` with every wrong line."""
-    return parse_policy(path.read_text(encoding="utf-8"), path)
+    return parse_policy(text_of(path, next_step=NEXT_STEP), path)
 
 
 def parse_policy(text: str, source: Path) -> PolicyFile:

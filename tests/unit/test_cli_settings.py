@@ -110,6 +110,15 @@ def test_what_is_no_toml_is_refused():
         parse("[oven\n")
 
 
+def test_what_is_no_text_is_refused(tmp_path):
+    (tmp_path / "kitchen.toml").write_bytes(b"[oven]\ndegrees = 180 # 180 \xb0C in Latin 1")
+
+    with pytest.raises(LocalError, match=r"kitchen\.toml is no text in UTF-8") as caught:
+        read_settings(Kitchen, tmp_path / "kitchen.toml", next_step="Bake.")
+    with refused(Refusal.CONFIG_INVALID, LocalError):
+        raise caught.value
+
+
 def test_the_environment_overrides_single_values():
     kitchen = parse("[oven]\ndegrees = 180", KITCHEN_OVEN_DEGREES="200", KITCHEN_OVEN_FAN="true", KITCHEN_RECIPE_PATH="cake.txt")
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from onnx import helper
 
 from models.onnx.build.graph import BATCH, Array, Graph, Shape, attribute
 from models.onnx.build.model import forward_model, reads, session
@@ -118,7 +119,11 @@ def _find_constants(graph: Graph, runs: list[dict[str, object]]) -> None:
 
 
 def fold(graph: Graph) -> None:
-    """Drop the nodes that give nothing but constants."""
+    """Drop the nodes that give nothing but constants, and the second input of CastLike: it gives its type, not its value."""
+    for node in graph.nodes:
+        if node.op_type == "CastLike":
+            to = helper.np_dtype_to_tensor_dtype(graph.dtype(node.output[0]))
+            node.CopyFrom(helper.make_node("Cast", node.input[:1], node.output, node.name, to=to))
     graph.nodes[:] = [node for node in graph.nodes if any(name and name not in graph.constants for name in node.output)]
 
 

@@ -20,7 +20,7 @@ SERVICE_USER = "mosquitto"
 
 _CONFIGURATION = """\
 # Mosquitto for the fleet {fleet}, written by `hushfleet provision broker`. Written anew with every change of the fleet.
-listener {port}
+listener {port}{listen}
 cafile {path}/ca.pem
 certfile {path}/server.pem
 keyfile {path}/server.key
@@ -119,12 +119,13 @@ def acl_text(fleet: str, access: Iterable[Access]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def configuration(fleet: str, *, port: int, path: Path, data: Path, user: str = "") -> str:
+def configuration(fleet: str, *, port: int, path: Path, data: Path, user: str = "", listen: str = "") -> str:
     """`mosquitto.conf` for a folder that will stand at `path` and keep its state in `data`.
 
-    `user`: whom a broker started as root becomes; Mosquitto's default if empty.
+    `user`: whom a broker started as root becomes; Mosquitto's default if empty. `listen`: the one name or address of this machine
+    to listen on; all if empty.
     """
-    text = _CONFIGURATION.format(fleet=fleet, port=port, path=path, data=data)
+    text = _CONFIGURATION.format(fleet=fleet, port=port, path=path, data=data, listen=f" {listen}" if listen else "")
     return text + (f"\n# Whom the broker becomes if root starts it.\nuser {user}\n" if user else "")
 
 
@@ -141,11 +142,12 @@ def write_broker(
     path: Path | None = None,
     data: Path | None = None,
     user: str = "",
+    listen: str = "",
 ) -> None:
     """Write or renew the broker's folder `out`. Key and certificate stay as they are while they fit.
 
     `path` and `data`: where folder and state will be when the broker runs; `out` and `out/data` if None. `hosts` are the names
-    and addresses that devices connect to.
+    and addresses that devices connect to. `user` and `listen` as for `configuration`.
     """
     place = (path or out).absolute()
     state = data or place / "data"
@@ -158,7 +160,8 @@ def write_broker(
     write_durably(out / "ca.pem", authority.certificate_pem)
     write_durably(out / "crl.pem", revocations)
     write_durably(out / "acl", acl_text(fleet, access).encode())
-    write_durably(out / "mosquitto.conf", configuration(fleet, port=port, path=place, data=state, user=user).encode())
+    text = configuration(fleet, port=port, path=place, data=state, user=user, listen=listen)
+    write_durably(out / "mosquitto.conf", text.encode())
     write_durably(out / "README.md", readme.encode())
 
 

@@ -5,16 +5,23 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.wire import acl
+from provisioning.broker import Access, write_broker
+from provisioning.certificates import Authority, now
 
+HOST = "localhost"
 START_S = 15.0
 NETWORK = "network"
 """The identity that stands for whoever runs the broker: it may read and publish everything."""
+NO_BOUNDS = """
+# All devices of a demo contribute at once, and nobody sends a second time within its patience.
+max_queued_messages 0
+max_queued_bytes 0
+"""
 
 
 def find_mosquitto() -> str | None:
@@ -22,34 +29,25 @@ def find_mosquitto() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 
-def write_configuration(folder: Path, *, fleet: str, port: int, orchestrator: str, members: Sequence[str], devices: Sequence[str]) -> Path:
-    """mosquitto.conf and ACL beside ca.crt, server.crt and server.key, which must be there."""
-    lines = [f"user {NETWORK}", "topic readwrite hushfleet/v1/#"]
-    for name in (orchestrator, *devices):
-        lines.append(f"user {name}")
-        rules = acl(fleet, name, orchestrator=name == orchestrator, member=name in members)
-        lines += [f"topic {verb} {pattern}" for verb, pattern in rules]
-    (folder / "acl").write_text("\n".join(lines) + "\n")
-    (folder / "acl").chmod(0o700)
-    configuration = folder / "mosquitto.conf"
-    stay_root = "user root\n" if os.geteuid() == 0 else ""  # else it would drop to a user who may not read this folder
-    configuration.write_text(
-        f"""{stay_root}listener {port} localhost
-cafile {folder / "ca.crt"}
-certfile {folder / "server.crt"}
-keyfile {folder / "server.key"}
-require_certificate true
-use_identity_as_username true
-use_username_as_clientid true
-tls_version tlsv1.2
-allow_anonymous false
-acl_file {folder / "acl"}
-max_inflight_messages 8
-max_queued_messages 0
-max_queued_bytes 0
-set_tcp_nodelay true
-"""
+def write_configuration(folder: Path, *, fleet: str, port: int, authority: Authority, access: Iterable[Access]) -> Path:
+    """The folder that an owner gives a broker, with one more identity, `NETWORK`; where its configuration is."""
+    write_broker(
+        folder,
+        fleet=fleet,
+        access=access,
+        authority=authority,
+        revocations=authority.revocations((), now()),
+        hosts=(HOST,),
+        port=port,
+        now=now(),
+        user="root" if os.geteuid() == 0 else "",  # else it would drop to a user who may not read this folder
+        listen=HOST,
     )
+    with (folder / "acl").open("a") as rules:
+        rules.write(f"\nuser {NETWORK}\ntopic readwrite hushfleet/v1/#\n")
+    configuration = folder / "mosquitto.conf"
+    with configuration.open("a") as lines:
+        lines.write(NO_BOUNDS)
     return configuration
 
 
@@ -83,7 +81,7 @@ def free_port() -> int:
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
-        with suppress(OSError), socket.create_connection(("localhost", port), 1):
+        with suppress(OSError), socket.create_connection((HOST, port), 1):
             return
         time.sleep(0.05)  # it is still starting
     raise LocalError(Refusal.LINK_AWAY, f"Mosquitto did not start: {log.read_text(errors='replace')[-500:]}")

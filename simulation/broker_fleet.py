@@ -33,11 +33,12 @@ from hushfleet.training import Data, GlobalModel, Trainer
 from hushfleet.wire import Kind, Topic
 from orchestrator.archive import Archive
 from orchestrator.service import Orchestrator
+from provisioning.broker import Access
 from provisioning.certificates import Authority, now
 from simulation import broker
 from simulation.parties import Parties
 from simulation.stage import Journal
-from simulation.worker import CA_FILE, CERTIFICATE_FILE, DATA_FILE, KEY_FILE, Spec
+from simulation.worker import BROKER_FOLDER, CA_FILE, CERTIFICATE_FILE, DATA_FILE, KEY_FILE, Spec
 
 PATIENCE_S = 60.0
 TURN_S = 0.01
@@ -73,18 +74,10 @@ class BrokerFleet:
             raise
 
     def _start(self, dealing: Dealing, model: GlobalModel, trainer: Trainer, data: Mapping[str, Data]) -> None:
-        self._issue_certificates()
+        me = self.parties.orchestrator
+        configuration = self._write_broker(me.device_id)
         for name in self.parties.devices:
             self._write_device(name, data[name])
-        me = self.parties.orchestrator
-        configuration = broker.write_configuration(
-            self.folder,
-            fleet=self._fleet,
-            port=self._port,
-            orchestrator=me.device_id,
-            members=self.parties.committee,
-            devices=tuple(self.parties.devices),
-        )
         self._exits.enter_context(broker.running(configuration, self._port))
         self.messenger = self._connect(me.device_id, orchestrator=True)
         self.network = self._connect(broker.NETWORK, leave_to_broker=True)
@@ -163,24 +156,25 @@ class BrokerFleet:
             if done():
                 return
             if time.monotonic() > deadline:
-                raise LocalError(Refusal.LINK_AWAY, f"no {what} for {PATIENCE_S:.0f} s", next_step=f"See {self.folder}/mosquitto.log")
+                log = self.folder / BROKER_FOLDER / "mosquitto.log"
+                raise LocalError(Refusal.LINK_AWAY, f"no {what} for {PATIENCE_S:.0f} s", next_step=f"See {log}")
 
     def _turn(self) -> None:
         if not self.orchestrator.pump():
             time.sleep(TURN_S)  # everybody else is at work
 
-    def _issue_certificates(self) -> None:
-        authority = Authority.create(self._fleet, now())
-        key, certificate = authority.issue_to_broker(["localhost", "127.0.0.1"], now())
-        write_durably(self.folder / CA_FILE, authority.certificate_pem, mode=0o644)
-        write_durably(self.folder / "server.crt", certificate, mode=0o644)
-        write_durably(self.folder / "server.key", key)
-        for name in (self.parties.orchestrator.device_id, broker.NETWORK, *self.parties.devices):
+    def _write_broker(self, orchestrator: str) -> Path:
+        """The broker's folder, and everybody's certificate; where the broker's configuration is."""
+        authority, members = Authority.create(self._fleet, now()), self.parties.committee
+        access = [Access(orchestrator, orchestrator=True), *(Access(name, member=name in members) for name in self.parties.devices)]
+        for name in (broker.NETWORK, *(one.identity for one in access)):
             folder = self._folder_of(name)
             folder.mkdir(parents=True)
             own, request = make_key_and_request(name)
             write_durably(folder / KEY_FILE, own)
             write_durably(folder / CERTIFICATE_FILE, authority.issue_to(name, request, now()))
+        folder = self.folder / BROKER_FOLDER
+        return broker.write_configuration(folder, fleet=self._fleet, port=self._port, authority=authority, access=access)
 
     def _write_device(self, name: str, data: Data) -> None:
         folder = self._folder_of(name)
@@ -196,7 +190,7 @@ class BrokerFleet:
         folder = self._folder_of(name)
         context = client_context(self.folder / CA_FILE, folder / CERTIFICATE_FILE, folder / KEY_FILE)
         options = MqttOptions(
-            "localhost", self._port, self._fleet, name, context, orchestrator=orchestrator, leave_to_broker=leave_to_broker
+            broker.HOST, self._port, self._fleet, name, context, orchestrator=orchestrator, leave_to_broker=leave_to_broker
         )
         link = MqttLink(options, SystemRandomness(), lambda text: self.journal.add(name, Note(text)))
         link.open()

@@ -28,7 +28,8 @@ from hushfleet.training import Data
 from models import catalogue
 
 IDLE_S = 0.01
-CA_FILE, KEY_FILE, CERTIFICATE_FILE, DATA_FILE = "ca.crt", "tls.key", "tls.crt", "data.npz"
+BROKER_FOLDER, CA_FILE = "broker", "broker/ca.pem"
+KEY_FILE, CERTIFICATE_FILE, DATA_FILE = "tls.key", "tls.crt", "data.npz"
 
 
 class Spec(msgspec.Struct, frozen=True):

@@ -1,9 +1,7 @@
 """A real Mosquitto as `hushfleet provision broker` configures it, on an ephemeral port in a temporary folder."""
 
 import os
-import shutil
 import signal
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -16,6 +14,7 @@ from hushfleet.link.options import MqttOptions
 from hushfleet.link.tls import client_context, make_key_and_request
 from provisioning.broker import Access, write_broker
 from provisioning.certificates import Authority, now
+from simulation.broker import find_mosquitto, free_port
 from tests.support.waiting import eventually
 
 HOST = "localhost"
@@ -29,7 +28,7 @@ EXTRA = "\nlog_dest stderr\nlog_type all\n"
 
 def program() -> str:
     """Where Mosquitto is; it is no option of these tests."""
-    found = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    found = find_mosquitto()
     assert found, "Mosquitto is missing. Type: sudo apt install mosquitto"
     return found
 
@@ -93,7 +92,7 @@ class Mosquitto:
     def start(self) -> "Mosquitto":
         """Start for the first time, at a port of its own."""
         for _ in range(STARTS):
-            self.port = _free_port()
+            self.port = free_port()
             self.write()
             if self._run():
                 return self
@@ -115,6 +114,7 @@ class Mosquitto:
             hosts=(HOST,),
             port=self.port,
             now=now(),
+            listen="127.0.0.1",
             user="root" if os.geteuid() == ROOT_ID else "",  # another user could not read the temporary folder
         )
 
@@ -154,9 +154,8 @@ class Mosquitto:
         return MqttOptions(HOST, self.port, self.fleet, identity, **{**settings, **changes})  # type: ignore[arg-type]  # tests name fields
 
     def _run(self) -> bool:
-        shipped = (self.folder / "mosquitto.conf").read_text()
         configuration = self.folder / "test.conf"
-        configuration.write_text(shipped.replace(f"listener {self.port}\n", f"listener {self.port} 127.0.0.1\n") + EXTRA + self.extra)
+        configuration.write_text((self.folder / "mosquitto.conf").read_text() + EXTRA + self.extra)
         log_file = self.folder / "log"
         log_file.touch()
         started = self.log.count(RUNNING)
@@ -164,9 +163,3 @@ class Mosquitto:
             self.process = process = subprocess.Popen([program(), "-c", str(configuration)], stderr=log)
         eventually(lambda: self.log.count(RUNNING) > started or process.poll() is not None, START_S)
         return process.poll() is None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

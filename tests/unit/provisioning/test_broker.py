@@ -56,8 +56,13 @@ def test_both_directives_against_taking_over_a_client_id_stand_in_it():
     lines = configuration("greenhouse", port=8883, path=Path("/x"), data=Path("/y")).splitlines()
     assert {"use_identity_as_username true", "use_username_as_clientid true"} <= set(lines)
     assert {"require_certificate true", "allow_anonymous false"} <= set(lines)
-    assert sum(line.startswith("listener ") for line in lines) == 1
+    assert [line for line in lines if line.startswith("listener ")] == ["listener 8883"]
     assert not any(line.startswith("user ") for line in lines)
+
+
+def test_a_broker_can_listen_on_one_address():
+    text = configuration("greenhouse", port=18883, path=Path("/x"), data=Path("/y"), listen="127.0.0.1")
+    assert [line for line in text.splitlines() if line.startswith("listener ")] == ["listener 18883 127.0.0.1"]
 
 
 class TestFolder:

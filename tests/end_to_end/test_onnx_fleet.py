@@ -1,6 +1,6 @@
-"""Fleets that train an ONNX model, over a real Mosquitto: six devices, a committee of four, every party a process."""
+"""Fleets that train ONNX models, over a real Mosquitto: six devices, a committee of four, every party a process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +14,21 @@ from hushfleet.rounds.job import make_optimizer
 from hushfleet.training import Data, GlobalModel, TrainingSettings, train
 from models import catalogue
 from models.evaluation import Model
+from models.onnx import prepare as make_trainable
 from tests.support.field import Field, copied, ending, prepare
-from tests.support.hand_made_bundle import hand_made
+from tests.support.onnx_nets import IMAGE_SHAPES, IMAGES, SENSOR_SHAPES, SENSOR_WINDOWS, write_net
 
 pytestmark = pytest.mark.xdist_group("field")
 
 DEVICES = tuple(f"pi-{n:02d}" for n in range(1, 7))
-ROUNDS, CLIP_NORM = 2, 0.1
+ROUNDS, CLIP_NORM, BAD = 2, 0.1, 5
+SETTINGS = TrainingSettings(2, 4, 0.5)
 JOB = """
 [job]
 name = "net"
 rounds = 2
 [model]
-onnx = "net.bundle"
+onnx = "{bundle}"
 [training]
 local_steps = 2
 batch_size = 4
@@ -38,36 +40,40 @@ delta = 1e-6
 [cohort]
 min_devices = {k_min}
 max_devices = 6
-deadline_s = {deadline_s}
-[aggregation]
-scheme = "auto"
-optimizer = "fedavg"
+deadline_s = 60
 [evaluation]
 path = "holdout.npz"
 """
 WITHOUT = "noise_multiplier = 0\nwithout_privacy = true"
 WITH = "noise_multiplier = 2.0"
+Rows = tuple[np.ndarray, np.ndarray]
 
 
-def rows(number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A device's data: the same row many times, so that its update does not hang on which rows it draws."""
-    x = np.linspace(-1, 1, 4) + number / 10
-    return np.tile(x, (12, 1)), np.full(12, 1 + number // 5)
+def windows(number: int) -> Rows:
+    """A device's sensor windows: the same one many times, so that its update does not hang on which rows it draws."""
+    phase = np.arange(32) / (3 + number)
+    window = np.stack([np.sin(phase), np.cos(phase), phase / 10])
+    return np.tile(window, (12, 1, 1)), np.full(12, 1 + number // 5)
+
+
+def images(number: int) -> Rows:
+    """Pictures as a table has them, 64 values in a row. The last device has a label that no class has in its row 7."""
+    labels = np.full(12, 2)
+    if number == BAD:
+        labels[7] = 4
+    return np.tile(np.cos(np.arange(64) / (2 + number)), (12, 1)), labels
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Field:
-    """Enrolled, dealt, joined, with a bundle that the owner allows; nothing runs yet."""
+    """Enrolled, dealt, joined, with two bundles that the owner allows; nothing runs yet."""
     folder = tmp_path_factory.mktemp("whole")
-    hand_made().save(folder / "net.bundle")
-    policy = (f"models.allowed={folder / 'net.bundle'}", "privacy.allow_without_privacy=true", "cohort.colluding_contributors=1")
-    found = prepare(folder, DEVICES, policy=policy)
-    for number, name in enumerate(DEVICES):
-        x, y = rows(number)
-        np.savez(folder / f"{name}.npz", x=x, y=y)
-        (folder / f"{name}.toml").write_text(f'[data]\nsource = "npz"\npath = "{name}.npz"\n[training]\nmodels = ["net.bundle"]\n')
-    np.savez(folder / "holdout.npz", x=np.concatenate([rows(n)[0][:2] for n in range(6)]), y=np.repeat(1 + np.arange(6) // 5, 2))
-    return found
+    write_net(folder / "windows.onnx", SENSOR_WINDOWS, SENSOR_SHAPES)
+    write_net(folder / "images.onnx", IMAGES, IMAGE_SHAPES)
+    make_trainable(folder / "windows.onnx", loss="softmax-cross-entropy").save(folder / "windows.bundle")
+    make_trainable(folder / "images.onnx", loss="softmax-cross-entropy", train=["head_*"]).save(folder / "head.bundle")
+    allowed = f"models.allowed={folder / 'windows.bundle'},{folder / 'head.bundle'}"
+    return prepare(folder, DEVICES, policy=(allowed, "privacy.allow_without_privacy=true", "cohort.colluding_contributors=1"))
 
 
 @pytest.fixture
@@ -76,59 +82,42 @@ def fleet(whole: Field, tmp_path: Path) -> Iterator[Field]:
         yield found
 
 
-def run_job(fleet: Field, *, privacy: str, k_min: int = 6, deadline_s: int = 60) -> None:
-    (fleet.folder / "job.toml").write_text(JOB.format(privacy=privacy, k_min=k_min, deadline_s=deadline_s))
+def run_job(fleet: Field, bundle: str, rows: Callable[[int], Rows], *, privacy: str, k_min: int = 6) -> None:
+    for number, name in enumerate(DEVICES):
+        x, y = rows(number)
+        np.savez(fleet.folder / f"{name}.npz", x=x, y=y)
+        training = 'models = ["windows.bundle", "head.bundle"]'
+        (fleet.folder / f"{name}.toml").write_text(f'[data]\nsource = "npz"\npath = "{name}.npz"\n[training]\n{training}\n')
+    holdout = [rows(number) for number in range(BAD)]
+    np.savez(fleet.folder / "holdout.npz", x=np.concatenate([x[:2] for x, _ in holdout]), y=np.concatenate([y[:2] for _, y in holdout]))
+    (fleet.folder / "job.toml").write_text(JOB.format(bundle=bundle, privacy=privacy, k_min=k_min))
     fleet.start_broker()
     fleet.start_agents()
     fleet.start_orchestrator()
-    fleet.finish("orchestrator", 120)
+    fleet.finish("orchestrator", 180)
 
 
 def orchestrator(fleet: Field, *words: str) -> dict:
     return fleet.json("orchestrator", *words, "--state", str(fleet.state("orchestrator")))
 
 
-def test_without_noise_the_fleet_computes_plain_federated_averaging_of_the_graphs_gradients(fleet: Field) -> None:
-    run_job(fleet, privacy=WITHOUT)
-
-    model = catalogue.trainer(str(fleet.folder / "net.bundle"))
+def released(fleet: Field, model: Model) -> np.ndarray:
     orchestrator(fleet, "model", "export", "model.npz")
     with np.load(fleet.folder / "model.npz") as arrays:
-        released = model.architecture.join({name: arrays[name] for name, _ in model.architecture.shapes})
-    first = model.initial(SeededRandomness(b"")).parameters.astype(np.float64)
-    expected = plain_averaging(model)
-    bound = rounding_bound(model.architecture.dimension)
-    assert np.linalg.norm(released - expected) < bound
-    assert np.linalg.norm(expected - first) > 2 * bound  # standing still would not do
-    assert exported_file_predicts_as_trained(fleet, model, released)
+        return model.architecture.join({name: arrays[name] for name, _ in model.architecture.shapes})
 
 
-def exported_file_predicts_as_trained(fleet: Field, model: Model, released: np.ndarray) -> bool:
-    """The exported file runs in plain onnxruntime under the names that the original had."""
-    import onnxruntime  # noqa: PLC0415 -- after `models` has silenced it
-
-    orchestrator(fleet, "model", "export", "--onnx", "trained.onnx")
-    session = onnxruntime.InferenceSession(fleet.folder / "trained.onnx")
-    original = onnxruntime.InferenceSession(fleet.folder / "net.bundle" / "infer.onnx")
-    for ask in (onnxruntime.InferenceSession.get_inputs, onnxruntime.InferenceSession.get_outputs):
-        assert [(one.name, one.shape, one.type) for one in ask(session)] == [(one.name, one.shape, one.type) for one in ask(original)]
-    features = np.float32(rows(3)[0][:3])
-    found, before = (one.run(None, {one.get_inputs()[0].name: features})[0] for one in (session, original))
-    assert not np.allclose(found, before, atol=1e-3)
-    return np.allclose(np.log(found), model.outputs(released, features), atol=1e-4)
-
-
-def plain_averaging(model: Model) -> np.ndarray:
-    """The same rounds in one process."""
-    settings, optimizer = TrainingSettings(2, 4, 0.5), make_optimizer(OptimizerSettings("fedavg", ()))
-    current = model.initial(SeededRandomness(b""))
-    state = OptimizerState.initial(current.dimension)
+def require_plain_averaging(fleet: Field, model: Model, updates: Callable[[GlobalModel], list[np.ndarray]]) -> None:
+    """The released model is what federated averaging of `updates` gives in one process, and that is not where it began."""
+    first = current = model.initial(SeededRandomness(b""))
+    optimizer, state = make_optimizer(OptimizerSettings("fedavg", ())), OptimizerState.initial(current.dimension)
     for _ in range(ROUNDS):
-        updates = [train(model, current, settings, Data(*rows(n)), SeededRandomness(b"")).vector for n in range(len(DEVICES))]
-        clipped = [update * min(1, CLIP_NORM / np.linalg.norm(update)) for update in updates]
+        clipped = [update * (CLIP_NORM / max(CLIP_NORM, np.linalg.norm(update))) for update in updates(current)]
         state, parameters = optimizer.step(state, current.parameters.astype(np.float64), np.mean(clipped, axis=0))
         current = GlobalModel(current.version + 1, parameters.astype(np.float32))
-    return current.parameters.astype(np.float64)
+    bound = rounding_bound(current.dimension)
+    assert np.linalg.norm(released(fleet, model) - current.parameters) < bound
+    assert np.linalg.norm(current.parameters - first.parameters) > 2 * bound  # standing still would not do
 
 
 def rounding_bound(dimension: int) -> float:
@@ -142,8 +131,46 @@ def rounding_bound(dimension: int) -> float:
     return float(3 * np.sqrt(dimension / 4 / 6) * step * np.sqrt(ROUNDS))
 
 
+def trained(model: Model, current: GlobalModel, rows: Rows) -> np.ndarray:
+    return train(model, current, SETTINGS, Data(*rows), SeededRandomness(b"")).vector
+
+
+def test_without_noise_a_convolutional_net_on_sensor_windows_is_averaged(fleet: Field) -> None:
+    run_job(fleet, "windows.bundle", windows, privacy=WITHOUT)
+
+    model = catalogue.trainer(str(fleet.folder / "windows.bundle"))
+    require_plain_averaging(fleet, model, lambda current: [trained(model, current, windows(n)) for n in range(len(DEVICES))])
+    require_ordinary_file(fleet, model)
+
+
+def require_ordinary_file(fleet: Field, model: Model) -> None:
+    """What `--onnx` exports runs in plain onnxruntime under the names of the original, and predicts as trained."""
+    import onnxruntime  # noqa: PLC0415 -- after `models` has silenced it
+
+    orchestrator(fleet, "model", "export", "--onnx", "trained.onnx")
+    exported, original = (onnxruntime.InferenceSession(fleet.folder / name) for name in ("trained.onnx", "windows.onnx"))
+    for ask in (onnxruntime.InferenceSession.get_inputs, onnxruntime.InferenceSession.get_outputs):
+        assert [(one.name, one.shape, one.type) for one in ask(exported)] == [(one.name, one.shape, one.type) for one in ask(original)]
+    features = np.float32(windows(3)[0][:3])
+    after, before = (session.run(["probability"], {"window": features})[0] for session in (exported, original))
+    assert not np.allclose(after, before, atol=1e-3)
+    np.testing.assert_allclose(np.log(after), model.outputs(released(fleet, model), features), atol=1e-4)
+
+
+def test_a_head_is_fine_tuned_and_a_device_with_a_bad_row_adds_nothing(fleet: Field) -> None:
+    run_job(fleet, "head.bundle", images, privacy=WITHOUT)
+
+    model = catalogue.trainer(str(fleet.folder / "head.bundle"))
+    assert [name for name, _ in model.architecture.shapes] == ["head_weight", "head_bias"]
+    require_plain_averaging(
+        fleet, model, lambda current: [*(trained(model, current, images(n)) for n in range(BAD)), np.zeros(current.dimension)]
+    )
+    assert "row 7" in fleet.log(DEVICES[BAD])
+    assert [tuple(one["devices"]) for one in orchestrator(fleet, "rounds")["rounds"]] == [DEVICES] * ROUNDS
+
+
 def test_with_noise_the_account_is_right(fleet: Field) -> None:
-    run_job(fleet, privacy=WITH, k_min=4)
+    run_job(fleet, "windows.bundle", windows, privacy=WITH, k_min=4)
 
     cost = orchestrator(fleet, "rounds")["rounds"][0]["rho_nano"]
     spent = [fleet.json("agent", "status", "--state", str(fleet.state(name)))["rho_spent"] for name in DEVICES]

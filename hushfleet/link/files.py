@@ -1,6 +1,7 @@
 """Writing so that a crash leaves either the old file or the new one."""
 
 import os
+import stat
 from pathlib import Path
 
 
@@ -16,6 +17,16 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         os.fsync(file.fileno())
     beside.replace(path)
     sync_folder(path.parent)
+
+
+def give_away(folder: Path) -> None:
+    """Give everything in `folder` to its owner, who may move links and folders about meanwhile: nothing outside changes hands."""
+    owner = folder.stat()
+    for _, folders, files, here in os.fwalk(folder.resolve()):
+        for name in (*folders, *files):
+            found = os.stat(name, dir_fd=here, follow_symlinks=False)
+            if stat.S_ISDIR(found.st_mode) or found.st_nlink == 1:
+                os.chown(name, owner.st_uid, owner.st_gid, dir_fd=here, follow_symlinks=False)
 
 
 def sync_folder(folder: Path) -> None:

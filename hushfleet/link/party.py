@@ -25,7 +25,7 @@ from hushfleet.documents import Bundle, EnrolledRole, EnrolmentRequest, Verified
 from hushfleet.encryption.sealing import SealingKey
 from hushfleet.errors import FaultyOwner, LocalError, Refusal
 from hushfleet.ids import device_id
-from hushfleet.link.files import write_durably
+from hushfleet.link.files import give_away, write_durably
 from hushfleet.randomness import Randomness
 from hushfleet.signing import KEY_BYTES, SigningKey, VerifyKey
 
@@ -194,7 +194,9 @@ class PartyFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only one at work on this folder. Raises `LocalError(STATE_IN_USE)` and says who is."""
-        with (self.path / "lock").open("a+") as file:
+        # The service's user owns the folder, and root locks it too: never through a link.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        with os.fdopen(os.open(self.path / "lock", flags, 0o600), "a+") as file:
             if not _lock(file, fcntl.LOCK_EX, _ATTEMPTS):
                 message = f"{self.path} is in use by {_holder(file)}"
                 raise LocalError(Refusal.STATE_IN_USE, message, next_step="Stop that one first, or choose another --state.")
@@ -216,11 +218,8 @@ class PartyFolder:
 
     def hand_over(self) -> None:
         """Give every file to the owner of the folder: what root wrote here is otherwise closed to the service."""
-        if os.geteuid() != 0:
-            return
-        owner = self.path.stat()
-        for path in self.path.rglob("*"):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        if os.geteuid() == 0:
+            give_away(self.path)
 
 
 def _lock(file: TextIO, kind: int, attempts: int) -> bool:

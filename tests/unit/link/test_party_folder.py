@@ -89,12 +89,34 @@ def test_a_damaged_file_says_to_join_again(folder, damage):
 def test_what_root_writes_goes_to_the_folders_owner(folder, monkeypatch):
     owners = []
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(os, "chown", lambda path, *owner, follow_symlinks: owners.append((path.name, *owner, follow_symlinks)))
+    monkeypatch.setattr(os, "chown", lambda name, *owner, follow_symlinks, **_: owners.append((name, *owner, follow_symlinks)))
     (folder.path / "tls.key").touch()
     folder.hand_over()
 
     owner = folder.path.stat()
     assert owners == [("tls.key", owner.st_uid, owner.st_gid, False)]
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_root_locks_through_no_link_and_gives_no_linked_file_away(folder, tmp_path, monkeypatch, link):
+    """The folder is the service's, which may be hostile; what it links to is root's."""
+    given = []
+    (tmp_path / "shadow").write_text("root's")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/passwd").touch()
+    getattr(folder.path / "mine", link)(tmp_path / "shadow")
+    (folder.path / "folder").symlink_to(tmp_path / "outside")
+    (folder.path / "lock").symlink_to(tmp_path / "shadow")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda name, *_, follow_symlinks, **__: given.append((name, follow_symlinks)))
+
+    folder.hand_over()
+    with pytest.raises(OSError, match="symbolic link"), folder.locked():
+        pass
+
+    assert (tmp_path / "shadow").read_text() == "root's"
+    assert not any(follows for _, follows in given)
+    assert {name for name, _ in given} <= {"folder", "lock", *(["mine"] if link == "symlink_to" else [])}
 
 
 def test_anybody_else_hands_nothing_over(folder, monkeypatch):

@@ -153,7 +153,7 @@ class TestFolder:
         given = {}
         folder.make()
         monkeypatch.setattr(os, "geteuid", lambda: 0)
-        monkeypatch.setattr(os, "chown", lambda path, uid, gid, **_: given.update({path.name: (uid, gid)}))
+        monkeypatch.setattr(os, "chown", lambda name, uid, gid, **_: given.update({name: (uid, gid)}))
         owner = folder.path.stat()
 
         enrol(folder, "hub")

@@ -65,6 +65,9 @@ VIOLATIONS = (
     Violation("network", "edge_agent", "paho.mqtt.client"),
     Violation("onnxruntime", "orchestrator", "onnxruntime"),
     Violation("onnxruntime", "hushfleet.training", "onnxruntime"),
+    Violation("onnx-run-time", "models.onnx.trainer", "onnx"),
+    Violation("onnx-run-time", "edge_agent", "models.onnx.build", through="models.bridge"),
+    Violation("onnx-run-time", "models.onnx.bundle", "models.onnx.build"),
     Violation("light-library", "hushfleet.cli", "rich"),
     Violation("light-library", "hushfleet.privacy", "scipy.stats", through="hushfleet.bridge"),
 )

@@ -21,7 +21,7 @@ from hushfleet.wire import Kind, Role, Topic, build
 from provisioning import certificates
 from provisioning.certificates import Authority
 from tests.support.enrolling import MEMBERS, ORCHESTRATOR, Founded, applicant, found, new_vault
-from tests.support.mosquitto import RUNNING, _free_port, program
+from tests.support.mosquitto import RUNNING, free_port, program
 from tests.support.waiting import eventually
 
 DEVICE, MEMBER, OTHER = "pi-05", MEMBERS[0], "pi-06"
@@ -44,7 +44,7 @@ class Broker:
 
     def start(self) -> "Broker":
         for _ in range(5):
-            self.port = _free_port()
+            self.port = free_port()
             self.write()
             if self._run():
                 return self

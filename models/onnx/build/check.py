@@ -92,12 +92,13 @@ class _Runner:
         return max(self._error_along(name, found, direction, size) for direction in directions)
 
     def _error_along(self, name: str, gradient: Array, direction: Array, size: float) -> float:
-        """Over several steps the smallest error, relative to |g|: rounding spoils small steps, kinks and curvature large ones."""
+        """Over several steps the smallest error, relative to |g| or the slope: rounding spoils small steps, kinks large ones."""
         slope = float(np.vdot(gradient, direction))
         scale = float(np.abs(self._fed[name]).mean()) + 1e-2
         # below this the loss moves by less than its rounding, whatever the gradient
         floor = 1e-9 if self.precision == DOUBLE else 1e-3 * abs(self._loss) + 1e-4
-        return min(abs(self._difference(name, direction, step * scale) - slope) / (size + floor) for step in _STEPS[self.precision])
+        size = max(size, abs(slope)) + floor  # along the gradient itself the slope is larger than |g|: the direction is longer than 1
+        return min(abs(self._difference(name, direction, step * scale) - slope) / size for step in _STEPS[self.precision])
 
     def _difference(self, name: str, direction: Array, step: float) -> float:
         at = self._fed[name]

@@ -18,15 +18,16 @@ ROWS, WIDTH, CLASSES = 8, 5, 3
 
 
 class Fitted(NamedTuple):
-    """An estimator, whose labels and probabilities are outputs of their own, and its twin."""
+    """An estimator, and its twin. Not `plain`: probabilities leave the file as a sequence of maps, as skl2onnx has it by default."""
 
     estimator: object
     twin: Net
+    plain: bool = True
 
 
 def export(fitted: Fitted, path: Path) -> None:
     """The file as skl2onnx makes it, with class labels and probabilities among its outputs."""
-    options = {"zipmap": False} if hasattr(fitted.estimator, "classes_") else None
+    options = {"zipmap": False} if hasattr(fitted.estimator, "classes_") and fitted.plain else None
     model = to_onnx(fitted.estimator, fitted.twin.features.numpy()[:1], options=options, target_opset=18)
     path.write_bytes(model.SerializeToString())
 
@@ -36,7 +37,7 @@ def zoo() -> dict[str, Fitted]:
     x, classes = make_classification(60, WIDTH, n_informative=4, n_redundant=0, n_classes=CLASSES, random_state=7)
     x = x.astype(np.float32)
     values = (x @ np.linspace(-1, 1, WIDTH) + 0.3 * classes).astype(np.float32)
-    nets = {"max_iter": 40, "hidden_layer_sizes": (6,), "random_state": 3, "alpha": 0.0, "solver": "lbfgs"}
+    nets = {"max_iter": 3, "hidden_layer_sizes": (6,), "random_state": 3, "alpha": 0.0, "solver": "lbfgs"}
     fitted = {
         "mlp-classifier": MLPClassifier(**nets, activation="tanh").fit(x, classes),
         "mlp-regressor": MLPRegressor(**nets).fit(x, values),
@@ -44,8 +45,10 @@ def zoo() -> dict[str, Fitted]:
         "linear": LinearRegression().fit(x, values),
         "scaled-mlp": make_pipeline(StandardScaler(), MLPClassifier(**nets)).fit(x * 3 + 1, classes),
     }
-    rows = x[:ROWS], classes[:ROWS], values[:ROWS]
-    return {f"sklearn-{name}": Fitted(estimator, _twin(estimator, *rows)) for name, estimator in fitted.items()}
+    rows, named = (x[:ROWS], classes[:ROWS], values[:ROWS]), np.array(["cold", "warm", "hot"])[classes]
+    zoo = {f"sklearn-{name}": Fitted(estimator, _twin(estimator, *rows)) for name, estimator in fitted.items()}
+    two = LogisticRegression().fit(x[classes < 2], named[classes < 2])  # classes are sorted by name: cold, warm
+    return zoo | {"sklearn-two-classes": Fitted(two, _twin(two, x[:ROWS], classes[:ROWS] % 2, values[:ROWS]), plain=False)}
 
 
 def _twin(estimator, x, classes, values) -> Net:
@@ -63,6 +66,9 @@ def _layers(estimator):
             inner = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[step.activation]
             for number, (weight, bias) in enumerate(zip(step.coefs_, step.intercepts_, strict=True)):
                 yield from [inner()] * bool(number) + [_linear(weight.T, bias)]
+        elif isinstance(step, LogisticRegression) and len(step.coef_) == 1:
+            halves = np.array([[-0.5], [0.5]])  # sigmoid(z) is softmax(-z/2, z/2)
+            yield _linear(halves * step.coef_, halves[:, 0] * step.intercept_)
         else:
             yield _linear(np.atleast_2d(step.coef_), np.atleast_1d(step.intercept_))
 

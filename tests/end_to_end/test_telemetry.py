@@ -28,7 +28,9 @@ session = onnxruntime.InferenceSession(bytes.fromhex(sys.argv[1]), providers=["C
 print(session.run(None, {{"x": numpy.ones((1, 2), numpy.float32)}})[0].tolist(), flush=True)
 sys.stdin.read()
 """
-WITHIN_S = 60.0
+WITHIN_S = 120.0
+_QUIETING = ("ORT_DISABLE_TELEMETRY", "CI")
+"""What would quiet the control, too: the runtime reports nothing from where it takes itself to be in CI."""
 
 
 class Watched:
@@ -37,7 +39,7 @@ class Watched:
     def __init__(self, folder: Path, first: str) -> None:
         self.home, self.trace = folder / "home", folder / "trace"
         self.home.mkdir(parents=True)
-        environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY" and not name.startswith("XDG_")}
+        environment = {name: value for name, value in os.environ.items() if name not in _QUIETING and not name.startswith("XDG_")}
         traced = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg", "-o", str(self.trace)]
         command = ["unshare", "--map-root-user", "--net", *traced, sys.executable, "-c", RUN.format(first=first), MODEL]
         self.process = subprocess.Popen(

@@ -28,7 +28,7 @@ import importlib, json, pkgutil, sys
 for name in sys.argv[1:]:
     module = importlib.import_module(name)
     for found in pkgutil.walk_packages(getattr(module, "__path__", []), name + "."):
-        if not found.name.endswith(".__main__"):
+        if not found.name.endswith(".__main__") and ".migrations." not in found.name:  # Alembic alone runs those
             importlib.import_module(found.name)
 print(json.dumps(sorted(sys.modules)))
 """

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Generic, Self, TextIO, TypeVar
+from typing import Annotated, ClassVar, Generic, Self, TextIO, TypeVar
 
 import msgspec
 
@@ -62,7 +62,7 @@ class PartyKeys:
         data = path.read_bytes() if path.exists() else b""
         if len(data) <= 2 * KEY_BYTES:
             raise LocalError(Refusal.NOT_ENROLLED, f"no {cls.FILE} in {folder}", next_step=f"Run: {cls.ENROL}")
-        seeds, name = data[: 2 * KEY_BYTES], data[2 * KEY_BYTES :].decode()
+        seeds, name = data[: 2 * KEY_BYTES], data[2 * KEY_BYTES :].decode(errors="replace")
         return cls(device_id(name), SigningKey(seeds[:KEY_BYTES]), SealingKey(seeds[KEY_BYTES:]))
 
     def request(self, certificate_request: bytes) -> bytes:
@@ -76,7 +76,7 @@ class Fleet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     fleet: str
     device_id: str
-    root_key: str
+    root_key: Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{2 * KEY_BYTES}}}$")]
     broker_host: str
     broker_port: int
 

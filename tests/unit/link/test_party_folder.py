@@ -10,6 +10,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.link.party import Fleet
 from tests.support.refusals import refused
 
+NO_KEY = b'{"fleet":"f","device_id":"d","root_key":"of the owner","broker_host":"h","broker_port":1}'
 LOCK = "import os, pathlib, {} as s\nwith s.StateFolder(pathlib.Path({!r})).locked(): "
 
 STATES = {"agent": edge_agent.state, "orchestrator": orchestrator.folder}
@@ -78,7 +79,7 @@ def test_before_joining_there_is_no_fleet(folder, program):
         raise caught.value
 
 
-@pytest.mark.parametrize("damage", [b"", b"{", b'{"fleet": 1}', b"\xff"])
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"fleet": 1}', b"\xff", NO_KEY])
 def test_a_damaged_file_says_to_join_again(folder, damage):
     (folder.path / "fleet.json").write_bytes(damage)
 

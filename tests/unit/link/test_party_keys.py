@@ -94,10 +94,11 @@ def test_a_name_that_is_no_id_gets_no_keys(kind, name):
         kind.generate(name, SeededRandomness(b""))
 
 
-def test_a_file_with_a_name_that_is_no_id_is_refused(tmp_path, keys):
+@pytest.mark.parametrize("end", [b"/..", b"\xff"])
+def test_a_file_with_a_name_that_is_no_id_is_refused(tmp_path, keys, end):
     keys.save(tmp_path)
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes() + b"/..")
+    path.write_bytes(path.read_bytes() + end)
 
     with refused(Refusal.ID_MALFORMED, PeerError):
         type(keys).load(tmp_path)

@@ -1,5 +1,8 @@
 """Joining a fleet: keys made here, a request that leaves, a bundle that comes back (PROTOCOL 2)."""
 
+from contextlib import closing
+
+from hushfleet.documents import newer_roster
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link.files import write_durably
 from hushfleet.link.party import Offer
@@ -7,7 +10,7 @@ from hushfleet.link.tls import make_key_and_request
 from hushfleet.randomness import SystemRandomness
 from orchestrator import database
 from orchestrator.folder import StateFolder
-from orchestrator.inbox import hand_over
+from orchestrator.inbox import hand_over, newest
 from orchestrator.keys import OrchestratorKeys
 from orchestrator.store import Store
 
@@ -45,12 +48,13 @@ def join(folder: StateFolder, offer: Offer[OrchestratorKeys], *, url: str | None
     """Pin the root key and take roster, certificates and broker from the bundle. The same bundle again changes nothing.
 
     A store that is lost is replaced only together with the committee's key: under the old one this orchestrator may have signed
-    rounds that it no longer knows. A newer roster waits for the next `run`. Raises `LocalError`: `STORE_UNUSABLE`, `STATE_IN_USE`.
+    rounds that it no longer knows. A newer roster waits for the next `run`; for an older one `PeerError` as `newer_roster`, and all
+    stays as it is. Raises `LocalError`: `STORE_UNUSABLE`, `STATE_IN_USE`.
     """
     with folder.locked():
         epoch = folder.path / _KEY_ID
         if database.exists(folder.path, url):
-            hand_over(folder, offer.roster)
+            _hand_over_newer(folder, offer, url)
         elif epoch.exists() and epoch.read_bytes() == offer.roster.key_id:
             raise database.lost(str(folder.path))
         else:
@@ -58,3 +62,11 @@ def join(folder: StateFolder, offer: Offer[OrchestratorKeys], *, url: str | None
         write_durably(epoch, offer.roster.key_id)
         folder.keep_fleet(offer.fleet, ca=offer.bundle.ca_certificate, certificate=offer.bundle.certificate)
         folder.hand_over()
+
+
+def _hand_over_newer(folder: StateFolder, offer: Offer[OrchestratorKeys], url: str | None) -> None:
+    """An older roster in the inbox would stop every later `run`."""
+    with closing(Store(folder.path, offer.root, url=url)) as store:
+        current = newest(folder, store.roster())
+    if newer_roster(current, offer.roster).digest != current.digest:
+        hand_over(folder, offer.roster)

@@ -111,6 +111,20 @@ class TestJoining:
 
         assert inbox.newest(folder, WORLD.roster) == newer.roster
 
+    def test_an_older_roster_is_refused_and_the_fleet_stays(self, tmp_path):
+        """Also while the newer one still waits. In the inbox it would stop every later run."""
+        folder = joined(WORLD, tmp_path)
+        old = read_bundle(folder, bundle_for(WORLD))
+        newer = WORLD.without("device-06")
+        join(folder, read_bundle(folder, bundle_for(newer)))
+        folder.certificate.write_bytes(b"the newer one")
+
+        with refused(Refusal.ROSTER_OLDER, FaultyOwner):
+            join(folder, old)
+
+        assert folder.certificate.read_bytes() == b"the newer one"
+        assert inbox.newest(folder, WORLD.roster) == newer.roster
+
     def test_a_lost_store_is_replaced_only_with_the_committees_key(self, tmp_path):
         folder = joined(WORLD, tmp_path)
         (tmp_path / database.FILE).unlink()

@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from models.onnx.build.depthwise import ROWS_WORTH_MULTIPLYING
 from models.onnx.build.emitter import Emitter
 from models.onnx.build.graph import Array
 from models.onnx.build.registry import Context
 from models.onnx.build.windows import Windows
-
-# Up to this many windows on the last axis, whole rows times whole rows cost less than a pass over memory per tap.
-_ROWS_WORTH_MULTIPLYING = 16
 
 
 def weight_gradient(context: Context, laid: Windows, whole: str, windowed: str) -> str:
@@ -24,7 +22,7 @@ def weight_gradient(context: Context, laid: Windows, whole: str, windowed: str) 
     group = int(context.attribute("group", 1))
     if channels > 1 or group == 1:
         return _by_columns(context.emit, laid, whole, windowed, (group, out // group, channels))
-    if laid.rank == 2 and laid.steps[1] <= _ROWS_WORTH_MULTIPLYING:
+    if laid.rank == 2 and laid.steps[1] <= ROWS_WORTH_MULTIPLYING:
         return _by_rows(context, laid, whole, windowed, (group, out // group))
     return _by_taps(context.emit, laid, whole, windowed, (group, out // group))
 

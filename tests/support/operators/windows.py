@@ -33,9 +33,25 @@ def convolution(source: Source) -> Case:
     return Case("Conv", inputs[: source.whole(2, 3)], {"group": group, **_laid(source, rank, kernel)}, step=1.0)
 
 
+@cases("Conv", count=3)
+def pointwise(source: Source) -> Case:
+    rank = source.whole(1, 3)
+    x = source.normal(2, 3, *_spatial(source, rank, 3))
+    return Case("Conv", [x, source.normal(2, 3, *[1] * rank)], source.one_of({}, {"strides": [1] * rank}), step=1.0)
+
+
+@cases("Conv", count=5)
+def narrow_depthwise(source: Source) -> Case:
+    """Without strides: both gradients at once."""
+    kernel, dilations = source.wholes(2, 1, 3), source.wholes(2, 1, 2)
+    spans = [(k - 1) * dilation for k, dilation in zip(kernel, dilations, strict=True)]
+    given = {"group": 3, "pads": [source.whole(0, span + 1) for span in spans * 2], "dilations": dilations}
+    return Case("Conv", [source.normal(2, 3, 6, 7), source.normal(3, 1, *kernel)], given, step=1.0)
+
+
 @cases("Conv", count=6)
 def depthwise(source: Source) -> Case:
-    """Narrow and wide: the two ways to its weights."""
+    """Narrow and wide: the two ways to its weights alone."""
     kernel = source.wholes(2, 1, 3)
     width, times = source.one_of(5, 8, 24), source.whole(1, 2)
     given = {"group": 3, "strides": source.wholes(2, 1, 2), "pads": [1, 1, 0, 1], "dilations": source.wholes(2, 1, 2)}

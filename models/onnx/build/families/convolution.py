@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from models.onnx.build import depthwise
 from models.onnx.build.convolution_weights import weight_gradient
 from models.onnx.build.registry import Context, derivative
 from models.onnx.build.windows import Windows, windows
@@ -12,10 +13,18 @@ from models.onnx.build.windows import Windows, windows
 def conv(context: Context) -> Sequence[str | None]:
     """Takes x (n, channels, *spatial), w (out, channels / group, *kernel), optional bias (out,)."""
     laid = windows(context, _kernel(context), context.shape(0), context.out_shape())
-    x, w, grad = context.input(0), context.input(1), context.grad
-    attributes = _attributes(context, laid)
-    slope = context.emit.op("ConvTranspose", grad, w, output_padding=laid.unread, **attributes) if context.wants(0) else None
-    return [slope, _weights(context, laid, x, grad), *_bias(context, laid)]
+    if context.wants(0) and context.wants(1) and depthwise.suits(context, laid):
+        return [*depthwise.by_rows(context, laid), *_bias(context, laid)]
+    slope = _conv_input(context, laid) if context.wants(0) else None
+    return [slope, _weights(context, laid, context.input(0), context.grad), *_bias(context, laid)]
+
+
+def _conv_input(context: Context, laid: Windows) -> str:
+    emit, grad, w = context.emit, context.grad, context.input(1)
+    if laid.sizes == laid.steps and set(laid.kernel) == {1} and context.attribute("group", 1) == 1:
+        return emit.op("Conv", grad, emit.transpose(w, [1, 0, *laid.axes]))  # the same for single elements, and quicker
+    attributes = {**_attributes(context, laid), "output_padding": laid.unread}
+    return emit.op("ConvTranspose", grad, w, outputs=1, **attributes)
 
 
 @derivative("ConvTranspose")

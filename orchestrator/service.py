@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
+from hushfleet.documents import Plan, Receipt, ReceiptStatus, sign_receipt
+from hushfleet.errors import Refusal
+from hushfleet.labels import sha256
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.link.assembly import Incomplete
 from hushfleet.randomness import SystemRandomness
@@ -102,19 +104,7 @@ class Orchestrator:
         setting, topic = self.state.setting, transfer.topic
         if setting is None or topic.kind is not Kind.CONTRIBUTION or topic.number != setting.plan.round or topic.device is None:
             return False
-        receipt = Receipt(
-            fleet=setting.plan.fleet,
-            device_id=topic.device,
-            key_id=setting.plan.key_id,
-            round=setting.plan.round,
-            whole_hash=transfer.whole_hash,
-            status=ReceiptStatus.HELD,
-            missing=transfer.missing[:_MOST_RANGES],
-            reason="",
-        )
-        signed = sign_receipt(receipt, self._coordinator.signing_key)
-        topic = Topic(setting.plan.fleet, Kind.RECEIPT, device=topic.device, number=setting.plan.round)
-        self._carry_out((Publish(topic, encode_signed(signed)),))
+        self._receipt(setting.plan, topic, transfer.whole_hash, ReceiptStatus.HELD, missing=transfer.missing[:_MOST_RANGES])
         return True
 
     def send(self, publications_: tuple[Publish, ...]) -> None:
@@ -137,14 +127,22 @@ class Orchestrator:
         while arrived is not None:
             batch.append(arrived)
             arrived = self._messenger.receive(linger_s) if len(batch) < _MOST_AT_ONCE else None
-        contributions = [one for one in batch if one.topic.kind is Kind.CONTRIBUTION and one.topic.device and one.data]
-        if contributions:
-            event = ContributionsArrived(tuple((one.topic.device or "", one.data) for one in contributions))
-            self._carry_out(self._running.offer(event))
+        self._take_contributions([one for one in batch if one.topic.kind is Kind.CONTRIBUTION and one.topic.device and one.data])
         for one in batch:
             self._take_single(one)
             self._messenger.acknowledge(one)
         return len(batch)
+
+    def _take_contributions(self, arrived: list[Arrived]) -> None:
+        """Those of the latest round go to the machine together. What is left of an earlier one ends here: its sender waits for word."""
+        latest = self.state.setting.verified_plan if self.state.setting else self.state.closed
+        in_time = [one for one in arrived if latest is None or one.topic.number == latest.plan.round]
+        if in_time:
+            event = ContributionsArrived(tuple((one.topic.device or "", one.data) for one in in_time))
+            self._carry_out(self._running.offer(event))
+        for one in arrived:
+            if latest is not None and 0 < (one.topic.number or 0) < latest.plan.round:
+                self._receipt(latest.plan, one.topic, sha256(one.data), ReceiptStatus.REFUSED, reason=Refusal.CONTRIBUTION_LATE.value)
 
     def _take_single(self, one: Arrived) -> None:
         if not one.topic.device or not one.data:
@@ -156,6 +154,22 @@ class Orchestrator:
             self._statuses[one.topic.device] = one.data
         elif one.topic.kind is Kind.EVIDENCE:
             self._report(Alert(f"{one.topic.device} published evidence of two headers for one round: see its log"))
+
+    def _receipt(
+        self,
+        plan: Plan,
+        topic: Topic,
+        whole_hash: bytes,
+        status: ReceiptStatus,
+        *,
+        missing: tuple[tuple[int, int], ...] = (),
+        reason: str = "",
+    ) -> None:
+        """For what came on `topic`, under the key of `plan`."""
+        device_id, number = topic.device or "", topic.number or 0
+        receipt = Receipt(plan.fleet, device_id, plan.key_id, number, whole_hash, status, missing, reason)
+        signed = sign_receipt(receipt, self._coordinator.signing_key)
+        self._carry_out((Publish(Topic(plan.fleet, Kind.RECEIPT, device=device_id, number=number), encode_signed(signed)),))
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:

@@ -5,13 +5,15 @@ import pytest
 from hushfleet.audit import verify_job
 from hushfleet.cli_verify import read_archive
 from hushfleet.codec import encode
+from hushfleet.documents import ReceiptStatus, open_receipt
 from hushfleet.errors import LocalError, PeerError, PhaseError, Refusal
+from hushfleet.labels import sha256
 from hushfleet.link import MemoryBroker, MemoryLink, Messenger
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Phase
 from hushfleet.rounds.effects import Note, Refused
 from hushfleet.rounds.events import RequestArrived
-from hushfleet.wire import Kind, Topic
+from hushfleet.wire import Kind, Topic, decode_signed
 from hushfleet.wire.topics import subscription
 from orchestrator.archive import Archive
 from orchestrator.service import Orchestrator
@@ -85,6 +87,29 @@ def test_a_round_from_its_plan_to_its_archive(bench):
     rounds = read_archive(bench.archive.folder)
     report = verify_job(rounds, WORLD.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
     assert report.model_digest == bench.orchestrator.state.model.digest
+    assert not bench.reports
+
+
+def test_a_contribution_that_outlived_its_round_is_told_so_while_the_next_one_collects(bench):
+    """Else its device would send it again with every connection."""
+    bench.orchestrator.start_round()
+    plan = bench.orchestrator.state.setting.verified_plan
+    bench.orchestrator.end_collection()
+    bench.orchestrator.start_round()
+    bench.reports.clear()
+    late = WORLD.sealed(plan, NAMES[0], WORLD.body(plan, NAMES[0]))
+    bench.messengers[NAMES[0]].subscribe(FLEET, Kind.RECEIPT, device=NAMES[0])
+
+    for number in (1, 0, 7):  # its own round, and two that never were
+        bench.send(NAMES[0], Kind.CONTRIBUTION, late, number)
+    bench.orchestrator.pump()
+
+    told = []
+    while (arrived := bench.messengers[NAMES[0]].receive()) is not None:
+        told.append(open_receipt(decode_signed(arrived.data), WORLD.roster.orchestrator))
+    assert [(one.round, one.whole_hash, one.status, one.reason) for one in told] == [
+        (1, sha256(late), ReceiptStatus.REFUSED, Refusal.CONTRIBUTION_LATE.value)
+    ]
     assert not bench.reports
 
 

@@ -93,9 +93,3 @@ def _log_sum(at: Context) -> Grads:
     total = emit.op("Exp", _kept(at, at.node.output[0], _axes(at)))
     share = emit.div(_kept(at, at.grad, _axes(at)), total)
     return _grads(at, emit.expand_to(share, at.input(0)))
-
-
-@derivative("ReduceProd")
-def _product(at: Context) -> Grads:
-    """By y / x: not for a product that may hold a zero, so refused."""
-    raise at.refusal("the gradient of a product is not known at a zero", "Write it with Mul.")

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from edge_agent.keys import DeviceKeys
+from edge_agent.reminders import Reminders
 from edge_agent.store import Store
 from edge_agent.trainers import Find, Trainers
 from hushfleet.documents import VerifiedRoster, open_roster
@@ -84,11 +85,13 @@ class Agent:
         report: Report = lambda _, __: None,
         insecure_keys: bool = False,
         executor: Executor | None = None,
+        reminders: Reminders | None = None,
     ) -> None:
         self._keys, self._messenger, self._work, self._report = keys, messenger, work, report
         self._fleet, self._executor, self._root = fleet, executor, root
         self._trainers = Trainers(work.trainers, work.find)
         self._training: Future[Trained] | None = None
+        self._reminders = reminders or Reminders()
         self._lock = threading.Lock()
         randomness = SystemRandomness()
         device = Device(keys.device_id, keys.signing, root, self._trainers.dimensions, insecure_keys)
@@ -148,6 +151,15 @@ class Agent:
                 self._take_in_training()
         return handled
 
+    def remind(self) -> None:
+        """Ask again for a roster or model that does not come, send again what has no receipt. Often, while there is a connection."""
+        with self._lock:
+            for kind in self._reminders.due(self._device.state, self._messenger.incomplete()):
+                if kind is Kind.CONTRIBUTION:
+                    self._carry_out(self._device.offer(Connected()))
+                else:
+                    self._messenger.subscribe(self._fleet, kind, digest=self._fetching() if kind is Kind.MODEL else None)
+
     def _handle(self, arrived: Arrived) -> None:
         topic = arrived.topic
         if arrived.data:  # else a retained topic was cleared
@@ -158,6 +170,8 @@ class Agent:
 
     def _dispatch(self, kind: Kind, data: bytes) -> None:
         self._look_for_a_trainer(kind, data)
+        if kind is Kind.RECEIPT:
+            self._reminders.heard()
         if kind in _EVENTS:
             self._carry_out(self._device.offer(_EVENTS[kind](data)))
         if self._member and kind in _MEMBER_EVENTS:
@@ -217,6 +231,8 @@ class Agent:
             self._report(self.device_id, Refused(error))
 
     def _start_training(self, wanted: Train) -> None:
+        if self._device.state.setting is not None:
+            self._reminders.deadline_s = self._device.state.setting.plan.deadline_s
         if self._executor is None:
             self._carry_out(self._device.offer(self._train(wanted)))
             return

@@ -73,6 +73,8 @@ class Daemon:
         self._agent.pump(TRAINING_S if self._agent.training else IDLE_S)
         if self._connections:
             self._say(_status(_PRESENCE[self._agent.phase], self._agent.round))
+        if self._messenger.link.connected:
+            self._agent.remind()
         self._messenger.forget_idle(_FORGET_S)
         self._watch.turned()
 

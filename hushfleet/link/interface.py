@@ -39,6 +39,10 @@ class Link(Protocol):
     def connections(self) -> int:
         """How many connections there have been: a rise means that something may have been lost. 0 before the first."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+
     def publish(self, topic: str, data: bytes, *, retain: bool = False, expiry_s: int | None = None) -> None:
         """Hand over one message, at least once. Returning is no proof of delivery.
 

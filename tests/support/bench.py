@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_agent.agent import Agent, Work
+from edge_agent.reminders import Reminders
 from edge_agent.store import Store
 from hushfleet.documents import VerifiedPlan, VerifiedRoster
 from hushfleet.link import MemoryBroker, Messenger
@@ -34,6 +35,7 @@ class Bench:
     connects: bool = True
     executor: Executor | None = None
     configured: bool = True
+    reminders: Reminders | None = None
     reports: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -57,6 +59,7 @@ class Bench:
             report=lambda _, happening: self.reports.append(happening),
             insecure_keys=True,
             executor=self.executor,
+            reminders=self.reminders,
         )
         if self.connects:
             self.agent.connect()

@@ -108,6 +108,16 @@ def test_a_new_connection_sends_again_what_may_have_been_lost(desk):
     assert len(desk.bench.arrived(Kind.CONTRIBUTION)) == 1
 
 
+@pytest.mark.parametrize("connected", [True, False])
+def test_what_is_overdue_goes_again_only_while_there_is_a_connection(desk, connected, monkeypatch):
+    reminded = []
+    monkeypatch.setattr(desk.bench.agent, "remind", lambda: reminded.append(1))
+    desk.connected = connected
+    desk.daemon.turn()
+
+    assert bool(reminded) is connected
+
+
 def test_a_broker_that_refuses_the_status_does_not_stop_the_agent(desk, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise LinkError(Refusal.LINK_FORBIDDEN, "no")

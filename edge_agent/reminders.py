@@ -1,0 +1,75 @@
+"""When to ask again for what does not come, and to send again what nobody confirms. Progress only: safety never uses time."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from hushfleet.link.assembly import Incomplete
+from hushfleet.randomness import Randomness, SystemRandomness
+from hushfleet.rounds.device import DeviceState, Phase
+from hushfleet.wire import Kind
+
+ASK_S = 20.0
+"""A transfer that has brought nothing for so long, or for up to twice as long, is asked for again."""
+CONFIRM_S = (10.0, 60.0)
+"""The least and the most time that a receipt is given before a contribution goes again: in between, a quarter of the deadline."""
+_UNKNOWN_DEADLINE_S = 3600.0  # of a contribution that an earlier process made
+_MOST_PAUSE_S = 3600.0
+_JITTER_BITS = 16
+
+
+class Pauses:
+    """When one thing is due, again and again: after a pause that doubles and is random up to twice its length."""
+
+    def __init__(self, now_s: Callable[[], float], randomness: Randomness) -> None:
+        self._now_s, self._randomness = now_s, randomness
+        self._cause: object = None
+        self._since_s = self._next_s = self._pause_s = 0.0
+
+    def due(self, cause: object, *, first_s: float, lasts_s: float = float("inf")) -> bool:
+        """Whether it is due now. Another `cause` than before begins anew; None, or `lasts_s` after that, nothing is due."""
+        now_s = self._now_s()
+        if cause != self._cause:
+            self._cause, self._since_s = cause, now_s
+            self._wait(now_s, first_s)
+        if cause is None or now_s < self._next_s or now_s - self._since_s > lasts_s:
+            return False
+        self._wait(now_s, min(2 * self._pause_s, _MOST_PAUSE_S))
+        return True
+
+    def restart(self) -> None:
+        """Something happened: the same cause begins anew."""
+        self._cause = None
+
+    def _wait(self, now_s: float, pause_s: float) -> None:
+        self._pause_s = pause_s
+        self._next_s = now_s + pause_s * (1 + self._randomness.bits(_JITTER_BITS) / (1 << _JITTER_BITS))
+
+
+@dataclass
+class Reminders:
+    """One device's. `deadline_s` is that of the plan that it last trained for."""
+
+    now_s: Callable[[], float] = time.monotonic
+    randomness: Randomness = field(default_factory=SystemRandomness)
+    deadline_s: float = _UNKNOWN_DEADLINE_S
+
+    def __post_init__(self) -> None:
+        self._roster, self._model, self._receipt = (Pauses(self.now_s, self.randomness) for _ in range(3))
+
+    def due(self, state: DeviceState, incomplete: Iterable[Incomplete]) -> Iterator[Kind]:
+        """`ROSTER` and `MODEL`: subscribe again, for they are retained. `CONTRIBUTION`: send it again."""
+        missing = {(one.topic.kind, one.topic.digest, one.missing) for one in incomplete}
+        rosters = {gap for gap in missing if gap[0] is Kind.ROSTER}
+        if self._roster.due((state.waiting, rosters) if state.waiting or rosters else None, first_s=ASK_S):
+            yield Kind.ROSTER
+        wanted = state.setting.plan.parameter_hash if state.setting and state.phase is Phase.FETCHING else None
+        # What has come so far belongs to the cause: a transfer that moves is left alone.
+        if self._model.due(wanted and (wanted, {gap for gap in missing if gap[0] is Kind.MODEL}), first_s=ASK_S):
+            yield Kind.MODEL
+        if self._receipt.due(state.sent, first_s=min(max(self.deadline_s / 4, CONFIRM_S[0]), CONFIRM_S[1]), lasts_s=self.deadline_s):
+            yield Kind.CONTRIBUTION
+
+    def heard(self) -> None:
+        """A receipt came, perhaps for a part: the orchestrator knows of the contribution."""
+        self._receipt.restart()

@@ -5,6 +5,14 @@ onnxruntime before a name that needs it is used.
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.onnx.build.prepare import prepare
+    from models.onnx.bundle import load_bundle
+    from models.onnx.trainer import OnnxTrainer
+
+__all__ = ["OnnxTrainer", "load_bundle", "prepare"]
 
 _HOMES = {
     "OnnxTrainer": "models.onnx.trainer",

@@ -133,6 +133,27 @@ def resize(source: Source) -> Case:
     return Case("Resize", [x, None, scales], given, frozenset({2}), step=1.0)
 
 
+@cases("Resize", count=3)
+def resize_some_axes(source: Source) -> Case:
+    """A scale may move elements also where it leaves the size: 3 * 1.2 is 3."""
+    scales = source.random.choice([1.2, 2.0], size=2).astype(np.float32)
+    given = {"mode": "linear", "axes": source.one_of([2, 3], [-1, -2])}
+    return Case("Resize", [source.normal(2, 2, 3, 3), None, scales], given, frozenset({2}), step=1.0)
+
+
+@cases("Resize", count=4)
+def resize_smoothly(source: Source) -> Case:
+    given = source.one_of({"mode": "cubic"}, {"mode": "cubic", "exclude_outside": 1}, {"mode": "linear", "antialias": 1})
+    sizes = np.array([2, 2, *source.wholes(2, 2, 7)])
+    return Case("Resize", [source.normal(2, 2, 4, 5), None, None, sizes], given, step=1.0)
+
+
+@cases("Resize", count=1)
+def resize_keeping_the_aspect(source: Source) -> Case:
+    given = {"mode": "linear", "keep_aspect_ratio_policy": "not_larger", "axes": [2, 3]}
+    return Case("Resize", [source.normal(2, 2, 4, 4), None, None, np.array([6, 8])], given, step=1.0, refused="keep_aspect")
+
+
 @cases("Resize", count=1)
 def resize_cut_out(source: Source) -> Case:
     region = np.array([0, 0, 0.1, 0.1, 1, 1, 0.9, 0.9], dtype=np.float32)

@@ -20,10 +20,17 @@ def resize(context: Context) -> Sequence[str | None]:
     if context.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise context.refusal("keep_aspect_ratio_policy other than stretch is not supported")
     grad, dtype = context.grad, context.graph.dtype(context.input(0))
-    for axis, (size, resized) in enumerate(zip(context.shape(0), context.out_shape(), strict=True)):
-        if size != resized:
+    if context.shape(0) == context.out_shape():  # then onnxruntime copies, whatever the scales
+        return [grad, *[None] * (len(context.node.input) - 1)]
+    for axis in range(len(context.shape(0))):
+        if not _untouched(context, axis):
             grad = _along(context, grad, axis, _matrix(context, axis).astype(dtype))
     return [grad, *[None] * (len(context.node.input) - 1)]
+
+
+def _untouched(context: Context, axis: int) -> bool:
+    scale = _scale(context, axis)  # may move elements also where the size stays
+    return context.shape(0)[axis] == context.out_shape()[axis] and scale in {None, 1.0}
 
 
 def _along(context: Context, grad: str, axis: int, matrix: Array) -> str:
@@ -42,24 +49,27 @@ def _matrix(context: Context, axis: int) -> Array:
     if not isinstance(size, int) or not isinstance(resized, int):
         raise context.refusal(f"the size of its axis {axis} is not fixed", "export the model with fixed spatial sizes")
     unit = np.eye(size, dtype=np.float32).reshape(size, 1, 1, size)
-    return np.asarray(session(_one_axis(context, axis, size, resized)).run(None, {"x": unit})[0]).reshape(size, resized)
+    return np.asarray(session(_one_axis(context, axis, size, resized)).run(None, {"x": unit})[0])[:, 0, 0]
 
 
 def _one_axis(context: Context, axis: int, size: int, resized: int) -> ModelProto:
-    """A model that resizes (size, 1, 1, size) along its last axis just as the node does along `axis`."""
-    scales = context.constant(2)
-    by_scale = scales is not None and scales.size > 0
-    how = np.array([size, 1, 1, resized])
-    if scales is not None and by_scale:
-        how = np.array([1.0, 1.0, 1.0, scales[_position(context, axis)]], dtype=np.float32)
+    """A model that resizes (size, 1, 1, size) along its last axis just as the node does along `axis`.
+
+    It doubles the axis before, as onnxruntime only copies where no size changes.
+    """
+    scale = _scale(context, axis)
+    how = np.array([size, 1, 2, resized]) if scale is None else np.array([1.0, 1.0, 2.0, scale], dtype=np.float32)
     kept = {name: context.attribute(name) for name in _CARRIED if context.attribute(name) is not None}
-    node = helper.make_node("Resize", ["x", "", *([] if by_scale else [""]), "how"], ["y"], **kept)
+    node = helper.make_node("Resize", ["x", "", *([""] if scale is None else []), "how"], ["y"], **kept)
     float32 = np.dtype(np.float32)
-    shapes = declare("x", float32, [size, 1, 1, size]), declare("y", float32, [size, 1, 1, resized])
+    shapes = declare("x", float32, [size, 1, 1, size]), declare("y", float32, [size, 1, 2, resized])
     return write("resize", [node], shapes[:1], shapes[1:], {"how": how})
 
 
-def _position(context: Context, axis: int) -> int:
-    """Where `axis` stands in the scales, which may be given for some axes only."""
-    axes = [one % len(context.shape(0)) for one in context.attribute("axes", range(len(context.shape(0))))]
-    return axes.index(axis)
+def _scale(context: Context, axis: int) -> float | None:
+    """The scale given for an axis, which may be given for some axes only; None where sizes are given instead."""
+    scales, rank = context.constant(2), len(context.shape(0))
+    if scales is None or not scales.size:
+        return None
+    axes = [one % rank for one in context.attribute("axes", range(rank))]
+    return float(scales[axes.index(axis)]) if axis in axes else 1.0

@@ -38,6 +38,21 @@ def test_what_has_no_derivative_is_refused_by_name(case: Case) -> None:
         raise raised.value
 
 
+@pytest.mark.parametrize("op_type", ["Conv", "MaxPool", "AveragePool", "GlobalAveragePool", "Resize"])
+def test_spatial_sizes_that_vary_are_refused(op_type: str) -> None:
+    case = next(case for case in RIGHT if case.op_type == op_type and case.inputs[0].ndim == 4)  # type: ignore[union-attr]
+
+    def varying(context: Context) -> Sequence[str | None]:
+        for name in (context.input(0), context.node.output[0]):
+            context.graph.shapes[name] = (*context.graph.shapes[name][:3], "2*N")
+        return DERIVATIVES[op_type](context)
+
+    with pytest.raises(Unsupported, match="fixed") as raised:
+        check(case, varying)
+    with refused(Refusal.MODEL_UNSUPPORTED, Unsupported):
+        raise raised.value
+
+
 def test_every_operator_has_cases_and_there_are_enough() -> None:
     tried = Counter(case.op_type for case in RIGHT)
     assert set(tried) == set(DERIVATIVES) - _NEVER

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_agent.config import ENVIRONMENT, load
+from edge_agent.config import ENVIRONMENT, Config, load
+from hushfleet.cli_settings import strange_variables
 from hushfleet.errors import PeerError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 @click.group(epilog="Example: hushfleet agent enrol --name pi-01, then: hushfleet agent join pi-01.bundle, then: hushfleet agent run")
 def agent() -> None:
     """This device: its keys, its fleet, its service."""
+    for text in strange_variables(Config, os.environ, ENVIRONMENT, ("STATE", "CONFIG")):
+        click.echo(f"Warning: {text}", err=True)
 
 
 @agent.command(epilog="Example: sudo hushfleet agent enrol --service --name pi-01")

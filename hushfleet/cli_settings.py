@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,6 +77,22 @@ def parse_settings(
     if settings is None:
         raise wrong(source, text, reading.mistakes, next_step)
     return settings
+
+
+def strange_variables(
+    kind: type[msgspec.Struct], environment: Mapping[str, str], prefix: str, others: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """A warning for each variable that begins like ours and means nothing: an override with a slip in its name goes unnoticed.
+
+    `others`: what may follow `prefix` besides the keys of `kind`.
+    """
+    known = (*_variables(kind, ""), *others)
+    strange = sorted({name.removeprefix(prefix) for name in environment if name.startswith(prefix)} - set(known))
+    meant = {name: get_close_matches(name, known, n=1) for name in strange}
+    return tuple(
+        f"{prefix}{name} in the environment means nothing" + (f"; did you mean {prefix}{close[0]}?" if close else ".")
+        for name, close in meant.items()
+    )
 
 
 def wrong(source: Path, text: str, mistakes: list[Mistake], next_step: str) -> LocalError:
@@ -164,13 +181,16 @@ def _struct_in(kind: Any) -> type[msgspec.Struct]:  # noqa: ANN401 -- a type, or
 
 
 def _overrides(kind: type[msgspec.Struct], environment: Mapping[str, str], prefix: str) -> dict[tuple[str, str], str]:
-    found = {}
-    for table in msgspec.structs.fields(kind):
-        for field in msgspec.structs.fields(_struct_in(table.type)):
-            name = f"{prefix}{table.encode_name}_{field.encode_name}".upper()
-            if name in environment:
-                found[table.encode_name, field.encode_name] = environment[name]
-    return found
+    return {place: environment[name] for name, place in _variables(kind, prefix).items() if name in environment}
+
+
+def _variables(kind: type[msgspec.Struct], prefix: str) -> dict[str, tuple[str, str]]:
+    """The environment's name for each key, with its table."""
+    return {
+        f"{prefix}{table.encode_name}_{field.encode_name}".upper(): (table.encode_name, field.encode_name)
+        for table in msgspec.structs.fields(kind)
+        for field in msgspec.structs.fields(_struct_in(table.type))
+    }
 
 
 def _told(text: str, mistake: Mistake) -> tuple[int | None, str]:

@@ -1,6 +1,7 @@
 """`hushfleet orchestrator`: what the person who runs jobs types. Commands import what they need when they run."""
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hushfleet.cli import ExitCode
+from hushfleet.cli_settings import strange_variables
 from orchestrator.config import ENVIRONMENT, Config, load
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ _JOB = click.argument("job", type=click.Path(dir_okay=False, path_type=Path))
              "hushfleet orchestrator run job.toml")  # fmt: skip
 def orchestrator() -> None:
     """Training jobs: check, run and watch them, and take the model home."""
+    for text in strange_variables(Config, os.environ, ENVIRONMENT, ("STATE", "CONFIG")):
+        click.echo(f"Warning: {text}", err=True)
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator enrol --out .")

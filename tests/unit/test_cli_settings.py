@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import pytest
 
-from hushfleet.cli_settings import Mistake, TableError, parse_settings, read_settings, wrong
+from hushfleet.cli_settings import Mistake, TableError, parse_settings, read_settings, strange_variables, wrong
 from hushfleet.errors import LocalError, Refusal
 from tests.support.refusals import refused
 
@@ -123,6 +123,15 @@ def test_the_environment_overrides_single_values():
     kitchen = parse("[oven]\ndegrees = 180", KITCHEN_OVEN_DEGREES="200", KITCHEN_OVEN_FAN="true", KITCHEN_RECIPE_PATH="cake.txt")
 
     assert kitchen == Kitchen(Oven(200, fan=True), Recipe(Path("/etc/cake.txt")))
+
+
+def test_a_slip_in_a_variables_name_is_named():
+    environment = {"KITCHEN_OVEN_DEGREE": "170", "KITCHEN_X": "1", "KITCHEN_OVEN_FAN": "true", "KITCHEN_HOME": "/", "OVEN_DEGREES": "1"}
+
+    assert strange_variables(Kitchen, environment, "KITCHEN_", ("HOME",)) == (
+        "KITCHEN_OVEN_DEGREE in the environment means nothing; did you mean KITCHEN_OVEN_DEGREES?",
+        "KITCHEN_X in the environment means nothing.",
+    )
 
 
 def test_a_wrong_override_is_a_mistake_too():

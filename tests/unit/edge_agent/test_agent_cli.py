@@ -138,6 +138,17 @@ def test_a_configuration_in_order(typed):
     assert json.loads(out) == {"configuration": "in order", "training": True} | expected
 
 
+def test_a_variable_that_means_nothing_is_named(typed, monkeypatch):
+    monkeypatch.setenv("HUSHFLEET_AGENT_TRAINING_ENABLED", "false")
+    assert typed("config", "check")[2] == ""
+
+    monkeypatch.setenv("HUSHFLEET_AGENT_BROKER_HOSTS", "elsewhere")
+    code, _, err = typed("config", "check")
+    assert code == ExitCode.DONE
+    assert "Warning: HUSHFLEET_AGENT_BROKER_HOSTS" in err
+    assert "HUSHFLEET_AGENT_BROKER_HOST?" in err
+
+
 def test_the_service_flag_means_the_services_folder(typed, monkeypatch, tmp_path):
     monkeypatch.setattr("edge_agent.state.SERVICE_STATE", tmp_path / "service")
 

@@ -127,6 +127,13 @@ def test_every_report_also_has_words(desk, job, command):
     assert out.strip()
 
 
+def test_a_variable_that_means_nothing_is_named(desk, monkeypatch):
+    assert "Warning" not in desk.type("status")[2]
+
+    monkeypatch.setenv("HUSHFLEET_ORCHESTRATOR_STORE_URI", "sqlite://")
+    assert "did you mean HUSHFLEET_ORCHESTRATOR_STORE_URL?" in desk.type("status")[2]
+
+
 def test_before_the_first_job(desk, tmp_path):
     assert desk.json("status")["job"] is None
     assert desk.json("rounds") == {"rounds": []}

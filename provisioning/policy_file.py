@@ -21,6 +21,7 @@ from models import catalogue
 
 FILE = "policy.toml"
 SCHEMES = ("paillier", "masked", "shared")
+_MOST_DIGITS = 32
 NEXT_STEP = "Correct the file, then run: hushfleet provision policy set"
 _NANO = 10**9
 _GREATEST = 1e300
@@ -67,7 +68,7 @@ class Privacy(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         noise, budget = self.min_noise_multiplier, self.budget_rho
-        positive, funded = noise.is_finite() and noise > 0, budget.is_finite() and budget >= 0
+        positive, funded = _is_sensible(noise) and noise > 0, _is_sensible(budget) and budget >= 0
         nano = Fraction(budget) * _NANO if funded else Fraction()
         squared = Fraction(noise) ** 2 if positive else Fraction(1)
         short = max(squared.numerator, squared.denominator) <= MAX_COUNTER
@@ -154,6 +155,11 @@ def as_table(file: PolicyFile) -> dict[str, dict[str, Any]]:
     """Table -> key -> value, as plain as JSON, for showing. Decimals as text."""
     tables: dict[str, dict[str, Any]] = msgspec.to_builtins(file)
     return tables
+
+
+def _is_sensible(number: Decimal) -> bool:
+    """Finite, and without an exponent that would take all memory when it is written out."""
+    return number.is_finite() and abs(number.adjusted()) <= _MOST_DIGITS
 
 
 def _require(*demands: tuple[str, str, bool]) -> None:

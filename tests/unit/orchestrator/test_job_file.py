@@ -97,6 +97,7 @@ def test_every_wrong_line_is_named_at_once():
         ('name = "softmax"', 'name = "softmax:4x2"', "says its sizes itself"),
         ("noise_multiplier = 4.0", "noise_multiplier = 0.0", "without noise nothing is private"),
         ("noise_multiplier = 4.0", "noise_multiplier = 4.0\nwithout_privacy = true", "without noise nothing is private"),
+        ("noise_multiplier = 4.0", "noise_multiplier = inf", "noise_multiplier: expected a number <= 1e+300"),
         ("max_devices = 5", "max_devices = 3", "max_devices must be at least min_devices"),
         ("max_devices = 5", "max_devices = 5\ntarget = 6", "target must lie between"),
         ('scheme = "auto"', 'scheme = "masked"', "this version has no scheme masked"),

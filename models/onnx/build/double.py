@@ -8,7 +8,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 
 from models.onnx.build.model import session, tensor
 
-_MISSING = re.compile(r"Could not find an implementation for (\w+)\(")
+# no kernel, or, as for Celu, not even a definition
+_MISSING = re.compile(r"(?:Could not find an implementation for |Type 'tensor\(double\)' of input parameter \S+ of operator \()(\w+)[()]")
 _MOST_SINGLE = 20
 
 

@@ -1,7 +1,7 @@
 """Which stored tensors are parameters, and why the others stay as they are."""
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -24,6 +24,7 @@ _SETTINGS = {
     "Max": dict.fromkeys(range(8), "a bound"),
     "Min": dict.fromkeys(range(8), "a bound"),
 }
+_CARRIERS = {"Cast", "Concat", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 _WEIGHTS = {"MatMul", "Gemm", "Conv", "ConvTranspose", "BatchNormalization", "LayerNormalization", "InstanceNormalization", "PRelu"}
 
 
@@ -71,7 +72,7 @@ def choose(graph: Graph, relevant: set[str], freeze: Sequence[str], train: Seque
 
 def _setting(graph: Graph, name: str, value: Array) -> str:
     """Why this tensor is no parameter, or "" if it is one."""
-    places = _places(graph)[name]
+    places = list(_places(graph, name))
     settings = [_SETTINGS.get(op_type, {}).get(index) for op_type, index in places]
     if places and all(settings):
         return str(settings[0])
@@ -85,12 +86,14 @@ def _setting(graph: Graph, name: str, value: Array) -> str:
     return ""
 
 
-def _places(graph: Graph) -> dict[str, list[tuple[str, int]]]:
-    places: dict[str, list[tuple[str, int]]] = defaultdict(list)
+def _places(graph: Graph, name: str) -> Iterator[tuple[str, int]]:
+    """The operators that use a value and at which input, looking through those that only carry it on."""
     for node in graph.nodes:
-        for index, name in enumerate(node.input):
-            places[name].append((node.op_type, index))
-    return places
+        for index, one in enumerate(node.input):
+            if one == name and node.op_type in _CARRIERS:
+                yield from _places(graph, node.output[0])
+            elif one == name:
+                yield node.op_type, index
 
 
 def _after_product(graph: Graph, name: str) -> bool:

@@ -1,0 +1,34 @@
+"""Nets of windows, resizing and activations: what is a setting stays, what onnxruntime has in float32 only is checked all the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.onnx import prepare
+from models.onnx.build.check import check_gradients
+from tests.support.onnx_files import ROWS, model, node, saved, tensors, value
+
+
+def test_scales_that_are_put_together_are_no_parameters(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "h", pads=[1, 1, 1, 1]),
+        node("Concat", "outer inner", "scales", axis=0),
+        node("Resize", "h - scales", "r", mode="linear"),
+        node("GlobalMaxPool", "r", "m"),
+        node("Flatten", "m", "z"),
+    ]
+    stored = {**tensors(w=(3, 2, 3, 3)), "outer": np.ones(2, np.float32), "inner": np.full(2, 2.0, np.float32)}
+    path = saved(tmp_path, model(nodes, [value("x", ROWS, 2, 4, 4)], [value("z", ROWS, 3)], stored))
+    manifest = prepare(path, loss="softmax-cross-entropy").manifest
+    assert [one.name for one in manifest.parameters] == ["w"]
+    assert {one.name: one.why for one in manifest.frozen} == {"outer": "a scale", "inner": "a scale"}
+
+
+@pytest.mark.parametrize("activation", ["Celu", "Elu", "Selu", "Mish", "Softsign", "HardSwish", "LeakyRelu"])
+def test_an_activation_is_checked_in_float64_as_far_as_it_can_be(tmp_path: Path, activation: str) -> None:
+    nodes = [node("MatMul", "x w", "h"), node(activation, "h", "a"), node("MatMul", "a v", "z")]
+    path = saved(tmp_path, model(nodes, [value("x", ROWS, 5)], [value("z", ROWS, 3)], tensors(w=(5, 4), v=(4, 3))))
+    report = check_gradients(prepare(path, loss="mse"))
+    assert report.precision in {"float64", "float64 and float32"}
+    assert report.worst < report.tolerance

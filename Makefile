@@ -46,7 +46,8 @@ check-units:
 # A CPU build of torch is enough, and far smaller: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 oracle: ARGS = --check
 oracle: $(ORACLE)/installed
-	@$(ORACLE)/bin/python -m tests.oracle.make_zoo $(ARGS)
+	@$(ORACLE)/bin/python -W ignore -m tests.oracle.make_zoo $(ARGS)
+	@$(ORACLE)/bin/python -W ignore -m tests.oracle.second
 
 $(ORACLE)/installed: pyproject.toml
 	@$(PYTHON) -m venv $(ORACLE)

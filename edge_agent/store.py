@@ -34,6 +34,7 @@ from hushfleet.wire.limits import LIMITS
 
 _DATABASE = "agent.db"
 _BLOB = "contribution.blob"
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _SCHEMA = """
 CREATE TABLE roster (only INTEGER PRIMARY KEY CHECK (only = 1), signed BLOB NOT NULL);
 CREATE TABLE seen (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL);
@@ -70,10 +71,17 @@ class Store:
             )
         self._connection = _connect(folder / _DATABASE)
         try:
+            _set_up(self._connection)
             self._check_tables()
         except LocalError:
             self._connection.close()
             raise
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            if error.sqlite_errorcode not in _DAMAGED:
+                raise
+            message = f"{folder / _DATABASE} is damaged ({error}): what this device has spent of its budget is not known"
+            raise LocalError(Refusal.LEDGER_MISSING, message, next_step="Check the disk. Then enrol the device anew.") from error
 
     def _check_tables(self) -> None:
         database = self._folder / _DATABASE
@@ -89,6 +97,7 @@ class Store:
         """A fresh store, once, at enrolment. FileExistsError if there is one."""
         (folder / _DATABASE).touch(mode=0o600, exist_ok=False)
         connection = _connect(folder / _DATABASE)
+        _set_up(connection)
         connection.executescript(_SCHEMA)
         connection.close()
         return cls(folder)
@@ -235,9 +244,11 @@ class Store:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Threads take turns: the runner that owns a store holds a lock around every step.
-    connection = sqlite3.connect(path, check_same_thread=False)
+    return sqlite3.connect(path, check_same_thread=False)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
     # FULL does not fsync the folder after it unlinks the journal: a power cut could bring the journal back and undo the last
     # transaction, the charge of a contribution that has left or the record of an answer that was given.
     connection.execute("PRAGMA synchronous = EXTRA")
     connection.execute("PRAGMA secure_delete = ON")
-    return connection

@@ -216,6 +216,25 @@ class TestMissing:
             Store(tmp_path)
 
 
+    def test_nor_with_a_damaged_one(self, store, tmp_path):
+        store.close()
+        (tmp_path / "agent.db").write_bytes(b"no database " * 400)
+
+        with pytest.raises(LocalError, match="damaged") as caught:
+            Store(tmp_path)
+        with refused(Refusal.LEDGER_MISSING, LocalError):
+            raise caught.value
+
+    def test_another_trouble_with_it_is_no_missing_ledger(self, store, tmp_path):
+        """A budget that is not lost must not be reset."""
+        store.close()
+        (tmp_path / "agent.db").unlink()
+        (tmp_path / "agent.db").mkdir()
+
+        with pytest.raises(sqlite3.OperationalError):
+            Store(tmp_path)
+
+
 class TestShare:
     NEWER = WORLD.newer(key_epoch=1)
 

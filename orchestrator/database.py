@@ -14,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from hushfleet.errors import LocalError, Refusal
 
 FILE = "orchestrator.db"
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
 def default_url(folder: Path) -> str:
@@ -110,6 +111,17 @@ def _scripts() -> ScriptDirectory:
 def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     # Python's own handling would begin transactions late and end them before DDL: `_begin` says when.
     connection.isolation_level = None
+    try:
+        _set_pragmas(connection)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in _DAMAGED:
+            raise
+        # Not a backup: it would not know the rounds that were signed since.
+        next_step = f"Check the disk and remove {FILE}. Then have the owner deal the committee's key anew, and join with the new bundle."
+        raise LocalError(Refusal.STORE_UNUSABLE, f"the store is damaged: {error}", next_step=next_step) from error
+
+
+def _set_pragmas(connection: sqlite3.Connection) -> None:
     # Readers go on while a round is written; EXTRA as on the agent: no commit may come back undone after a power cut.
     for pragma in ("journal_mode = WAL", "synchronous = EXTRA", "foreign_keys = ON", "busy_timeout = 10000"):
         connection.execute(f"PRAGMA {pragma}").close()

@@ -80,6 +80,16 @@ class TestOpening:
 
         assert database.exists(tmp_path, None)
 
+    def test_a_damaged_store_is_refused(self, tmp_path):
+        new_store(WORLD, tmp_path)
+        for path in tmp_path.glob(f"{database.FILE}*"):
+            path.write_bytes(b"no database " * 400)
+
+        with pytest.raises(LocalError, match="damaged") as caught:
+            Store(tmp_path, ROOT)
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            raise caught.value
+
     def test_a_store_that_is_gone_is_refused(self, tmp_path):
         with refused(Refusal.STORE_UNUSABLE, LocalError):
             Store(tmp_path, ROOT)

@@ -147,14 +147,22 @@ def build(source: Source, options: Options) -> Bundle:
 
 
 def _infer(source: Source) -> ModelProto:
+    """The file with its own outputs, apart from those that need an input which the loss does not."""
     graph = source.graph
-    kept = [name for name in graph.outputs if name in graph.dtypes]
+    fed = _fed(graph, source.logits)
+    kept = [name for name in graph.outputs if name in graph.dtypes and _fed(graph, name) <= fed]
     kept += [] if source.output in kept else [source.output]
     nodes = ancestors(graph.nodes, kept)
     read = {name for node in nodes for name in reads(node)} | set(kept)
     inputs = [declare(name, graph.dtype(name), graph.shape(name)) for name in graph.inputs if name in read]
     declared = [declare(name, graph.dtype(name), [_named(size) for size in graph.shape(name)]) for name in kept]
     return write(source.name, nodes, inputs, declared, {**graph.constants, **graph.initializers})
+
+
+def _fed(graph: Graph, output: str) -> set[str]:
+    """The inputs that a value depends on."""
+    read = {name for node in ancestors(graph.nodes, [output]) for name in reads(node)}
+    return read.intersection(graph.inputs)
 
 
 def _named(size: int | str) -> int | str | None:

@@ -7,7 +7,7 @@ import pytest
 
 from hushfleet.errors import LocalError, Refusal
 from models.onnx import prepare
-from models.onnx.build import registry
+from models.onnx.build import check, registry
 from models.onnx.build.check import check_gradients
 from models.onnx.build.double import open_in_double
 from models.onnx.build.registry import Context, Derivative
@@ -56,6 +56,21 @@ def test_it_is_found_too_where_onnxruntime_has_float32_only(tmp_path: Path, monk
     path = saved(tmp_path, convolution())
     right = check_gradients(prepare(path, loss="softmax-cross-entropy"))
     assert right.precision == "float64 and float32"
+    assert right.worst < right.tolerance
+    rules = {**registry.load(), "Relu": half}
+    monkeypatch.setattr(registry, "load", lambda: rules)
+    with refused(Refusal.MODEL_GRADIENT, LocalError):
+        prepare(path, loss="softmax-cross-entropy")
+
+
+def test_without_any_float64_the_check_is_coarser_and_finds_it_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(_: object) -> None:
+        raise RuntimeError("no float64 here")
+
+    monkeypatch.setattr(check, "open_in_double", fails)
+    path = saved(tmp_path, convolution())
+    right = check_gradients(prepare(path, loss="softmax-cross-entropy"))
+    assert right.precision == "float32"
     assert right.worst < right.tolerance
     rules = {**registry.load(), "Relu": half}
     monkeypatch.setattr(registry, "load", lambda: rules)

@@ -237,6 +237,17 @@ def test_several_inputs(tmp_path: Path):
     assert [(one.name, one.shape) for one in bundle.manifest.features] == [("x", (2,)), ("y", (3,))]
 
 
+def test_an_output_that_needs_an_input_of_its_own_goes(tmp_path: Path):
+    file = mlp()
+    file.graph.node.append(node("Mul", "z y", "other"))
+    file.graph.input.append(value("y", ROWS, 3))
+    file.graph.output.append(value("other", ROWS, 3))
+    bundle = make(tmp_path, file, logits="z")
+    assert [one.name for one in bundle.manifest.features] == ["x"]
+    graph = onnx.load_from_string(bundle.infer).graph
+    assert ([one.name for one in graph.input], [one.name for one in graph.output]) == (["x"], ["z"])
+
+
 def dropping() -> ModelProto:
     file = mlp()
     file.graph.node[2].input[0] = "d"

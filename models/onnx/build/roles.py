@@ -76,6 +76,8 @@ def _setting(graph: Graph, name: str, value: Array) -> str:
     settings = [_SETTINGS.get(op_type, {}).get(index) for op_type, index in places]
     if places and all(settings):
         return str(settings[0])
+    if _spelled_out(graph, name, value):
+        return "a part of a group normalisation spelled out"
     weight = any(op_type in _WEIGHTS for op_type, _ in places)
     if value.size == 0:
         return "no values"
@@ -84,6 +86,17 @@ def _setting(graph: Graph, name: str, value: Array) -> str:
     if not np.isfinite(value).all():
         return "a mask with infinite values"
     return ""
+
+
+def _spelled_out(graph: Graph, name: str, value: Array) -> bool:
+    """Whether this is the scale of ones or the bias of zeros by which exporters normalise reshaped groups; the true ones follow."""
+    reshaped = {node.output[0] for node in graph.nodes if node.op_type == "Reshape"}
+    return any(
+        node.op_type == "InstanceNormalization" and node.input[0] in reshaped and bool((value == neutral).all())
+        for node in graph.nodes
+        for index, neutral in ((1, 1.0), (2, 0.0))
+        if len(node.input) > index and node.input[index] == name
+    )
 
 
 def _places(graph: Graph, name: str) -> Iterator[tuple[str, int]]:

@@ -25,6 +25,25 @@ def test_scales_that_are_put_together_are_no_parameters(tmp_path: Path) -> None:
     assert {one.name: one.why for one in manifest.frozen} == {"outer": "a scale", "inner": "a scale"}
 
 
+def test_group_normalisation_spelled_out_has_the_scale_and_bias_that_people_gave_it(tmp_path: Path) -> None:
+    nodes = [
+        node("Reshape", "x groups", "g"),
+        node("InstanceNormalization", "g ones zeros", "n"),
+        node("Reshape", "n back", "r"),
+        node("Mul", "r scale", "s"),
+        node("Add", "s bias", "b"),
+        node("GlobalAveragePool", "b", "p"),
+        node("Flatten", "p", "f"),
+        node("Gemm", "f w", "z"),
+    ]
+    stored = {**tensors(scale=(4, 1, 1), bias=(4, 1, 1), w=(4, 3)), "ones": np.ones(2, np.float32), "zeros": np.zeros(2, np.float32)}
+    stored |= {"groups": np.array([0, 2, -1]), "back": np.array([-1, 4, 3, 3])}
+    path = saved(tmp_path, model(nodes, [value("x", ROWS, 4, 3, 3)], [value("z", ROWS, 3)], stored))
+    manifest = prepare(path, loss="softmax-cross-entropy").manifest
+    assert {one.name for one in manifest.parameters} == {"scale", "bias", "w"}
+    assert {one.name for one in manifest.frozen} == {"ones", "zeros"}
+
+
 @pytest.mark.parametrize("activation", ["Celu", "Elu", "Selu", "Mish", "Softsign", "HardSwish", "LeakyRelu"])
 def test_an_activation_is_checked_in_float64_as_far_as_it_can_be(tmp_path: Path, activation: str) -> None:
     nodes = [node("MatMul", "x w", "h"), node(activation, "h", "a"), node("MatMul", "a v", "z")]

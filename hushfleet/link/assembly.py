@@ -1,7 +1,7 @@
 """Chunks on their way to being whole again: on disk, bounded before anything is kept (PROTOCOL 7).
 
 One folder per assembly, one file per chunk, so that a restart finds what had come. A poisoned header opens another bounded slot
-and evicts nothing; a whole that does not match its hash is dropped and waits for all its chunks again.
+and evicts nothing that moves; a whole that does not match its hash is dropped and waits for all its chunks again.
 """
 
 import shutil
@@ -18,6 +18,8 @@ from hushfleet.wire.topics import Kind, Topic, build, parse
 
 SLOTS_PER_SENDER = 4
 MAX_SLOTS = 8192
+STALLED_S = 120.0
+"""Where a sender has no slot left, one of its own that got nothing for so long makes room: it may have given that transfer up."""
 _TOPIC_FILE = "topic"
 _CEILINGS = {
     Kind.ROSTER: LIMITS.signed_document,
@@ -124,6 +126,7 @@ class Assembly:
         self._last_s[slot] = self._now_s()
 
     def _open(self, slot: Slot) -> None:
+        self._make_room(slot.sender)
         of_sender = sum(other.sender == slot.sender for other in self._held)
         if of_sender >= SLOTS_PER_SENDER or len(self._held) >= MAX_SLOTS:
             raise PeerError(Refusal.TRANSFER_SLOTS, f"{of_sender} transfers of this sender are under way already")
@@ -133,6 +136,11 @@ class Assembly:
         sync_folder(self._folder)
         write_durably(folder / _TOPIC_FILE, slot.whole_hash + build(slot.topic).encode())
         self._held[slot], self._last_s[slot] = set(), self._now_s()
+
+    def _make_room(self, sender: tuple[Kind, str | None]) -> None:
+        own = sorted((slot for slot in self._held if slot.sender == sender), key=self._last_s.__getitem__)
+        if len(own) >= SLOTS_PER_SENDER and self._now_s() - self._last_s[own[0]] > STALLED_S:
+            self.done(own[0])
 
     def _whole(self, slot: Slot) -> bytes:
         folder = self._folder / slot.name

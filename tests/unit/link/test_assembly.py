@@ -10,7 +10,7 @@ from hushfleet.codec import encode
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import assembly as module
-from hushfleet.link.assembly import MAX_SLOTS, SLOTS_PER_SENDER, Assembly, Slot
+from hushfleet.link.assembly import MAX_SLOTS, SLOTS_PER_SENDER, STALLED_S, Assembly, Slot
 from hushfleet.link.files import write_durably
 from hushfleet.wire import Kind, Topic
 from hushfleet.wire.chunks import OVERHEAD_BYTES, Chunk, frames, open_frame
@@ -199,6 +199,21 @@ class TestBounds:
         with refused(Refusal.TRANSFER_SLOTS, PeerError):
             poison(assembly, MINE, SLOTS_PER_SENDER)
         assert put(assembly, cut(), only=[2, 3])[1] == DATA
+
+    def test_a_transfer_that_stalled_makes_room_for_the_next_one_of_its_sender_alone(self, assembly, clock):
+        """Else a device whose link broke off four models would take none for hours."""
+        put(assembly, cut(), contribution("pi-02"), only=[0])
+        poison(assembly, MINE, SLOTS_PER_SENDER - 1)
+        clock.now_s += STALLED_S
+        put(assembly, cut(), only=[0])
+        clock.now_s += 1
+        for data in (DATA[::-1], DATA[1:], DATA[2:]):
+            put(assembly, cut(data), only=[0])
+
+        with refused(Refusal.TRANSFER_SLOTS, PeerError):
+            put(assembly, cut(DATA[3:]), only=[0])
+        assert put(assembly, cut(), only=[1, 2, 3])[1] == DATA
+        assert put(assembly, cut(), contribution("pi-02"), only=[1, 2, 3])[1] == DATA
 
     def test_a_slot_that_is_done_or_forgotten_makes_room(self, assembly, clock):
         poison(assembly, MINE, SLOTS_PER_SENDER - 1)

@@ -11,31 +11,20 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from hushfleet.cli_settings import Mistake, parse_settings, text_of, wrong
+from hushfleet.cli_settings import BrokerSettings, Mistake, TestingSettings, Text, parse_settings, text_of, wrong
 
 DEFAULT_PATH = Path("/etc/hushfleet/agent.toml")
 ENVIRONMENT = "HUSHFLEET_AGENT_"
 _NEXT = "Correct this, then run: hushfleet agent config check"
 
-_Text = Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What differs from the bundle. No message exceeds `max_bytes`, nor what the broker allows."""
-
-    host: _Text | None = None
-    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
-    max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1_000_000)] = 120_000
-    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 60
-
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where training data come from. What `features` and `labels` name is the source's business, and so are `options`."""
 
-    source: _Text
+    source: Text
     path: Path | None = None
-    features: _Text | tuple[_Text, ...] = "x"
-    labels: _Text | tuple[_Text, ...] = "y"
+    features: Text | tuple[Text, ...] = "x"
+    labels: Text | tuple[Text, ...] = "y"
     options: dict[str, Any] = {}
 
 
@@ -48,21 +37,13 @@ class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
-    models: tuple[_Text, ...] = ()
+    models: tuple[Text, ...] = ()
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much is logged."""
 
     level: Literal["error", "warning", "info", "debug"] = "info"
-
-
-class TestingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Never in production: `insecure_keys` accepts threshold keys that anyone can break."""
-
-    __test__ = False  # pytest: a class of settings, not of tests
-
-    insecure_keys: bool = False
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,27 @@ class Mistake:
     table: str
     key: str
     text: str
+
+
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+"""Something; a setting that may be missing is None."""
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What differs from the bundle. No message exceeds `max_bytes`, nor what the broker allows."""
+
+    host: Text | None = None
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1_000_000)] = 120_000
+    keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 60
+
+
+class TestingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Never in production: `insecure_keys` accepts threshold keys that anyone can break."""
+
+    __test__ = False  # pytest: a class of settings, not of tests
+
+    insecure_keys: bool = False
 
 
 def read_settings(kind: type[T], path: Path, *, next_step: str, environment: Mapping[str, str] | None = None, prefix: str = "") -> T:

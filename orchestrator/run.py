@@ -206,20 +206,25 @@ def _rounds(
             give_up=options.give_up,
         )
         with _stopped_by_signals(loop, enabled=options.signals) as caught:
-            notifier.ready()
-            watch.start()
-            try:
-                done = loop.run()
-            finally:
-                watch.end()
-                notifier.stopping()
-                screen.close()
+            done = _watched(loop, notifier, watch, screen)
     if done:
         desk.store.end_job()
         screen.finished(loop.released)
     else:
         screen.stopped(f"hushfleet orchestrator run {path}", loop.released)
     return signal.SIGINT in caught and not done
+
+
+def _watched(loop: Loop, notifier: Notifier, watch: Watch, screen: Screen) -> bool:
+    """Until the job is done (True) or stopped."""
+    notifier.ready()
+    watch.start()
+    try:
+        return loop.run()
+    finally:
+        watch.end()
+        notifier.stopping()
+        screen.close()
 
 
 @contextmanager

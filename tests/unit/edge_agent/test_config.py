@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent import config
-from edge_agent.config import BrokerSettings, DataSettings, TrainingChoice, load
+from edge_agent.config import DataSettings, TrainingChoice, load
+from hushfleet.cli_settings import BrokerSettings
 from hushfleet.errors import LocalError, Refusal
 from models import catalogue
 from tests.support.refusals import refused

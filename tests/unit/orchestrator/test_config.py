@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from hushfleet.cli_settings import BrokerSettings
 from hushfleet.errors import LocalError, Refusal
-from orchestrator.config import BrokerSettings, Config, load
+from orchestrator.config import Config, load
 from tests.support.refusals import refused
 
 

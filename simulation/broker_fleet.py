@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import msgspec
@@ -29,7 +29,7 @@ from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
 from hushfleet.rounds.effects import Note, Refused
 from hushfleet.rounds.job import Job
-from hushfleet.training import Data, GlobalModel, Trainer
+from hushfleet.training import Data, GlobalModel
 from hushfleet.wire import Kind, Topic
 from orchestrator.archive import Archive
 from orchestrator.service import Orchestrator
@@ -55,11 +55,12 @@ class BrokerFleet:
         job: Job,
         model: GlobalModel,
         *,
-        trainer: Trainer,
+        model_name: str,
         data: Mapping[str, Data],
         folder: Path,
     ) -> None:
         self.parties, self.job, self.journal, self.folder = parties, job, Journal(), folder
+        self._model_name = model_name
         self.roster = parties.roster(dealing, policy)
         self._fleet, self._port = parties.owner.fleet, broker.free_port()
         self._carried: dict[tuple[str, int], bytes] = {}
@@ -68,12 +69,12 @@ class BrokerFleet:
         self._workers: list[subprocess.Popen[str]] = []
         self._exits = ExitStack()
         try:
-            self._start(dealing, model, trainer, data)
+            self._start(dealing, model, data)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, dealing: Dealing, model: GlobalModel, trainer: Trainer, data: Mapping[str, Data]) -> None:
+    def _start(self, dealing: Dealing, model: GlobalModel, data: Mapping[str, Data]) -> None:
         me = self.parties.orchestrator
         configuration = self._write_broker(me.device_id)
         for name in self.parties.devices:
@@ -92,7 +93,7 @@ class BrokerFleet:
             report=lambda happening: self.journal.add("orchestrator", happening),
         )
         self.orchestrator.connect()
-        self._start_workers(trainer)
+        self._start_workers()
         for name, grant in self.parties.owner.grants(self.roster, dealing).items():
             self.messenger.send(Topic(self._fleet, Kind.INBOX, device=name, chunk=0), grant)
 
@@ -199,7 +200,7 @@ class BrokerFleet:
             raise LocalError(Refusal.LINK_AWAY, f"{name} cannot connect: {link.problem}")
         return Messenger(link, self.folder / "spools" / name)
 
-    def _start_workers(self, trainer: Trainer) -> None:
+    def _start_workers(self) -> None:
         others = tuple(name for name in self.parties.devices if name not in self.parties.committee)
         for number, names in enumerate([*((name,) for name in self.parties.committee), others]):
             spec = Spec(
@@ -208,7 +209,7 @@ class BrokerFleet:
                 names != others,
                 self._fleet,
                 self.parties.owner.root.verify_key.raw.hex(),
-                trainer.architecture.name,
+                self._model_name,
                 self._port,
             )
             path = self.folder / "spools" / f"worker-{number}.json"
@@ -228,19 +229,22 @@ class BrokerFleet:
         threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
 
     def _listen(self, worker: subprocess.Popen[str]) -> None:
-        for line in worker.stdout or ():
-            said = json.loads(line)
-            match said["kind"]:
-                case "ready":
-                    self._ready.add(said["party"])
-                case "hold":
-                    self._held.add(said["party"])
-                case "release":
-                    self._held.discard(said["party"])
-                case "refused":
-                    self.journal.add(said["party"], Refused(PeerError(Refusal(said["reason"]), said["text"])))
-                case _:
-                    self.journal.add(said["party"], Note(said["text"]))
+        with worker.stdout or nullcontext(()) as lines:
+            for line in lines:
+                self._heard(json.loads(line))
+
+    def _heard(self, said: dict[str, str]) -> None:
+        match said["kind"]:
+            case "ready":
+                self._ready.add(said["party"])
+            case "hold":
+                self._held.add(said["party"])
+            case "release":
+                self._held.discard(said["party"])
+            case "refused":
+                self.journal.add(said["party"], Refused(PeerError(Refusal(said["reason"]), said["text"])))
+            case _:
+                self.journal.add(said["party"], Note(said["text"]))
 
     def _command(self, verb: str, name: str) -> None:
         """Tell the worker of a device, and wait until it has heard."""

@@ -19,7 +19,13 @@ from simulation.screen import Screen
     type=click.FloatRange(min=0, min_open=True),
     help="Noise of the sum, in multiples of what one device can change.",
 )
-@click.option("--model", default="softmax", show_default=True, help="softmax or mlp.", type=click.Choice(sorted(demo_module.SHORT_NAMES)))
+@click.option(
+    "--model",
+    default="softmax",
+    show_default=True,
+    type=click.Choice(sorted(demo_module.SHORT_NAMES)),
+    help="softmax, mlp, or lenet: a convolutional net from an ONNX file.",
+)
 @click.option(
     "--transport",
     default="auto",

@@ -5,7 +5,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,10 +28,11 @@ from hushfleet.training import GlobalModel, TrainingSettings, train
 from models import catalogue
 from models.evaluation import Model, evaluate
 from orchestrator.account import epsilon
-from simulation import digits
+from simulation import digits, lenet
 from simulation.attacks import Attack, Attacks
 from simulation.broker import find_mosquitto
 from simulation.broker_fleet import BrokerFleet
+from simulation.edges import FloatArray, brightness, edges
 from simulation.fleet import Fleet
 from simulation.parties import Parties
 from simulation.screen import RoundView, Screen
@@ -43,7 +44,7 @@ COLLUDING = 2
 KEY_BITS = 3072
 DELTA = 1e-6
 FLEET = "demo"
-SHORT_NAMES = {"softmax": "softmax:64x10", "mlp": "mlp:64x32x10"}
+SHORT_NAMES = {"softmax": "softmax:64x10", "mlp": "mlp:64x32x10", "lenet": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,14 @@ class Recipe:
 
     training: TrainingPlan
     clip_norm: float
+    features_of: Callable[[FloatArray], FloatArray] = edges
+    seen_as: str = "edge histograms"
 
 
 RECIPES: Mapping[str, Recipe] = {
     "softmax": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=1.0, proximal=0.0), clip_norm=1.0),
     "mlp": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=0.3, proximal=0.0), clip_norm=0.5),
+    "lenet": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=0.1, proximal=0.0), 0.4, brightness, "brightness"),
 }
 SERVER = OptimizerSettings("fedavgm", (("momentum", 0.8),))
 
@@ -161,13 +165,14 @@ class Result:
 def run(settings: Settings, screen: Screen) -> Result:
     """Play the whole demo. Raises `LocalError` if a setting cannot work or an attack was not refused."""
     started = time.monotonic()
-    model = catalogue.trainer(SHORT_NAMES[settings.model])
     folder = _folder(settings)
-    split = digits.split(settings.devices, SeededRandomness(b"demo"))
+    name = SHORT_NAMES[settings.model] or lenet.make_bundle(folder)
+    model = catalogue.trainer(name)
+    split = digits.split(settings.devices, SeededRandomness(b"demo"), settings.recipe.features_of)
     screen.opening(settings, model.architecture, sum(map(len, split.devices)))
     with ThreadPoolExecutor(max_workers=2) as executor:
         plain = executor.submit(_without_privacy, settings, model, split)
-        fleet = _build(settings, model, split, folder=folder, screen=screen, executor=executor)
+        fleet = _build(settings, name, model, split, folder=folder, screen=screen, executor=executor)
         with closing(fleet):
             rounds, attacks = _play(settings, fleet, model, split, screen)
             accuracy_without_privacy = plain.result()
@@ -204,20 +209,19 @@ def _folder(settings: Settings) -> Path:
 
 
 def _build(
-    settings: Settings, model: Model, split: digits.Digits, *, folder: Path, screen: Screen, executor: ThreadPoolExecutor
+    settings: Settings, name: str, model: Model, split: digits.Digits, *, folder: Path, screen: Screen, executor: ThreadPoolExecutor
 ) -> Stage:
     randomness = SystemRandomness()
     with screen.making_keys(settings.devices, KEY_BITS, COMMITTEE) as progress:
         parties = Parties.generate(FLEET, settings.devices, COMMITTEE, randomness)
         dealing = deal(KEY_BITS, (COMMITTEE - 1) // 3, randomness, executor=executor, on_progress=progress)
-        make = BrokerFleet if settings.broker else partial(Fleet, executor=executor)
+        make = partial(BrokerFleet, model_name=name) if settings.broker else partial(Fleet, trainer=model, executor=executor)
         return make(
             parties,
             dealing,
             _policy(settings, model),
             _job(settings, model),
             model.initial(randomness),
-            trainer=model,
             data=dict(zip(parties.devices, split.devices, strict=True)),
             folder=folder,
         )

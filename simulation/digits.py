@@ -1,6 +1,7 @@
 """scikit-learn's handwritten digits, split unevenly over a fleet. `python -m simulation.digits data 4` writes them as files."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.training import Data, uniform
-from simulation.edges import CELLS, DIRECTIONS, edges
+from simulation.edges import CELLS, DIRECTIONS, FloatArray, edges
 
 CLASSES = 10
 FEATURES = DIRECTIONS * CELLS
@@ -24,22 +25,23 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """Each device's own rows and the held-out fifth: features (n, 64) from `edges`, targets (n,) digits 0 to 9."""
+    """Each device's own rows and the held-out fifth: features (n, 64), targets (n,) digits 0 to 9."""
 
     devices: tuple[Data, ...]
     holdout: Data
 
 
-def split(devices: int, randomness: Randomness) -> Digits:
+def split(devices: int, randomness: Randomness, features_of: Callable[[FloatArray], FloatArray] = edges) -> Digits:
     """Deal four fifths of the 1,797 digits to `devices` devices, each row to one, at least 8 rows to each.
 
-    Sizes spread about fourfold, and a device sees its favourite digits up to three times as often as its rarest.
+    `features_of` takes pictures (n, 64) to features. Sizes spread about fourfold, and a device sees its favourite digits up to
+    three times as often as its rarest.
     Raises `LocalError(SETTINGS_INVALID)` for fewer than 1 device or more than the rows suffice for.
     """
     from sklearn.datasets import load_digits  # noqa: PLC0415 -- a second of import, only where the data are needed
 
     pixels, digits = load_digits(return_X_y=True)
-    features, targets = edges(pixels), digits.astype(np.int64)
+    features, targets = features_of(pixels), digits.astype(np.int64)
     order = _shuffled(np.arange(len(targets)), randomness)
     held = int(_HOLDOUT_SHARE * len(targets))
     shares = deal(targets, order[held:], devices, randomness)

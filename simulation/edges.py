@@ -16,6 +16,7 @@ SIDE = 8
 DIRECTIONS = 4
 CELLS = 16
 _NORM = 4.0
+_BRIGHTNESS_NORM = 8.0
 _WINDOW = np.array([1.0, 3.0, 3.0, 1.0]) / 4.0
 
 
@@ -43,3 +44,10 @@ def _cells(maps: FloatArray) -> FloatArray:
     framed = np.pad(maps, ((0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(framed, (len(_WINDOW), len(_WINDOW)), axis=(1, 2))[:, ::2, ::2]
     return np.asarray(np.einsum("nijkl,k,l->nij", windows, _WINDOW, _WINDOW)).reshape(len(maps), CELLS)
+
+
+def brightness(pixels: npt.NDArray[Any]) -> FloatArray:
+    """(n, 64) brightness, in any unit -> (n, 64) with mean 0 and L2 norm 8 in each picture: a convolutional net finds its own edges."""
+    level: FloatArray = pixels.astype(np.float64) - pixels.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(level, axis=1, keepdims=True)
+    return np.asarray(_BRIGHTNESS_NORM * level / np.maximum(length, np.finfo(np.float64).tiny))

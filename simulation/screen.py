@@ -53,7 +53,7 @@ class Screen:
         devices, rounds, noise_multiplier = settings.devices, settings.rounds, settings.noise_multiplier
         self.console.print(f"[bold]hushfleet demo[/]  transport: {link}")
         text = (
-            f"{devices} devices hold {rows} handwritten digits (as edge histograms) and show them to nobody.\n"
+            f"{devices} devices hold {rows} handwritten digits (as {settings.recipe.seen_as}) and show them to nobody.\n"
             f"They train {architecture.name} ({architecture.dimension} values): {rounds} rounds, noise multiplier {noise_multiplier:g}.\n"
             "The orchestrator adds up ciphertexts. Only 3 of 4 committee members together\ncan open a sum, and never a single update."
         )

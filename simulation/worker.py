@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Data
 from models import catalogue
+from models.evaluation import Model
 
 IDLE_S = 0.01
 BROKER_FOLDER, CA_FILE = "broker", "broker/ca.pem"
@@ -44,6 +46,12 @@ class Spec(msgspec.Struct, frozen=True):
     port: int
 
 
+@cache
+def _trainer(name: str) -> Model:
+    """One for all who play in this process."""
+    return catalogue.trainer(name)
+
+
 class Player:
     """One device: its agent on its own connection."""
 
@@ -53,7 +61,7 @@ class Player:
         options = MqttOptions("localhost", spec.port, spec.fleet, name, context)
         self.name, self.held = name, False
         self._link = MqttLink(options, SystemRandomness(), lambda text: _say(party=name, kind="problem", text=text))
-        trainer = catalogue.trainer(spec.model)
+        trainer = _trainer(spec.model)
         self._agent = Agent(
             DeviceKeys.load(folder),
             VerifyKey(bytes.fromhex(spec.root_key)),

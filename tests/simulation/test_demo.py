@@ -109,6 +109,18 @@ def test_a_small_fleet_is_attacked_too_and_keep_keeps_everything(tmp_path: Path)
     assert (again.returncode, "is not empty" in again.stderr) == (2, True)
 
 
+def test_a_convolutional_net_from_an_onnx_file_is_trained_by_processes_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    key, seen = load("test-2048"), io.StringIO()
+    monkeypatch.setattr(demo, "deal", lambda *_, **__: key)
+    settings = demo.Settings(devices=5, rounds=2, model="lenet", keep=tmp_path / "kept", transport="mosquitto")
+
+    result = demo.run(settings, Screen(Console(file=seen), moving=False))
+
+    assert (result.model, result.values, result.audit.released) == ("lenet", 666, 2)
+    assert {attack.reason.value for attack in result.attacks} == set(ATTACKS)
+    assert "as brightness" in seen.getvalue()
+
+
 @pytest.mark.parametrize("wrong", [{"devices": 4}, {"rounds": 1}])
 def test_settings_that_cannot_work_are_refused_before_anything_is_made(wrong: dict[str, int]):
     with refused(Refusal.SETTINGS_INVALID, LocalError):

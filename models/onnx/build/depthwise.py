@@ -12,9 +12,9 @@ ROWS_WORTH_MULTIPLYING = 16
 
 
 def suits(context: Context, laid: Windows) -> bool:
-    """Whether `by_rows` can and should be used: one channel in and out per group, two spatial axes, no strides, narrow."""
+    """Whether `by_rows` can and should be used: one channel in and out per group, two spatial axes, narrow."""
     out, channels = context.shape(1)[:2]
-    depthwise = channels == 1 and out == context.attribute("group", 1) and laid.rank == 2 and laid.strides == (1, 1)
+    depthwise = channels == 1 and out == context.attribute("group", 1) and laid.rank == 2
     return depthwise and max(laid.steps[1], laid.sizes[1]) <= ROWS_WORTH_MULTIPLYING
 
 
@@ -35,14 +35,23 @@ def by_rows(context: Context, laid: Windows) -> tuple[str, str]:
 
 def _passed(emit: Emitter, laid: Windows, grad: str) -> str:
     """(channels, n, height, kernel rows * windows): for a row of elements the rows of windows that see it, one per kernel row."""
-    (height, _), (steps, _), (kernel, _), (dilation, _), (begin, _) = laid.sizes, laid.steps, laid.kernel, laid.dilations, laid.begin
+    (height, _), (kernel, _), (dilation, _), (begin, _) = laid.sizes, laid.kernel, laid.dilations, laid.begin
     before = max(0, (kernel - 1) * dilation - begin)
-    after = max(0, height - 1 + begin - (steps - 1))
-    padded = emit.op("Pad", emit.transpose(grad, [1, 0, 2, 3]), emit.integers([0, 0, before, 0, 0, 0, after, 0]))
+    after = max(0, height + begin - laid.steps[0] * laid.strides[0])
+    padded = emit.op("Pad", _at_strides(emit, laid, grad), emit.integers([0, 0, before, 0, 0, 0, after, 0]))
     starts = [before + begin - tap * dilation for tap in range(kernel)]
     axis = emit.integers([2])
     seen = [emit.op("Slice", padded, emit.integers([start]), emit.integers([start + height]), axis) for start in starts]
     return emit.op("Concat", *seen, axis=3) if len(seen) > 1 else seen[0]
+
+
+def _at_strides(emit: Emitter, laid: Windows, grad: str) -> str:
+    """(channels, n, stride * rows of windows, windows): rows of zeros between the rows of windows."""
+    turned, (stride, _), (steps, width) = emit.transpose(grad, [1, 0, 2, 3]), laid.strides, laid.steps
+    if stride == 1:
+        return turned
+    apart = emit.op("Pad", emit.unsqueeze(turned, [3]), emit.integers([0] * 8 + [stride - 1, 0]))
+    return emit.op("Reshape", apart, emit.integers([0, -1, stride * steps, width]))
 
 
 def _taps(laid: Windows) -> Array:

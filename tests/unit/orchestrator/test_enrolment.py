@@ -13,7 +13,7 @@ from hushfleet.signing import SigningKey
 from hushfleet.wire import decode_signed
 from orchestrator import database, inbox
 from orchestrator.enrolment import enrol, join, read_bundle
-from orchestrator.folder import StateFolder, default_state
+from orchestrator.folder import StateFolder
 from orchestrator.keys import OrchestratorKeys
 from orchestrator.store import Store
 from provisioning.owner import Owner
@@ -144,24 +144,7 @@ def another_owner():
 
 
 class TestFolder:
-    def test_before_joining_it_belongs_to_no_fleet(self, folder):
-        assert folder.fleet() is None
-        with refused(Refusal.NOT_ENROLLED, LocalError):
-            folder.joined()
-
-    def test_a_damaged_file_is_no_fleet(self, folder):
-        folder.make()
-        (folder.path / "fleet.json").write_text("{}")
-
-        with refused(Refusal.NOT_ENROLLED, LocalError):
-            folder.fleet()
-
-    def test_one_process_at_a_time_writes(self, folder):
-        folder.make()
-        with folder.locked(), refused(Refusal.STATE_IN_USE, LocalError), folder.locked():
-            pass
-        with folder.locked():
-            pass
+    """What any party's folder does is in `tests/unit/link/test_party_folder.py`."""
 
     def test_what_root_wrote_goes_to_the_owner_of_the_folder(self, folder, monkeypatch):
         given = {}
@@ -179,10 +162,6 @@ class TestFolder:
         monkeypatch.setattr(os, "chown", pytest.fail)
 
         enrol(folder, "hub")
-
-    def test_where_it_is_by_default(self):
-        assert default_state({"XDG_STATE_HOME": "/var/x"}).as_posix() == "/var/x/hushfleet/orchestrator"
-        assert default_state({"HOME": "/home/ada"}).as_posix() == "/home/ada/.local/state/hushfleet/orchestrator"
 
 
 class TestInbox:

@@ -17,11 +17,6 @@ def chosen(source: Source, op_type: str) -> Case:
     return Case(op_type, [source.distinct(2, 3, 4), *_axes(source)], {"keepdims": source.whole(0, 1)}, rows=False)
 
 
-@cases("ReduceProd", count=1)
-def product(source: Source) -> Case:
-    return Case("ReduceProd", [source.positive(2, 3)], refused="product")
-
-
 @cases("ReduceSum", "ReduceMean", count=1)
 def along_rows(source: Source, op_type: str) -> Case:
     return Case(op_type, [source.normal(2, 3, 4), np.array([1])], {"keepdims": source.whole(0, 1)})

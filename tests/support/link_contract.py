@@ -72,6 +72,10 @@ class Sessions:
 class LinkContract:
     """Each test gets `sessions`, a fixture of the inheriting class or module."""
 
+    def test_sessions_know_that_they_are_connected(self, sessions):
+        for link in (sessions.orchestrator, sessions.member, sessions.device):
+            assert (link.connected, link.connections) == (True, 1)
+
     def test_sessions_know_who_they_are(self, sessions):
         assert [sessions.orchestrator.identity, sessions.member.identity, sessions.device.identity] == ["orchestrator", MEMBER, DEVICE]
 
@@ -133,6 +137,13 @@ class LinkContract:
     def test_what_is_not_retained_does_not_wait(self, sessions):
         sessions.orchestrator.publish(topic(Kind.INBOX, device=DEVICE, chunk=0), b"gone")
         sessions.device.subscribe(filter_of(Kind.INBOX, device=DEVICE))
+        sessions.nothing_more_arrives(sessions.device)
+
+    def test_whoever_subscribes_again_gets_what_is_retained_again(self, sessions):
+        sessions.orchestrator.publish(PLAN, b"a plan", retain=True)
+        for _ in range(2):
+            sessions.device.subscribe(filter_of(Kind.PLAN))
+            assert sessions.arrivals(sessions.device, 1) == [b"a plan"]
         sessions.nothing_more_arrives(sessions.device)
 
     def test_what_is_retained_arrives_before_what_is_published_afterwards(self, sessions):

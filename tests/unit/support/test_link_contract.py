@@ -44,6 +44,20 @@ def unsubscribing_does_nothing(monkeypatch):
     monkeypatch.setattr(MemoryBroker, "unsubscribe", lambda *_: None)
 
 
+def a_second_subscription_is_passed_over(monkeypatch):
+    subscribe = MemoryBroker.subscribe
+
+    def once(broker, session, pattern):
+        if pattern not in session.patterns:
+            subscribe(broker, session, pattern)
+
+    monkeypatch.setattr(MemoryBroker, "subscribe", once)
+
+
+def nobody_is_connected(monkeypatch):
+    monkeypatch.setattr(MemoryLink, "connected", False)
+
+
 @pytest.mark.parametrize(
     ("fault", "test"),
     [
@@ -53,6 +67,8 @@ def unsubscribing_does_nothing(monkeypatch):
         (nothing_is_retained, CONTRACT.test_what_is_retained_waits_for_whoever_subscribes_later_and_says_so),
         (retained_messages_cannot_be_told, CONTRACT.test_what_is_retained_waits_for_whoever_subscribes_later_and_says_so),
         (empty_data_are_retained, CONTRACT.test_empty_data_clear_what_is_retained_and_are_seen_by_those_who_listen),
+        (a_second_subscription_is_passed_over, CONTRACT.test_whoever_subscribes_again_gets_what_is_retained_again),
+        (nobody_is_connected, CONTRACT.test_sessions_know_that_they_are_connected),
         (unsubscribing_does_nothing, CONTRACT.test_after_unsubscribing_nothing_arrives),
     ],
     ids=lambda value: value.__name__,

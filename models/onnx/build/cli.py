@@ -13,7 +13,8 @@ from models.onnx.build import registry
 from models.onnx.build.bench import time_steps
 from models.onnx.build.check import Report, check_gradients
 from models.onnx.build.losses import LOSSES
-from models.onnx.build.prepare import Options, prepare, read_source
+from models.onnx.build.prepare import prepare
+from models.onnx.build.source import Options, read_source
 from models.onnx.bundle import Bundle, load_bundle
 from models.onnx.manifest import Frozen, Manifest, Sizes, Tensor
 

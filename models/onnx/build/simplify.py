@@ -35,7 +35,8 @@ def static_batch(graph: Graph, batch: int) -> None:
     """For a file exported with `batch` rows: let reshapes that count on it take any number of rows."""
     for node in graph.nodes:
         target = graph.initializers.get(node.input[1]) if node.op_type == "Reshape" else None
-        if target is not None and target.size and target[0] == batch and not attribute(node, "allowzero", 0):
+        if target is not None and target.size and target[0] == batch and (target.all() or not attribute(node, "allowzero", 0)):
+            del node.attribute[:]  # allowzero, which a target without zeros does not need
             free = target.copy()
             free[0] = 0 if -1 in target[1:] else -1
             node.input[1] = f"{node.input[1]}/rows"

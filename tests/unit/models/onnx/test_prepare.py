@@ -183,9 +183,10 @@ def test_files_as_exporters_write_them(tmp_path: Path, file: ModelProto):
     assert (graph.opset_import[0].version, graph.ir_version) == (18, 8)
 
 
-def test_a_file_with_a_fixed_batch_takes_any_number_of_rows(tmp_path: Path):
-    nodes = [node("Reshape", "x shape", "flat"), node("MatMul", "flat w", "z")]
-    stored = tensors(w=(6, 3)) | {"shape": np.array([1, 6])}
+@pytest.mark.parametrize(("target", "allowzero"), [([1, 6], 0), ([1, -1], 1), ([1, -1], 0)])
+def test_a_file_with_a_fixed_batch_takes_any_number_of_rows(tmp_path: Path, target: list[int], allowzero: int):
+    nodes = [node("Reshape", "x shape", "flat", allowzero=allowzero), node("MatMul", "flat w", "z")]
+    stored = tensors(w=(6, 3)) | {"shape": np.array(target)}
     bundle = make(tmp_path, model(nodes, [value("x", 1, 2, 3)], [value("z", 1, 3)], stored))
     loss, _ = run(bundle, feed(bundle) | {"x": rows(9, 2, 3), "targets": np.zeros(9, np.int64)})
     assert np.isfinite(loss)

@@ -1,7 +1,7 @@
 """The tool checks its own work: gradients against finite differences of the loss, through onnxruntime."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -13,15 +13,16 @@ from models.onnx.build.graph import Array
 from models.onnx.build.model import ancestors, reads, session
 from models.onnx.build.samples import random_rows
 from models.onnx.bundle import Bundle
+from models.onnx.manifest import Parameter
 
-ROWS, DIRECTIONS = 16, 3
+ROWS, DIRECTIONS, ATTEMPTS = 16, 3, 4
 DOUBLE, MIXED, SINGLE = "float64", "float64 and float32", "float32"
 
 # What is allowed, and steps relative to a parameter's values: the fewer digits, the longer.
 _TOLERANCES = {DOUBLE: 1e-4, MIXED: 1e-2, SINGLE: 3e-2}
 _STEPS = {
     DOUBLE: (1e-5, 1e-6, 1e-4),
-    MIXED: (1e-3, 3e-4, 3e-3, 1e-4, 1e-2),
+    MIXED: (1e-3, 3e-4, 3e-3, 1e-4, 3e-5, 1e-2),
     SINGLE: (1e-2, 3e-3, 3e-2, 1e-3),
 }
 _GOOD = 0.1  # of what is allowed: no further step is tried then
@@ -44,22 +45,34 @@ class Report:
         """What is allowed in this precision."""
         return _TOLERANCES[self.precision]
 
+    @property
+    def failed(self) -> list[str]:
+        """Parameters beyond it."""
+        return [name for name, error in self.errors.items() if not error <= self.tolerance]
+
 
 def check_gradients(bundle: Bundle, *, seed: int = 0) -> Report:
     """Compare each parameter's gradient with central differences of the loss in random directions and along itself.
 
     Rows are random, parameters the initial ones, slightly moved so that none stands on a kink. In float64, apart
-    from operators that onnxruntime has in float32 only. `LocalError(MODEL_GRADIENT)` names the parameters that fail.
+    from operators that onnxruntime has in float32 only. A parameter that fails is tried at other random points, as
+    a unit may stand on a kink at one; a wrong derivative fails at all. `LocalError(MODEL_GRADIENT)` names the parameters that fail.
     """
-    runner = _Runner(bundle, seed)
-    errors = {one.name: runner.error(one.input, one.gradient) for one in bundle.manifest.parameters}
-    report = Report(errors, runner.precision)
-    failed = {name: error for name, error in errors.items() if not error <= report.tolerance}
-    if failed:
-        listed = ", ".join(f"{name!r} by {error:.2g}" for name, error in failed.items())
+    report = _compare(bundle, seed, bundle.manifest.parameters)
+    for attempt in range(1, ATTEMPTS):
+        if report.failed:
+            again = [one for one in bundle.manifest.parameters if one.name in report.failed]
+            report = replace(report, errors={**report.errors, **_compare(bundle, seed + attempt, again).errors})
+    if report.failed:
+        listed = ", ".join(f"{name!r} by {report.errors[name]:.2g}" for name in report.failed)
         message = f"gradients differ from finite differences of the loss (at most {report.tolerance:.0e} allowed): {listed}"
         raise LocalError(Refusal.MODEL_GRADIENT, message, next_step="This is a fault of the tool: please report it with the file.")
     return report
+
+
+def _compare(bundle: Bundle, seed: int, parameters: Sequence[Parameter]) -> Report:
+    runner = _Runner(bundle, seed)
+    return Report({one.name: runner.error(one.input, one.gradient) for one in parameters}, runner.precision)
 
 
 class _Runner:
@@ -101,7 +114,7 @@ class _Runner:
         slope = float(np.vdot(gradient, direction))
         scale = float(np.abs(self._fed[name]).mean()) + 1e-2
         # below this the loss moves by less than its rounding, whatever the gradient
-        floor = (1e-6 if self.precision == DOUBLE else 1e-3) * (abs(self._loss) + 0.1)
+        floor = (1e-6 if self.precision == DOUBLE else 1e-2) * (abs(self._loss) + 0.1)
         size = max(size, abs(slope)) + floor  # along the gradient itself the slope is larger than |g|: the direction is longer than 1
         best, good = float("inf"), _GOOD * _TOLERANCES[self.precision]
         for step in _STEPS[self.precision]:

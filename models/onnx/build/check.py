@@ -114,7 +114,7 @@ class _Runner:
         slope = float(np.vdot(gradient, direction))
         scale = float(np.abs(self._fed[name]).mean()) + 1e-2
         # below this the loss moves by less than its rounding, whatever the gradient
-        floor = (1e-6 if self.precision == DOUBLE else 1e-2) * (abs(self._loss) + 0.1)
+        floor = (1e-6 if self.precision == DOUBLE else 3e-3) * (abs(self._loss) + 0.1)
         size = max(size, abs(slope)) + floor  # along the gradient itself the slope is larger than |g|: the direction is longer than 1
         best, good = float("inf"), _GOOD * _TOLERANCES[self.precision]
         for step in _STEPS[self.precision]:

@@ -92,3 +92,16 @@ def test_casts_surround_what_has_no_float64():
     (z,) = session.run(None, {"x": np.ones((2, 2, 6))})
     assert z.shape == (2, 3)
     assert open_in_double(mlp())[1]
+
+
+def tenth_more(rule: Derivative) -> Derivative:
+    return lambda at: [None if one is None else at.emit.mul(one, at.emit.constant(np.array(1.1, np.float32))) for one in rule(at)]
+
+
+@pytest.mark.parametrize("op_type", ["Conv", "Relu", "MaxPool", "Gemm"])
+def test_a_tenth_too_much_is_found_in_any_operator_of_a_convolutional_net(monkeypatch: pytest.MonkeyPatch, op_type: str):
+    path = Path(__file__).parents[3] / "golden" / "onnx" / "lenet.script.onnx"
+    rules = {**registry.load(), op_type: tenth_more(registry.load()[op_type])}
+    monkeypatch.setattr(registry, "load", lambda: rules)
+    with refused(Refusal.MODEL_GRADIENT, LocalError):
+        prepare(path, loss="softmax-cross-entropy")

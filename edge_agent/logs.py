@@ -57,7 +57,7 @@ class Lines(logging.Formatter):
         text = " ".join(record.getMessage().split())
         trace = self.formatException(record.exc_info).splitlines() if record.exc_info else []
         head = _priority(record.levelno) if self._journal else f"{self.formatTime(record, '%Y-%m-%d %H:%M:%S')} {record.levelname.lower()} "
-        return "\n".join(head + line for line in (text, *trace))
+        return "\n".join(head + _printable(line) for line in (text, *trace))
 
 
 def start_logging(level: str, stream: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
@@ -68,6 +68,11 @@ def start_logging(level: str, stream: TextIO | None = None, environment: Mapping
     LOG.handlers[:] = [handler]
     LOG.setLevel(level.upper())
     LOG.propagate = False
+
+
+def _printable(line: str) -> str:
+    """No escape sequence of a peer's reaches a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _priority(level: int) -> str:

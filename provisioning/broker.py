@@ -43,8 +43,9 @@ persistent_client_expiration 14d
 
 max_packet_size 1048576
 max_inflight_messages 8
-max_queued_messages 200
-max_queued_bytes 33554432
+# Beyond these the broker drops in silence: room for a burst of the largest cohort while the orchestrator is away.
+max_queued_messages 20000
+max_queued_bytes 536870912
 set_tcp_nodelay true
 """
 

@@ -96,3 +96,7 @@ def test_no_file_or_a_damaged_one_is_no_problem(tmp_path, content):
 
 def test_a_line_is_one_line():
     assert Lines(journal=True).format(record("a\nb\tc")) == "<6>a b c"
+
+
+def test_what_a_peer_says_cannot_steer_a_terminal():
+    assert Lines(journal=True).format(record("\x1b[2Jgone\x07\x00")) == "<6>?[2Jgone??"

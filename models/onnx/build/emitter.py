@@ -23,6 +23,12 @@ class Emitter:
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, Array] = {}
 
+    def beside(self, prefix: str) -> "Emitter":
+        """An emitter of nodes of its own, whose constants are this one's."""
+        other = Emitter(self._graph, prefix)
+        other._known, other.constants = self._known, self.constants
+        return other
+
     @overload
     def op(self, op_type: str, *inputs: str, outputs: Literal[1] = 1, **attributes: Any) -> str: ...  # noqa: ANN401 -- attributes are of any kind
     @overload

@@ -11,6 +11,7 @@ from models.onnx.build.emitter import Emitter
 from models.onnx.build.engine import differentiate
 from models.onnx.build.graph import BATCH, Graph
 from models.onnx.build.model import IR_VERSION, OPSET, ancestors, declare, reads, write
+from models.onnx.build.quicker import quicker
 from models.onnx.build.refusals import Unsupported
 from models.onnx.build.source import Options, Ranges, Source
 from models.onnx.build.wire import offsets
@@ -90,7 +91,7 @@ def _train(source: Source, options: Options) -> tuple[ModelProto, dict[str, str]
     results.give(loss, losses.LOSS)
     for name, gradient in gradients.items():
         results.give(gradient, names[name])
-    everything = ancestors([*nodes, *emit.nodes], [losses.LOSS, *names.values()])
+    everything = ancestors([*quicker(graph, nodes, emit), *emit.nodes], [losses.LOSS, *names.values()])
     declared = [declare(losses.LOSS, graph.dtype(source.logits), ())]
     declared += [declare(names[name], graph.dtype(name), graph.initializers[name].shape) for name in graph.parameters]
     inputs = _train_inputs(source, options, everything)

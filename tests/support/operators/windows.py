@@ -40,14 +40,15 @@ def pointwise(source: Source) -> Case:
     return Case("Conv", [x, source.normal(2, 3, *[1] * rank)], source.one_of({}, {"strides": [1] * rank}), step=1.0)
 
 
-@cases("Conv", count=12)
+@cases("Conv", count=24)
 def narrow_depthwise(source: Source) -> Case:
-    """Both gradients at once."""
+    """Both gradients at once, over the whole plane and over blocks of rows."""
     kernel, dilations = source.wholes(2, 1, 3), source.wholes(2, 1, 2)
     spans = [(k - 1) * dilation for k, dilation in zip(kernel, dilations, strict=True)]
     given = {"group": 3, "strides": source.wholes(2, 1, 3), "dilations": dilations}
     given["pads"] = [source.whole(0, span + 1) for span in spans * 2]
-    return Case("Conv", [source.normal(2, 3, 6, 7), source.normal(3, 1, *kernel)], given, step=1.0)
+    sizes = source.one_of((6, 7), (16, 14), (17, 12))
+    return Case("Conv", [source.normal(2, 3, *sizes), source.normal(3, 1, *kernel)], given, step=1.0)
 
 
 @cases("Conv", count=6)

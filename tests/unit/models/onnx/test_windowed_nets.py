@@ -1,11 +1,13 @@
 """Nets of windows, resizing and activations: what is a setting stays, what onnxruntime has in float32 only is checked all the same."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from models.onnx import prepare
+from models.onnx import OnnxTrainer, prepare
 from models.onnx.build.check import check_gradients
 from tests.support.onnx_files import ROWS, model, node, saved, tensors, value
 
@@ -51,3 +53,38 @@ def test_an_activation_is_checked_in_float64_as_far_as_it_can_be(tmp_path: Path,
     report = check_gradients(prepare(path, loss="mse"))
     assert report.precision in {"float64", "float64 and float32"}
     assert report.worst < report.tolerance
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"pads": [1, 1, 1, 1]}, {"strides": [2, 1], "dilations": [1, 2]}, {"auto_pad": "SAME_UPPER", "strides": [2, 2]}]
+)
+@pytest.mark.parametrize("bias", ["", " b"])
+def test_a_depthwise_convolution_of_a_small_plane_trains_as_products_of_the_same_value(
+    tmp_path: Path, attributes: dict[str, Any], bias: str
+) -> None:
+    nodes = [
+        node("Conv", f"x w{bias}", "h", group=4, **attributes),
+        node("Tanh", "h", "a"),
+        node("GlobalAveragePool", "a", "p"),
+        node("Flatten", "p", "z"),
+    ]
+    stored = tensors(w=(4, 1, 3, 3), b=(4,))
+    bundle = prepare(saved(tmp_path, model(nodes, [value("x", ROWS, 4, 7, 8)], [value("z", ROWS, 4)], stored)), loss="mse")
+    assert "Conv" not in {one.op_type for one in onnx.load_from_string(bundle.train).graph.node}
+    generator = np.random.default_rng(5)
+    x, y = generator.normal(size=(3, 4, 7, 8)), generator.normal(size=(3, 4))
+    trainer = OnnxTrainer(bundle)
+    parameters = bundle.initial.astype(np.float64)
+    loss, _ = trainer.gradient(parameters, x, y)
+    assert loss == pytest.approx(np.mean((trainer.outputs(parameters, x) - y) ** 2), rel=1e-5)
+
+
+def test_a_frozen_depthwise_convolution_stays_as_it_is(tmp_path: Path) -> None:
+    nodes = [
+        node("Conv", "x w", "h", group=2),
+        node("Conv", "h v", "a", group=2),
+        node("Flatten", "a", "z"),
+    ]
+    path = saved(tmp_path, model(nodes, [value("x", ROWS, 2, 6, 6)], [value("z", ROWS, 8)], tensors(w=(2, 1, 3, 3), v=(2, 1, 3, 3))))
+    graph = onnx.load_from_string(prepare(path, loss="mse", freeze=["w"]).train).graph
+    assert [list(one.input) for one in graph.node if one.op_type == "Conv"] == [["x", "w"]]

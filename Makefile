@@ -9,13 +9,14 @@ INSTALL = $(PIP) install --quiet --constraint constraints.txt setuptools && $(PI
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check check-units oracle clean
+.PHONY: help demo test check check-units oracle bench clean
 
 help:
 	@echo 'make demo    a whole fleet on this machine: trains on real data, then attacks itself (ARGS="--devices 20")'
 	@echo 'make test    every test that needs neither root nor a network'
 	@echo 'make check   lint, types, import contracts, documentation, generated files, systemd units'
 	@echo 'make oracle  torch, scikit-learn and Keras give the stored gradients again (an environment of its own; ARGS= writes them anew)'
+	@echo 'make bench   a training step of ONNX graphs beside torch, on one thread of a quiet machine'
 	@echo 'make clean   remove what these targets made, .venv included'
 
 demo: $(VENV)/installed-demo
@@ -48,6 +49,9 @@ oracle: ARGS = --check
 oracle: $(ORACLE)/installed
 	@$(ORACLE)/bin/python -W ignore -m tests.oracle.make_zoo $(ARGS)
 	@$(ORACLE)/bin/python -W ignore -m tests.oracle.second
+
+bench: $(ORACLE)/installed
+	@$(ORACLE)/bin/python -W ignore -m benchmarks.onnx $(ARGS)
 
 $(ORACLE)/installed: pyproject.toml
 	@$(PYTHON) -m venv $(ORACLE)

@@ -1,4 +1,4 @@
-"""A training step of ONNX graphs beside torch eager: `.oracle-venv/bin/python -m benchmarks.onnx`, after `make oracle`.
+"""A training step of ONNX graphs beside torch eager: `make bench`.
 
 Both sides train the same net on the same batch of 32 on one thread: forward, backward, one step of plain SGD. Runs alternate, and the
 median CPU time of each side's runs counts. Hushfleet's side is what a device does: `OnnxTrainer.gradient`, then the step in numpy. Peak

@@ -135,7 +135,8 @@ def test_the_code_on_the_privacy_page_runs(capsys):
 
 
 def test_the_measured_steps_are_those_of_the_benchmark():
-    rows = [row[:2] for row in table((HOUSE / "docs" / "measurements.md").read_text())]
+    before_the_fleet = (HOUSE / "docs" / "measurements.md").read_text().split("\n## ")[0]
+    rows = [row[:2] for row in table(before_the_fleet)]
     with_a_small_key = steps.rows(1024, repeats=1, insecure=True)
     assert rows == [[row.party, row.step] for row in with_a_small_key]
 

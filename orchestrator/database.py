@@ -114,6 +114,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> No
     try:
         _set_pragmas(connection)
     except sqlite3.DatabaseError as error:
+        connection.close()
         if error.sqlite_errorcode not in _DAMAGED:
             raise
         # Not a backup: it would not know the rounds that were signed since.

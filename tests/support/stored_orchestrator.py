@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hushfleet.codec import encode
+from hushfleet.errors import LocalError
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import CoordinatorState, Phase
 from hushfleet.rounds.effects import Change, Effect, Publish
@@ -37,7 +38,11 @@ class StoredOrchestrator:
     def __post_init__(self) -> None:
         self.store = Store(self.folder, self.world.parties.owner.root.verify_key)
         machine = self.world.coordinator()
-        state = coordinator_state(self.store, machine, now_ms=0, now_s=0)
+        try:
+            state = coordinator_state(self.store, machine, now_ms=0, now_s=0)
+        except LocalError:
+            self.store.close()
+            raise
         self.running = Running(machine, state, lambda changes: self.persist(self.store, changes), SystemRandomness())
 
     @property

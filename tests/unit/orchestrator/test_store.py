@@ -115,6 +115,7 @@ class TestOpening:
         again = Store(tmp_path / "state", ROOT, url=url)
 
         assert again.roster() == WORLD.roster
+        again.close()
         assert not (tmp_path / "state" / database.FILE).exists()
         again.close()
 

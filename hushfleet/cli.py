@@ -96,6 +96,16 @@ class Commands(click.Group):
         entry_point = _installed().get(cmd_name)
         return super().get_command(ctx, cmd_name) if entry_point is None else _load(entry_point)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was typed. Many import their libraries late: what is missing then is told as in `get_command`."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            entry_point = _installed().get(ctx.invoked_subcommand or "")
+            if entry_point is None:
+                raise
+            raise _missing(entry_point, error) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in the help, without importing any command."""
         installed = _installed()
@@ -216,12 +226,16 @@ def _load(entry_point: EntryPoint) -> click.Command:
     try:
         command = entry_point.load()
     except ModuleNotFoundError as error:
-        message = f"'{entry_point.name}' needs the Python module '{error.name}', which is not installed"
-        raise NotInstalled(message, _remedy(entry_point)) from error
+        raise _missing(entry_point, error) from error
     if not isinstance(command, click.Command):
         message = f"'{entry_point.name}' is registered as {entry_point.value}, which is not a click command"
         raise NotInstalled(message, _remedy(entry_point))
     return command
+
+
+def _missing(entry_point: EntryPoint, error: ModuleNotFoundError) -> NotInstalled:
+    message = f"'{entry_point.name}' needs the Python module '{error.name}', which is not installed"
+    return NotInstalled(message, _remedy(entry_point))
 
 
 def _remedy(entry_point: EntryPoint) -> str:

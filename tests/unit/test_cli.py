@@ -1,5 +1,6 @@
 """The umbrella command: finding, loading and listing commands, and what an error becomes."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -99,6 +100,22 @@ def test_a_command_that_cannot_be_loaded_says_what_to_install(
     error = _error(capsys.readouterr().out)
     assert error["kind"] == "not-installed"
     assert error["next"] == next_step
+
+
+@click.command()
+@click.option("--json", is_flag=True, expose_value=False)
+def late() -> None:
+    """Imports its library only when it runs."""
+    importlib.import_module("no_such_module_anywhere")
+
+
+def test_what_is_missing_only_when_the_command_runs_is_told_alike(install: Installed, capsys: pytest.CaptureFixture[str]) -> None:
+    install(orchestrator=(f"{__name__}:late", "hushfleet"))
+
+    assert run(["orchestrator", "--json"]) == ExitCode.USAGE
+
+    error = _error(capsys.readouterr().out)
+    assert (error["kind"], error["next"]) == ("not-installed", "pip install 'hushfleet[orchestrator]'")
 
 
 def test_a_typing_error_points_to_the_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -76,7 +76,7 @@ def _blocks(laid: Windows) -> _Blocks:
 
 
 def _passed(context: Context, blocks: _Blocks) -> str:
-    """(channels, n, blocks, rows of windows, windows): what each block of elements gets back."""
+    """(channels, n, blocks, rows of windows, windows), one block without its axis: what each block of elements gets back."""
     emit = context.emit
     turned = emit.transpose(context.grad, [1, 0, 2, 3])
     if len(blocks.seen) == 1:

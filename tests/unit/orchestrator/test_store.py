@@ -1,6 +1,7 @@
 """The store beside the kill tests of `tests/properties/test_orchestrator_restarts.py`: jobs, damage, versions, which models are kept."""
 
 import os
+import sqlite3
 import stat
 from dataclasses import dataclass, replace
 
@@ -89,6 +90,15 @@ class TestOpening:
             Store(tmp_path, ROOT)
         with refused(Refusal.STORE_UNUSABLE, LocalError):
             raise caught.value
+
+    def test_a_refused_connection_is_closed(self, tmp_path):
+        (tmp_path / database.FILE).write_bytes(b"no database " * 400)
+        connection = sqlite3.connect(tmp_path / database.FILE)
+
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            database._set_up_sqlite(connection, None)
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
     def test_a_store_that_is_gone_is_refused(self, tmp_path):
         with refused(Refusal.STORE_UNUSABLE, LocalError):

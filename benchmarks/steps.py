@@ -18,7 +18,7 @@ import numpy as np
 
 from hushfleet.aggregation import check_norm, mean_update
 from hushfleet.encryption.paillier.comb import FixedBase
-from hushfleet.encryption.paillier.contexts import contribution_context, masked_vector_hash, partial_context
+from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
 from hushfleet.encryption.paillier.dealing import Dealing, deal
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.knowledge import Statement, prove, verify, verify_batch
@@ -91,7 +91,7 @@ def _round(dealing: Dealing, repeats: int) -> Iterator[Row]:
     key, plan = dealing.public, _plan(650)
     plaintexts = pack(encode_vector(clip(np.linspace(-1, 1, 650), 1.0), plan, PLAN_HASH, RANDOM).values, UPDATE_WIDTH, key)
     count, encryption = len(plaintexts), encrypt(key, plaintexts, RANDOM)
-    context = contribution_context(PLAN_HASH, "device-01", masked_vector_hash(b""))
+    context = proof_context(PLAN_HASH, "device-01", masked_vector_hash(b""))
     yield measured("device", "encrypt, per ciphertext", lambda: encrypt(key, plaintexts, RANDOM), repeats, per=count)
     yield measured("device", "prove knowledge", lambda: prove(key, encryption, plaintexts, context, RANDOM), repeats)
     statements = [_statement(key, plaintexts, f"device-{number:02d}") for number in range(COHORT)]
@@ -115,7 +115,7 @@ def _plan(dimension: int) -> PlanIntegers:
 
 
 def _statement(key: PublicKey, plaintexts: list[int], device_id: str) -> Statement:
-    context, encryption = contribution_context(PLAN_HASH, device_id, masked_vector_hash(b"")), encrypt(key, plaintexts, RANDOM)
+    context, encryption = proof_context(PLAN_HASH, device_id, masked_vector_hash(b"")), encrypt(key, plaintexts, RANDOM)
     return Statement(encryption.ciphertexts, context, prove(key, encryption, plaintexts, context, RANDOM))
 
 

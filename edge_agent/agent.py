@@ -6,7 +6,7 @@ from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from edge_agent.keys import DeviceKeys
+from edge_agent.folder import DeviceKeys
 from edge_agent.reminders import Reminders
 from edge_agent.store import Store
 from edge_agent.trainers import Find, Trainers
@@ -27,8 +27,8 @@ from hushfleet.rounds.events import (
     RosterArrived,
     Trained,
 )
+from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import Member, MemberState
-from hushfleet.rounds.running import Running
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Data, Trainer, train
 from hushfleet.wire import Kind, decode_signed

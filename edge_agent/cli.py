@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_agent.config import ENVIRONMENT, Config, load
-from hushfleet.cli_settings import strange_variables
 from hushfleet.errors import PeerError
+from hushfleet.program.settings import strange_variables
 
 if TYPE_CHECKING:
-    from edge_agent.state import StateFolder
+    from edge_agent.folder import StateFolder
 
 _STATE = click.option(
     "--state", envvar=f"{ENVIRONMENT}STATE", type=click.Path(file_okay=False, path_type=Path),
@@ -46,7 +46,7 @@ def agent() -> None:
 def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, service: bool, yes: bool, as_json: bool) -> None:
     """Make this device's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
     from edge_agent import enrolment  # noqa: PLC0415 -- the cryptography, when it is needed
-    from edge_agent.asking import ask  # noqa: PLC0415 -- with it
+    from edge_agent.enrolment import ask  # noqa: PLC0415 -- with it
 
     folder, device_id = _folder(state, service=service), _id(name or _host_name())
     if anew and enrolment.enrolled(folder):
@@ -75,7 +75,7 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
 @_JSON
 def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path | None, yes: bool, as_json: bool) -> None:
     """Join the fleet whose owner made BUNDLE from this device's request."""
-    from edge_agent.asking import join_fleet  # noqa: PLC0415 -- as above
+    from edge_agent.enrolment import join_fleet  # noqa: PLC0415 -- as above
 
     folder = _folder(state, service=service)
     offer = join_fleet(folder, bundle, yes=yes, config=load(config_path, needs_data=False), err=as_json)
@@ -123,8 +123,6 @@ def config() -> None:
 @_JSON
 def check(*, config_path: Path | None, with_data: bool, as_json: bool) -> None:
     """Check the configuration whole: every wrong line at once, the models' names, and with --data the data."""
-    from edge_agent.checks import check_config  # noqa: PLC0415 -- as above
-
     told = check_config(load(config_path), with_data=with_data)
     click.echo(json.dumps(told) if as_json else "\n".join(f"{name}: {value}" for name, value in told.items()))
 
@@ -156,7 +154,7 @@ def install(*, bundle: Path | None, config_path: Path | None, state: Path | None
 def uninstall(*, purge: bool, dry_run: bool, yes: bool) -> None:
     """Stop and remove the service. Keys and ledger stay unless --purge."""
     from edge_agent import install as installing  # noqa: PLC0415 -- as above
-    from edge_agent.asking import ask  # noqa: PLC0415 -- as above
+    from edge_agent.enrolment import ask  # noqa: PLC0415 -- as above
 
     if purge and not dry_run:
         ask("This removes the device's keys and ledger: it has to be enrolled anew. Go on?", yes=yes)
@@ -165,7 +163,7 @@ def uninstall(*, purge: bool, dry_run: bool, yes: bool) -> None:
 
 
 def _folder(state: Path | None, *, service: bool = False) -> "StateFolder":
-    from edge_agent.state import SERVICE_STATE, StateFolder, default_state  # noqa: PLC0415 -- as above
+    from edge_agent.folder import SERVICE_STATE, StateFolder, default_state  # noqa: PLC0415 -- as above
 
     if service and state is not None:
         raise click.UsageError("--service and --state exclude each other")
@@ -184,3 +182,20 @@ def _id(name: str) -> str:
 def _host_name() -> str:
     text = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in socket.gethostname().partition(".")[0].lower())
     return text.strip("-")[:63]
+
+
+def check_config(config: Config, *, with_data: bool) -> dict[str, object]:
+    """What was found, by name. Raises `LocalError(MODEL_NAME)`, `DataError`, or whatever a data plug-in raises."""
+    from edge_agent.data import read_data, source  # noqa: PLC0415 -- numpy, when it is needed
+    from models import catalogue  # noqa: PLC0415 -- with it
+
+    told: dict[str, object] = {"configuration": "in order", "training": config.training.enabled}
+    if config.training.models:
+        told["models"] = [catalogue.trainer(name).architecture.name for name in config.training.models]
+    if config.data is not None:
+        source(config.data.source)
+        told["source"] = config.data.source
+        if with_data:
+            data = read_data(config.data)
+            told |= {"rows": len(data), "features": list(data.features.shape[1:]), "labels": list(data.targets.shape[1:])}
+    return told

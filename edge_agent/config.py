@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from hushfleet.cli_settings import BrokerSettings, Mistake, TestingSettings, Text, parse_settings, text_of, wrong
+from hushfleet.program.settings import BrokerSettings, Mistake, TestingSettings, Text, parse_settings, text_of, wrong
 
 DEFAULT_PATH = Path("/etc/hushfleet/agent.toml")
 ENVIRONMENT = "HUSHFLEET_AGENT_"

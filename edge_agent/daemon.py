@@ -12,24 +12,21 @@ from contextlib import closing, contextmanager
 from edge_agent.agent import Agent, Work
 from edge_agent.config import Config
 from edge_agent.data import read_data
-from edge_agent.keys import DeviceKeys
-from edge_agent.logs import LOG
-from edge_agent.problems import Problems
-from edge_agent.state import StateFolder
+from edge_agent.folder import DeviceKeys, StateFolder
+from edge_agent.logs import LOG, RecentProblems
 from edge_agent.store import Store
-from edge_agent.worker import Worker
+from edge_agent.trainers import Worker
 from hushfleet import __version__
 from hushfleet.codec import encode
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
-from hushfleet.link.mqtt import LastWill, MqttLink, MqttOptions
-from hushfleet.link.notify import Notifier
-from hushfleet.link.party import Fleet
+from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
-from hushfleet.link.watch import Watch
+from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, build
 from models import catalogue
 
@@ -45,7 +42,7 @@ _PRESENCE = {Phase.FETCHING: Presence.WORKING, Phase.TRAINING: Presence.WORKING,
 class Daemon:
     """The main loop."""
 
-    def __init__(self, agent: Agent, messenger: Messenger, fleet: Fleet, *, notifier: Notifier, watch: Watch) -> None:
+    def __init__(self, agent: Agent, messenger: Messenger, fleet: Membership, *, notifier: Notifier, watch: Watch) -> None:
         self._agent, self._messenger, self._fleet, self._notifier, self._watch = agent, messenger, fleet, notifier, watch
         self._connections = 0
         self._said: DeviceStatus | None = None
@@ -97,7 +94,8 @@ def run(folder: StateFolder, config: Config) -> None:
     """
     require_64_bit()
     fleet, keys = _with(folder.joined(), config), DeviceKeys.load(folder.path)
-    with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, config) as link, Problems(folder.path).recorded():
+    kept = RecentProblems(folder.path).recorded()
+    with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, config) as link, kept:
         notifier = Notifier()
         watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S), on_stuck=lambda text: LOG.error("%s", text))
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
@@ -150,10 +148,10 @@ def _work(config: Config) -> Work:
     return Work({trainer.architecture.digest: trainer for trainer in trainers}, lambda: read_data(config.data), catalogue.find)
 
 
-def _with(fleet: Fleet, config: Config) -> Fleet:
+def _with(fleet: Membership, config: Config) -> Membership:
     """What the bundle told, where the configuration says nothing else."""
     host, port = config.broker.host or fleet.broker_host, config.broker.port or fleet.broker_port
-    return Fleet(fleet.fleet, fleet.device_id, fleet.root_key, host, port)
+    return Membership(fleet.fleet, fleet.device_id, fleet.root_key, host, port)
 
 
 def _status(presence: Presence, round_number: int) -> DeviceStatus:
@@ -161,7 +159,7 @@ def _status(presence: Presence, round_number: int) -> DeviceStatus:
 
 
 @contextmanager
-def _link(folder: StateFolder, fleet: Fleet, config: Config) -> Iterator[MqttLink]:
+def _link(folder: StateFolder, fleet: Membership, config: Config) -> Iterator[MqttLink]:
     will = LastWill(build(Topic(fleet.fleet, Kind.STATUS, device=fleet.device_id)), encode(_status(Presence.OFFLINE, 0)))
     options = MqttOptions(
         fleet.broker_host,

@@ -1,29 +1,32 @@
 """Joining a fleet: keys made on the device, a request that leaves it, a bundle that comes back (PROTOCOL 2)."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_agent.keys import DeviceKeys
-from edge_agent.state import StateFolder
+import click
+
+from edge_agent.config import Config
+from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.store import Store
 from hushfleet.documents import fingerprint
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.link.files import write_durably
-from hushfleet.link.party import Offer
 from hushfleet.link.tls import make_key_and_request
+from hushfleet.program.folder import Offer
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Device
 from hushfleet.rounds.effects import Effect, Refused
 from hushfleet.rounds.events import GrantArrived, RosterArrived
+from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import Member
-from hushfleet.rounds.running import Running
+from hushfleet.system.durable import write_durably
 from hushfleet.wire import encode_signed
 
 _DATABASES = ("agent.db", "agent.db-journal", "contribution.blob", "fleet.json", "tls.crt", "ca.crt")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RequestFile:
     """A device's request as it leaves, and the fingerprint of it that people compare."""
 
     device_id: str
@@ -35,7 +38,7 @@ class Request:
         return fingerprint(self.data)
 
 
-def enrol(folder: StateFolder, name: str, *, anew: bool = False) -> Request:
+def enrol(folder: StateFolder, name: str, *, anew: bool = False) -> RequestFile:
     """Make keys and an empty ledger in `folder` and return the request for `NAME.request`.
 
     `anew`: forget keys, ledger and fleet that are there; the budget starts again, which only the owner may decide. Without it
@@ -56,7 +59,7 @@ def enrol(folder: StateFolder, name: str, *, anew: bool = False) -> Request:
         Store.create(folder.path).close()
         keys.save(folder.path)  # last: with the keys a device is enrolled
         folder.hand_over()
-    return Request(keys.device_id, keys.request(certificate_request))
+    return RequestFile(keys.device_id, keys.request(certificate_request))
 
 
 def enrolled(folder: StateFolder) -> bool:
@@ -113,8 +116,31 @@ def _accepted(effects: tuple[Effect, ...]) -> None:
             raise effect.error
 
 
-def write_request(request: Request, folder: Path) -> Path:
+def write_request(request: RequestFile, folder: Path) -> Path:
     """`NAME.request` in `folder`."""
     path = folder / f"{request.device_id}.request"
     write_durably(path, request.data, mode=0o644)
     return path
+
+
+def join_fleet(folder: StateFolder, bundle: Path, *, yes: bool, config: Config, err: bool) -> Offer[DeviceKeys]:
+    """Show whose bundle it is, ask, join, and delete a bundle that held a key share (PROTOCOL 2)."""
+    offer = read_bundle(folder, bundle.read_bytes())
+    click.echo(f"Membership {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=err)
+    if not offer.pinned:
+        ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
+    join(folder, offer, insecure_keys=config.testing.insecure_keys)
+    click.echo(f"Joined as {offer.bundle.device_id}{', a committee member' if offer.is_member else ''}.", err=err)
+    if offer.bundle.grant:
+        bundle.unlink()
+        click.echo(f"{bundle} is deleted: it held this member's key share. Delete copies of it.", err=err)
+    return offer
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Raises `click.UsageError` where nobody can answer, `click.Abort` for a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Answer at a terminal, or add --yes.")
+    click.confirm(question, abort=True)

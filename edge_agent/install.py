@@ -17,13 +17,11 @@ from pathlib import Path
 
 import click
 
-from edge_agent.asking import join_fleet
 from edge_agent.config import load
-from edge_agent.enrolment import enrolled
-from edge_agent.keys import DeviceKeys
-from edge_agent.state import StateFolder
+from edge_agent.enrolment import enrolled, join_fleet
+from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.link.files import write_durably
+from hushfleet.system.durable import write_durably
 
 UNIT = "hushfleet-agent.service"
 _SHIPPED_PROGRAM = "/usr/bin/hushfleet"

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hushfleet.link.assembly import Incomplete
+from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.rounds.device import DeviceState, Phase
 from hushfleet.wire import Kind

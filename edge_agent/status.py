@@ -5,14 +5,13 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from edge_agent.enrolment import enrolled
-from edge_agent.keys import DeviceKeys
-from edge_agent.problems import Problems
-from edge_agent.state import StateFolder
+from edge_agent.folder import DeviceKeys, StateFolder
+from edge_agent.logs import RecentProblems
 from edge_agent.store import Store
 from hushfleet.documents import VerifiedRoster
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.link.party import Fleet
 from hushfleet.privacy import Ledger
+from hushfleet.program.folder import Membership
 
 _NANO = 10**9
 
@@ -83,7 +82,7 @@ def read_status(folder: StateFolder) -> Status:
         return _status(folder, keys.device_id, fleet, store)
 
 
-def _status(folder: StateFolder, device_id: str, fleet: Fleet | None, store: Store) -> Status:
+def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store: Store) -> Status:
     roster = store.roster(fleet.root) if fleet else None
     ledger, seen = store.ledger(), store.seen()
     budget = roster.policy.budget_nano_rho if roster else None
@@ -106,7 +105,7 @@ def _status(folder: StateFolder, device_id: str, fleet: Fleet | None, store: Sto
         rho_budget=budget / _NANO if budget is not None else None,
         rounds_left=_rounds_left(ledger, roster),
         without_privacy=ledger.without_privacy,
-        problems=tuple({"at": one.at, "level": one.level, "text": one.text} for one in Problems(folder.path).read()),
+        problems=tuple({"at": one.at, "level": one.level, "text": one.text} for one in RecentProblems(folder.path).read()),
     )
 
 

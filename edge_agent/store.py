@@ -14,7 +14,6 @@ from hushfleet.documents import VerifiedRoster, open_roster
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.link.files import write_durably
 from hushfleet.privacy import Ledger, revive
 from hushfleet.rounds import device, member
 from hushfleet.rounds.effects import (
@@ -28,8 +27,9 @@ from hushfleet.rounds.effects import (
     KeepShare,
     KeepStop,
 )
-from hushfleet.schemes.setting import public_key
+from hushfleet.schemes.base import public_key
 from hushfleet.signing import Signed, VerifyKey
+from hushfleet.system.durable import write_durably
 from hushfleet.wire.limits import LIMITS
 
 _DATABASE = "agent.db"

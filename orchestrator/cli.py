@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hushfleet.cli import ExitCode
-from hushfleet.cli_settings import strange_variables
+from hushfleet.program.settings import strange_variables
 from orchestrator.config import ENVIRONMENT, Config, load
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def orchestrator() -> None:
 def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
     """Make the orchestrator's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
     from hushfleet.documents import fingerprint  # noqa: PLC0415 -- the cryptography, when it is needed
-    from hushfleet.link.files import write_durably  # noqa: PLC0415 -- with it
+    from hushfleet.system.durable import write_durably  # noqa: PLC0415 -- with it
     from orchestrator.enrolment import enrol as make_keys  # noqa: PLC0415 -- with it
 
     folder = _folder(state)
@@ -100,14 +100,15 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
 @_JSON
 def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Hold JOB against the fleet and its policy, and say what it will cost. Nothing is sent."""
-    from orchestrator import inbox, job_file  # noqa: PLC0415 -- as above
-    from orchestrator.job_check import check as check_job  # noqa: PLC0415 -- as above
-    from orchestrator.words import cost_lines  # noqa: PLC0415 -- as above
+    from orchestrator import pending_rosters  # noqa: PLC0415 -- as above
+    from orchestrator.job import file as job_file  # noqa: PLC0415 -- as above
+    from orchestrator.job.check import check as check_job  # noqa: PLC0415 -- as above
+    from orchestrator.text_views import cost_lines  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)
     file, text = job_file.read(job)
     with _reading(folder, config) as reports:
-        roster = inbox.newest(folder, reports.roster())
+        roster = pending_rosters.newest(folder, reports.roster())
     checked = check_job(file, text, job, roster, insecure_keys=config.testing.insecure_keys)
     click.echo("\n".join(cost_lines(checked)), err=as_json)
     if as_json:
@@ -169,7 +170,7 @@ def run(
 @_JSON
 def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """How far the current job has come. Works while it runs."""
-    from orchestrator.words import status_lines  # noqa: PLC0415 -- as above
+    from orchestrator.text_views import status_lines  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)
     fleet = folder.joined()
@@ -190,7 +191,7 @@ def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> No
 @_JSON
 def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Every enrolled device: whether it is there, and when it last contributed."""
-    from orchestrator.words import device_lines  # noqa: PLC0415 -- as above
+    from orchestrator.text_views import device_lines  # noqa: PLC0415 -- as above
 
     with _reading(_folder(state), load(config_path)) as reports:
         found = reports.devices()
@@ -206,7 +207,7 @@ def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> N
 @_JSON
 def rounds(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """The current job's rounds, a line each."""
-    from orchestrator.words import round_lines  # noqa: PLC0415 -- as above
+    from orchestrator.text_views import round_lines  # noqa: PLC0415 -- as above
 
     with _reading(_folder(state), load(config_path)) as reports:
         found = reports.rounds()
@@ -265,16 +266,16 @@ def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, 
     """Hand a roster that the owner signed to the orchestrator that runs, or will. It ends a round under way."""
     from hushfleet.documents import newer_roster, open_roster  # noqa: PLC0415 -- as above
     from hushfleet.wire import decode_signed  # noqa: PLC0415 -- as above
-    from orchestrator import inbox  # noqa: PLC0415 -- as above
+    from orchestrator import pending_rosters  # noqa: PLC0415 -- as above
 
     folder = _folder(state)
     root = folder.joined().root
     with _reading(folder, load(config_path)) as reports:
-        current = inbox.newest(folder, reports.roster())
+        current = pending_rosters.newest(folder, reports.roster())
     new = newer_roster(current, open_roster(decode_signed(file.read_bytes()), root))
-    lines = [] if new.digest == current.digest else list(inbox.differences(current, new))
+    lines = [] if new.digest == current.digest else list(pending_rosters.differences(current, new))
     if lines:
-        inbox.hand_over(folder, new)
+        pending_rosters.hand_over(folder, new)
     click.echo("\n".join(lines) or f"roster {current.roster.serial} is here already", err=as_json)
     if as_json:
         _print_json({"roster": new.roster.serial, "changes": lines})
@@ -286,8 +287,8 @@ def _folder(state: Path | None) -> "StateFolder":
     return StateFolder(state or default_state())
 
 
-def _reading(folder: "StateFolder", config: Config) -> Any:  # noqa: ANN401 -- a context with `orchestrator.reports.Reports`, not yet imported
-    from orchestrator.reports import reading  # noqa: PLC0415 -- as above
+def _reading(folder: "StateFolder", config: Config) -> Any:  # noqa: ANN401 -- a context with `orchestrator.store.reports.Reports`, not yet imported
+    from orchestrator.store.reports import reading  # noqa: PLC0415 -- as above
 
     return reading(folder.path, folder.joined().root, config.store.url)
 

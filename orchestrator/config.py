@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from hushfleet.cli_settings import BrokerSettings, TestingSettings, Text, parse_settings, text_of
+from hushfleet.program.settings import BrokerSettings, TestingSettings, Text, parse_settings, text_of
 
 DEFAULT_PATH = Path("/etc/hushfleet/orchestrator.toml")
 ENVIRONMENT = "HUSHFLEET_ORCHESTRATOR_"

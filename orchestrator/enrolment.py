@@ -4,15 +4,14 @@ from contextlib import closing
 
 from hushfleet.documents import newer_roster
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.link.files import write_durably
-from hushfleet.link.party import Offer
 from hushfleet.link.tls import make_key_and_request
+from hushfleet.program.folder import Offer
 from hushfleet.randomness import SystemRandomness
-from orchestrator import database
-from orchestrator.folder import StateFolder
-from orchestrator.inbox import hand_over, newest
-from orchestrator.keys import OrchestratorKeys
-from orchestrator.store import Store
+from hushfleet.system.durable import write_durably
+from orchestrator.folder import OrchestratorKeys, StateFolder
+from orchestrator.pending_rosters import hand_over, newest
+from orchestrator.store import database
+from orchestrator.store.store import Store
 
 _KEY_ID = "dealt"  # of the committee's key at the last join
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hushfleet.link.files import write_durably
+from hushfleet.system.durable import write_durably
 from models import catalogue
-from orchestrator import job_file
-from orchestrator.account import epsilon
-from orchestrator.reports import Reports
+from orchestrator.job import file as job_file
+from orchestrator.job.epsilon import epsilon
+from orchestrator.store.reports import Reports
 
 METADATA = "metadata"
 

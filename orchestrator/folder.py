@@ -1,9 +1,9 @@
-"""The orchestrator's state folder: what every party keeps (`hushfleet.link.party`), and these.
+"""The orchestrator's state folder: what every party keeps (`hushfleet.program.folder`), and these.
 
 | name | what |
 |---|---|
 | `orchestrator.keys` | id, Ed25519 and X25519 key |
-| `orchestrator.db`, `blobs/`, `archive/` | `orchestrator.store` |
+| `orchestrator.db`, `blobs/`, `archive/` | `orchestrator.store.store` |
 | `dealt` | the committee's key at the last join |
 | `inbox/` | rosters handed over by `publish-roster` |
 """
@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from hushfleet.link.party import PartyFolder, state_of
+from hushfleet.documents import EnrolledRole
+from hushfleet.program.folder import PartyFolder, state_of
+from hushfleet.program.keys import PartyKeys
 
 
 class StateFolder(PartyFolder):
@@ -31,3 +33,11 @@ class StateFolder(PartyFolder):
 def default_state(environment: Mapping[str, str] = os.environ) -> Path:
     """Where an orchestrator that is run by hand keeps its state."""
     return state_of("orchestrator", environment)
+
+
+class OrchestratorKeys(PartyKeys):
+    """An id with its Ed25519 and X25519 key."""
+
+    FILE: ClassVar[str] = "orchestrator.keys"
+    ROLE: ClassVar[EnrolledRole] = EnrolledRole.ORCHESTRATOR
+    ENROL: ClassVar[str] = "hushfleet orchestrator enrol"

@@ -14,8 +14,8 @@ from hushfleet.documents import Outcome, RoundRecord
 from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import Messenger
-from hushfleet.link.assembly import Incomplete
-from hushfleet.rounds.coordinator import CoordinatorState, Phase
+from hushfleet.link.transfers import Incomplete
+from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
 from hushfleet.rounds.effects import Publish
 from orchestrator.service import Orchestrator
 
@@ -64,7 +64,7 @@ class Memory(Protocol):
 class Loop:
     """One job's loop. `released` rounds were released before; it ends at `wanted`.
 
-    `inbox` lists files with rosters; each is removed once it was taken. `leftovers` are published at every connection: what an
+    `pending_rosters` lists files with rosters; each is removed once it was taken. `stale_topics` are published at every connection: what an
     earlier life of this orchestrator may have left behind. After `give_up` aborted rounds in a row it stops.
     """
 
@@ -78,14 +78,14 @@ class Loop:
         released: int,
         wanted: int,
         now_s: Callable[[], float],
-        inbox: Callable[[], tuple[Path, ...]] = tuple,
-        leftovers: Callable[[], tuple[Publish, ...]] = tuple,
+        pending_rosters: Callable[[], tuple[Path, ...]] = tuple,
+        stale_topics: Callable[[], tuple[Publish, ...]] = tuple,
         turned: Callable[[], None] = lambda: None,
         pace: Pace | None = None,
         give_up: int = 20,
     ) -> None:
         self._orchestrator, self._messenger, self._memory, self._watcher = orchestrator, messenger, memory, watcher
-        self._now_s, self._inbox, self._leftovers, self._turned = now_s, inbox, leftovers, turned
+        self._now_s, self._pending_rosters, self._stale_topics, self._turned = now_s, pending_rosters, stale_topics, turned
         self._pace, self._give_up = pace or Pace(), give_up
         self.released, self._wanted = released, wanted
         self._aborted = 0
@@ -134,12 +134,12 @@ class Loop:
         connections = self._messenger.link.connections
         if connections > self._connections:
             self._connections = connections
-            self._orchestrator.send(self._leftovers())
+            self._orchestrator.send(self._stale_topics())
             self._orchestrator.connect()
             self._watcher.connected(connections)
 
     def _take_rosters(self) -> None:
-        for path in self._inbox():
+        for path in self._pending_rosters():
             before = self._orchestrator.state
             self._orchestrator.take_roster(path.read_bytes())
             path.unlink()

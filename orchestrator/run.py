@@ -13,32 +13,31 @@ from hushfleet.aggregation import OptimizerState
 from hushfleet.documents import newer_roster, open_roster
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import Link, LinkError, Messenger
-from hushfleet.link.mqtt import MqttLink, MqttOptions
-from hushfleet.link.notify import Notifier
-from hushfleet.link.party import Fleet
+from hushfleet.link.mqtt.client import MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
-from hushfleet.link.watch import Watch
+from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import Coordinator, CoordinatorState
+from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState
 from hushfleet.rounds.effects import Effect, KeepRoster, Refused
 from hushfleet.rounds.events import AbortWanted, RosterArrived
-from hushfleet.rounds.running import Running
+from hushfleet.rounds.machine import Running
+from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.wire import decode_signed
 from models import catalogue
-from orchestrator import inbox, job_file
-from orchestrator.account import epsilon
+from orchestrator import pending_rosters
 from orchestrator.config import Config
-from orchestrator.evaluation import judge_of
-from orchestrator.folder import StateFolder
-from orchestrator.job_check import CheckedJob, check
-from orchestrator.keys import OrchestratorKeys
-from orchestrator.leftovers import removals
+from orchestrator.folder import OrchestratorKeys, StateFolder
+from orchestrator.job import file as job_file
+from orchestrator.job.check import CheckedJob, check
+from orchestrator.job.epsilon import epsilon
+from orchestrator.job.holdout import judge_of
 from orchestrator.loop import Loop, Pace
-from orchestrator.reports import JobView, RoundView, reading
-from orchestrator.restore import coordinator_state
 from orchestrator.screen import Screen
 from orchestrator.service import Orchestrator
-from orchestrator.store import CurrentJob, Store
+from orchestrator.store.reports import JobView, RoundView, reading
+from orchestrator.store.restore import coordinator_state
+from orchestrator.store.stale_topics import removals
+from orchestrator.store.store import CurrentJob, Store
 
 _LINK_ALIVE_S = 30.0
 _FIRST_CONNECTION_S = 60.0
@@ -58,7 +57,7 @@ class Summary:
     """Whether somebody typed Ctrl-C. A service that is told to stop has done what it should."""
 
 
-Connect = Callable[[StateFolder, Fleet, Config, Callable[[str], None]], Link]
+Connect = Callable[[StateFolder, Membership, Config, Callable[[str], None]], Link]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
     fleet, keys = folder.joined(), OrchestratorKeys.load(folder.path)
     file, text = job_file.read(path)
     with folder.locked(), closing(Store(folder.path, fleet.root, url=config.store.url)) as store:
-        desk = Desk(folder, config, keys, store)
+        desk = JobChoice(folder, config, keys, store)
         desk.take_waiting_rosters()
         checked = check(file, text, path, store.roster(), insecure_keys=config.testing.insecure_keys)
         if checked.holdout is not None:
@@ -106,7 +105,7 @@ def summary(folder: StateFolder, config: Config, checked: CheckedJob, *, interru
     return Summary(job, wanted, job.released >= wanted, spent, privacy.delta, last, interrupted)
 
 
-class Desk:
+class JobChoice:
     """An orchestrator's store with its keys, before and beside the loop."""
 
     def __init__(self, folder: StateFolder, config: Config, keys: OrchestratorKeys, store: Store) -> None:
@@ -124,7 +123,7 @@ class Desk:
 
     def take_waiting_rosters(self) -> None:
         """A job is checked against the newest roster. A round that is open under an older one is over."""
-        for path in inbox.waiting(self.folder):
+        for path in pending_rosters.waiting(self.folder):
             data = path.read_bytes()
             if self.store.job() is None:
                 candidate = open_roster(decode_signed(data), self.store.root)
@@ -175,7 +174,7 @@ class Desk:
 
 
 def _rounds(
-    desk: Desk, fleet: Fleet, checked: CheckedJob, job: CurrentJob, *, console: Console, path: Path, options: Options
+    desk: JobChoice, fleet: Membership, checked: CheckedJob, job: CurrentJob, *, console: Console, path: Path, options: Options
 ) -> bool:
     """The loop from here on; whether it ended by Ctrl-C."""
     notifier, coordinator = Notifier(), desk.coordinator(checked)
@@ -199,8 +198,8 @@ def _rounds(
             released=job.released,
             wanted=wanted,
             now_s=time.monotonic,
-            inbox=lambda: inbox.waiting(desk.folder),
-            leftovers=lambda: removals(desk.store),
+            pending_rosters=lambda: pending_rosters.waiting(desk.folder),
+            stale_topics=lambda: removals(desk.store),
             turned=watch.turned,
             pace=options.pace,
             give_up=options.give_up,
@@ -228,7 +227,7 @@ def _watched(loop: Loop, notifier: Notifier, watch: Watch, screen: Screen) -> bo
 
 
 @contextmanager
-def _link(desk: Desk, fleet: Fleet, screen: Screen, options: Options) -> Iterator[Link]:
+def _link(desk: JobChoice, fleet: Membership, screen: Screen, options: Options) -> Iterator[Link]:
     link = (options.connect or mqtt)(desk.folder, fleet, desk.config, screen.note)
     try:
         yield link
@@ -236,7 +235,7 @@ def _link(desk: Desk, fleet: Fleet, screen: Screen, options: Options) -> Iterato
         link.close()
 
 
-def mqtt(folder: StateFolder, fleet: Fleet, config: Config, on_problem: Callable[[str], None]) -> Link:
+def mqtt(folder: StateFolder, fleet: Membership, config: Config, on_problem: Callable[[str], None]) -> Link:
     """The link to the fleet's broker. Raises `LinkError(LINK_AWAY)` if there is no connection for a minute."""
     context = client_context(folder.ca, folder.certificate, folder.tls_key)
     broker = config.broker

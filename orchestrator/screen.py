@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from hushfleet.documents import Outcome, RoundRecord
-from hushfleet.rounds.coordinator import CoordinatorState, Phase
+from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import GlobalModel
-from orchestrator.account import epsilon
-from orchestrator.evaluation import Score
-from orchestrator.job_check import CheckedJob
+from orchestrator.job.check import CheckedJob
+from orchestrator.job.epsilon import epsilon
+from orchestrator.job.holdout import Score
 
 if TYPE_CHECKING:
     from rich.status import Status

@@ -7,10 +7,10 @@ from hushfleet.documents import Plan, Receipt, ReceiptStatus, sign_receipt
 from hushfleet.errors import Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import Arrived, LinkError, Messenger
-from hushfleet.link.assembly import Incomplete
+from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds import publications
-from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
+from hushfleet.rounds.coordinator import publications
+from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState, Phase
 from hushfleet.rounds.effects import Alert, Change, Effect, Note, Publish, Refused
 from hushfleet.rounds.events import (
     AbortWanted,
@@ -21,7 +21,7 @@ from hushfleet.rounds.events import (
     RosterArrived,
     RoundWanted,
 )
-from hushfleet.rounds.running import Running
+from hushfleet.rounds.machine import Running
 from hushfleet.wire import Kind, Topic, encode_signed
 
 Report = Callable[[Note | Alert | Refused], None]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from hushfleet.link.files import write_durably
+from hushfleet.owner.certificates import Authority, ends
+from hushfleet.system.durable import write_durably
 from hushfleet.wire import acl
-from provisioning.certificates import Authority, ends
-from provisioning.registry import Registry
+from provisioning.contents import VaultContents
 
 SERVICE_PATH = Path("/etc/mosquitto/hushfleet")
 SERVICE_DATA = Path("/var/lib/mosquitto")
@@ -103,7 +103,7 @@ class Access:
     member: bool = False
 
 
-def access(registry: Registry) -> tuple[Access, ...]:
+def access(registry: VaultContents) -> tuple[Access, ...]:
     """Who may speak to the broker, and as what."""
     roster = registry.verified
     members = set(roster.roster.committee) if roster else set()

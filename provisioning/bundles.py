@@ -9,11 +9,11 @@ from hushfleet.documents.enrolment import BundleFile
 from hushfleet.documents.limits import MAX_BUNDLE_BYTES
 from hushfleet.errors import HushfleetError
 from hushfleet.labels import Label
-from provisioning.owner import Owner
-from provisioning.registry import Identity, Registry
+from hushfleet.owner.owner import Owner
+from provisioning.contents import Identity, VaultContents
 
 
-def bundle_of(registry: Registry, identity: Identity, roster: VerifiedRoster, grant: bytes, owner: Owner) -> bytes:
+def bundle_of(registry: VaultContents, identity: Identity, roster: VerifiedRoster, grant: bytes, owner: Owner) -> bytes:
     """The file's content, under the root key. `grant` is a sealed key share, empty for who is no member."""
     bundle = Bundle(
         fleet=registry.fleet,

@@ -8,19 +8,20 @@ from typing import Any
 import click
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import EnrolledRole, VerifiedRoster, fingerprint, open_request
-from hushfleet.documents.limits import MAX_REQUEST_BYTES
+from hushfleet.documents import EnrolledRole, VerifiedRoster, fingerprint, open_enrolment_request
+from hushfleet.documents.limits import MAX_ENROLMENT_REQUEST_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.ids import parse_id
-from hushfleet.link.files import write_durably
+from hushfleet.owner import certificates
 from hushfleet.signing import Signed
-from provisioning import certificates, changes
+from hushfleet.system.durable import write_durably
+from provisioning import proposals as changes
 from provisioning.broker import SERVICE_DATA, SERVICE_PATH, SERVICE_USER
 from provisioning.cli_committee import committee
 from provisioning.cli_device import device
 from provisioning.cli_policy import policy
-from provisioning.desk import Desk, at_desk
-from provisioning.registry import Address, Registry
+from provisioning.command import OwnerCommand, at_desk
+from provisioning.contents import Address, VaultContents
 from provisioning.show import show
 from provisioning.vault import Vault
 
@@ -54,7 +55,7 @@ def provision() -> None:
 @click.option("--broker-host", default=socket.gethostname, callback=_host, show_default="this machine", help="Where the broker is.")
 @click.option("--broker-port", default=8883, show_default=True, type=click.IntRange(1, 65535), help="Its TLS port.")
 @at_desk(passphrase=True)
-def init(*, desk: Desk, name: str, broker_host: str, broker_port: int) -> None:
+def init(*, desk: OwnerCommand, name: str, broker_host: str, broker_port: int) -> None:
     """Make the vault of the fleet NAME: the root key, a certificate authority and a policy."""
     desk.folder.require_room()
     folder = desk.folder.path
@@ -73,11 +74,11 @@ def init(*, desk: Desk, name: str, broker_host: str, broker_port: int) -> None:
 @provision.command(epilog="Example: hushfleet provision approve pi-01.request")
 @click.argument("request", type=click.Path(dir_okay=False, path_type=Path))
 @at_desk(passphrase=True, consent=True)
-def approve(*, desk: Desk, request: Path) -> None:
+def approve(*, desk: OwnerCommand, request: Path) -> None:
     """Enrol the device or orchestrator that made REQUEST, once you have compared its fingerprint."""
     signed, now = _read_request(request), certificates.now()
     change, done = desk.carry(lambda registry: changes.approval(registry, desk.policy, signed, now))
-    asked = open_request(signed)
+    asked = open_enrolment_request(signed)
     bundle = desk.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
     result = {
         "id": asked.device_id,
@@ -92,8 +93,8 @@ def approve(*, desk: Desk, request: Path) -> None:
 
 def _read_request(path: Path) -> Signed:
     try:
-        signed = decode(Signed, path.read_bytes(), max_bytes=MAX_REQUEST_BYTES + _ENVELOPE_BYTES)
-        open_request(signed)
+        signed = decode(Signed, path.read_bytes(), max_bytes=MAX_ENROLMENT_REQUEST_BYTES + _ENVELOPE_BYTES)
+        open_enrolment_request(signed)
     except PeerError as error:
         text = f"{path} is no good enrolment request: {error.message}"
         raise PeerError(error.reason, text, next_step=f"To see what it is: hushfleet provision show {path}") from error
@@ -116,7 +117,7 @@ def _after_approval(name: str, role: EnrolledRole, bundle: Path | None) -> tuple
 @click.option("--port", type=click.IntRange(1, 65535), help="Its TLS port. Default: as before.")
 @click.option("--service", is_flag=True, help=f"For Debian's Mosquitto service: the folder will stand in {SERVICE_PATH}.")
 @at_desk(passphrase=True)
-def broker(*, desk: Desk, out: Path, hosts: tuple[str, ...], port: int | None, service: bool) -> None:
+def broker(*, desk: OwnerCommand, out: Path, hosts: tuple[str, ...], port: int | None, service: bool) -> None:
     """Write what the broker needs: mosquitto.conf, certificates, withdrawn certificates and access rules."""
     before = desk.registry.broker
     address = Address(hosts[0] if hosts else before.host, port or before.port)
@@ -143,7 +144,7 @@ def roster() -> None:
 @roster.command(epilog="Example: hushfleet provision roster export fleet.roster, then: hushfleet orchestrator publish-roster fleet.roster")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @at_desk()
-def export(*, desk: Desk, file: Path) -> None:
+def export(*, desk: OwnerCommand, file: Path) -> None:
     """Write the roster in force to FILE, for the orchestrator to publish. Needs no passphrase."""
     verified = _in_force(desk.registry)
     write_durably(file, encode(verified.signed), mode=0o644)
@@ -151,7 +152,7 @@ def export(*, desk: Desk, file: Path) -> None:
     desk.tell(result, (f"Roster {verified.roster.serial} is in {file}. Next: hushfleet orchestrator publish-roster {file}",))
 
 
-def _in_force(registry: Registry) -> VerifiedRoster:
+def _in_force(registry: VaultContents) -> VerifiedRoster:
     verified = registry.verified
     if verified is None:
         text = "no roster is signed yet: the first one comes with the committee"

@@ -9,9 +9,9 @@ import click
 
 from hushfleet.encryption.paillier.dealing import Dealing, deal
 from hushfleet.randomness import SystemRandomness
-from provisioning import changes
-from provisioning.desk import Desk, at_desk, say
-from provisioning.registry import Registry
+from provisioning import proposals as changes
+from provisioning.command import OwnerCommand, at_desk, say
+from provisioning.contents import VaultContents
 
 _BITS = 3072
 _REPORT_EVERY_S = 2.0
@@ -27,7 +27,7 @@ def committee() -> None:
 @click.option("--bits", default=_BITS, show_default=True, type=click.IntRange(2048, 8192), help="Size of the key; a multiple of 16.")
 @click.option("--insecure-bits", type=click.IntRange(512, 2032), hidden=True, help="A key that anybody can break, for tests.")
 @at_desk(passphrase=True, consent=True)
-def deal_command(*, desk: Desk, ids: tuple[str, ...], bits: int, insecure_bits: int | None) -> None:
+def deal_command(*, desk: OwnerCommand, ids: tuple[str, ...], bits: int, insecure_bits: int | None) -> None:
     """Deal a fresh key to 4, 7 or 10 devices, under a new key epoch, and sign a roster with it.
 
     `pi-01 .. pi-04` means all approved devices from the one to the other. Writes every bundle. The key itself is forgotten.
@@ -51,7 +51,7 @@ def deal_command(*, desk: Desk, ids: tuple[str, ...], bits: int, insecure_bits: 
     desk.tell(result, _after(desk, len(change.bundles)) if done else ())
 
 
-def in_full(registry: Registry, ids: Sequence[str]) -> tuple[str, ...]:
+def in_full(registry: VaultContents, ids: Sequence[str]) -> tuple[str, ...]:
     """`a .. b` written out: all approved devices from a to b in the order of their ids."""
     known = sorted(one.device_id for one in registry.devices)
     members: list[str] = []
@@ -66,7 +66,7 @@ def in_full(registry: Registry, ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(members)
 
 
-def _after(desk: Desk, count: int) -> tuple[str, ...]:
+def _after(desk: OwnerCommand, count: int) -> tuple[str, ...]:
     return (
         f"The key is dealt and forgotten; {count} bundles are in {desk.folder.path / 'bundles'}.",
         "Carry each to its device: hushfleet agent join NAME.bundle, or sudo hushfleet agent install NAME.bundle",

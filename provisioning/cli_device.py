@@ -3,9 +3,10 @@
 import click
 
 from hushfleet.documents import EnrolledRole
-from provisioning import certificates, changes
-from provisioning.desk import Desk, at_desk
-from provisioning.registry import Identity, Registry
+from hushfleet.owner import certificates
+from provisioning import proposals as changes
+from provisioning.command import OwnerCommand, at_desk
+from provisioning.contents import Identity, VaultContents
 
 
 @click.group()
@@ -15,7 +16,7 @@ def device() -> None:
 
 @device.command(name="list", epilog="Example: hushfleet provision device list --json")
 @at_desk()
-def list_command(*, desk: Desk) -> None:
+def list_command(*, desk: OwnerCommand) -> None:
     """All devices and the orchestrator. Needs no passphrase."""
     registry = desk.registry
     rows = [describe(registry, one) for one in registry.identities()]
@@ -27,7 +28,7 @@ def list_command(*, desk: Desk) -> None:
 @device.command(name="show", epilog="Example: hushfleet provision device show pi-01")
 @click.argument("device_id", metavar="ID")
 @at_desk()
-def show_command(*, desk: Desk, device_id: str) -> None:
+def show_command(*, desk: OwnerCommand, device_id: str) -> None:
     """One device, or the orchestrator, with its public keys. Needs no passphrase."""
     registry = desk.registry
     identity = registry.find(device_id) or registry.device(device_id)
@@ -43,7 +44,7 @@ def show_command(*, desk: Desk, device_id: str) -> None:
 @device.command(epilog="Example: hushfleet provision device revoke pi-07")
 @click.argument("device_id", metavar="ID")
 @at_desk(passphrase=True, consent=True)
-def revoke(*, desk: Desk, device_id: str) -> None:
+def revoke(*, desk: OwnerCommand, device_id: str) -> None:
     """Take a device out: a new roster without it, and its certificate withdrawn."""
     now = certificates.now()
     change, done = desk.carry(lambda registry: changes.revocation(registry, desk.policy, device_id, now))
@@ -56,7 +57,7 @@ def revoke(*, desk: Desk, device_id: str) -> None:
     desk.tell(result, lines if done else ())
 
 
-def describe(registry: Registry, identity: Identity) -> dict[str, str]:
+def describe(registry: VaultContents, identity: Identity) -> dict[str, str]:
     """One identity in words, without its keys."""
     until = certificates.ends(identity.certificate.encode()) if identity.certificate else None
     return {
@@ -69,14 +70,14 @@ def describe(registry: Registry, identity: Identity) -> dict[str, str]:
     }
 
 
-def _role(registry: Registry, identity: Identity) -> str:
+def _role(registry: VaultContents, identity: Identity) -> str:
     roster = registry.verified
     if roster is None or identity.device_id not in roster.roster.committee:
         return identity.role.value
     return f"member {roster.member_index(identity.device_id)}"
 
 
-def _state(registry: Registry, identity: Identity) -> str:
+def _state(registry: VaultContents, identity: Identity) -> str:
     if registry.joins(identity.device_id):
         return "in force"
     if registry.roster and identity.role is EnrolledRole.DEVICE:

@@ -2,14 +2,14 @@
 
 import click
 
-from hushfleet.cli_settings import text_of
-from hushfleet.link.files import write_durably
-from provisioning import changes
-from provisioning.changes import Change
-from provisioning.desk import Desk, at_desk
+from hushfleet.program.settings import text_of
+from hushfleet.system.durable import write_durably
+from provisioning import proposals as changes
+from provisioning.command import OwnerCommand, at_desk
 from provisioning.differences import policy_lines
 from provisioning.policy_file import NEXT_STEP, as_table, parse_policy
 from provisioning.policy_text import with_settings
+from provisioning.proposals import Proposal
 from provisioning.vault import Vault
 
 
@@ -20,7 +20,7 @@ def policy() -> None:
 
 @policy.command(name="show", epilog="Example: hushfleet provision policy show --json")
 @at_desk()
-def show_command(*, desk: Desk) -> None:
+def show_command(*, desk: OwnerCommand) -> None:
     """The policy as its file says it, and what of it is not in force yet. Needs no passphrase."""
     file = desk.policy
     values, roster = policy_lines(file.as_policy(), file.names), desk.registry.verified
@@ -39,8 +39,8 @@ def _not_yet(name: str, value: str, in_force: dict[str, str] | None) -> str:
 @policy.command(name="set", epilog="Example: hushfleet provision policy set cohort.min_devices=12 models.allowed=softmax:64x10")
 @click.argument("assignments", nargs=-1, metavar="[TABLE.KEY=VALUE]...")
 @at_desk(passphrase=True, consent=True)
-def set_command(*, desk: Desk, assignments: tuple[str, ...]) -> None:
-    """Change values in policy.toml, comments kept, and sign a roster with the policy.
+def set_command(*, desk: OwnerCommand, assignments: tuple[str, ...]) -> None:
+    """Proposal values in policy.toml, comments kept, and sign a roster with the policy.
 
     Without a value: sign the file as it stands, after editing it by hand. Before the first committee nothing is signed yet.
     """
@@ -48,7 +48,7 @@ def set_command(*, desk: Desk, assignments: tuple[str, ...]) -> None:
     new = with_settings(text_of(path, next_step=NEXT_STEP), assignments)
     wanted = parse_policy(new, path)
 
-    def write_and_sign(vault: Vault, change: Change) -> Change:
+    def write_and_sign(vault: Vault, change: Proposal) -> Proposal:
         write_durably(path, new.encode())  # first: the next command must not sign the old policy again
         return vault.carry_out(change)
 
@@ -59,7 +59,7 @@ def set_command(*, desk: Desk, assignments: tuple[str, ...]) -> None:
     desk.tell({"signed": done, "serial": serial}, _after(desk, serial))
 
 
-def _after(desk: Desk, serial: int | None) -> tuple[str, ...]:
+def _after(desk: OwnerCommand, serial: int | None) -> tuple[str, ...]:
     if serial:
         return (f"Roster {serial} carries this policy. Next: hushfleet provision roster export FILE, for the orchestrator to publish.",)
     if desk.dry_run or desk.registry.roster:

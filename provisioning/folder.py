@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.link.files import write_durably
+from hushfleet.system.durable import write_durably
+from provisioning.contents import VaultContents
 from provisioning.policy_file import FILE as POLICY_FILE
 from provisioning.policy_file import PolicyFile, read_policy
-from provisioning.registry import Registry
 
 REVOCATIONS = "crl.pem"
 BUNDLES = "bundles"
@@ -51,7 +51,7 @@ class VaultFolder:
         """Whether there is a vault."""
         return self.registry_file.exists()
 
-    def registry(self) -> Registry:
+    def registry(self) -> VaultContents:
         """The registry. Raises `LocalError`: `VAULT_MISSING`, `VAULT_DAMAGED`."""
         if not self.exists():
             raise LocalError(
@@ -59,7 +59,7 @@ class VaultFolder:
                 f"there is no vault in {self.path}",
                 next_step="Name it: --vault FOLDER or HUSHFLEET_VAULT. To make one: hushfleet provision init NAME",
             )
-        return Registry.from_json(self.registry_file.read_bytes())
+        return VaultContents.from_json(self.registry_file.read_bytes())
 
     def policy(self) -> PolicyFile:
         """What the policy file says. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every wrong line."""

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from hushfleet.cli_settings import Mistake, TableError, parse_settings, text_of, wrong
 from hushfleet.documents import Policy
 from hushfleet.documents.limits import MAX_COHORT, MAX_COUNTER, MAX_VALUES
 from hushfleet.errors import LocalError
+from hushfleet.program.settings import Mistake, TableError, parse_settings, text_of, wrong
 from models import catalogue
 
 FILE = "policy.toml"

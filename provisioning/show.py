@@ -8,17 +8,17 @@ from typing import Any
 import click
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents import Bundle, EnrolmentRequest, Plan, Roster, RoundRecord, fingerprint, open_request
+from hushfleet.documents import Bundle, EnrolmentRequest, Plan, Roster, RoundRecord, fingerprint, open_enrolment_request
 from hushfleet.documents.enrolment import BundleFile
 from hushfleet.documents.limits import MAX_BUNDLE_BYTES
 from hushfleet.errors import HushfleetError, PeerError, Refusal
 from hushfleet.labels import Label, sha256
+from hushfleet.owner import certificates
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire.limits import LIMITS
-from provisioning import certificates
-from provisioning.desk import Desk, at_desk
+from provisioning.command import OwnerCommand, at_desk
+from provisioning.contents import VaultContents
 from provisioning.differences import policy_lines
-from provisioning.registry import Registry
 
 Told = dict[str, Any]
 
@@ -31,7 +31,7 @@ class Known:
     orchestrator: VerifyKey | None = None
 
     @classmethod
-    def of(cls, registry: Registry | None) -> "Known":
+    def of(cls, registry: VaultContents | None) -> "Known":
         """Those of a vault."""
         if registry is None:
             return cls()
@@ -42,7 +42,7 @@ class Known:
 @click.command(epilog="Example: hushfleet provision show pi-01.bundle")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @at_desk()
-def show(*, desk: Desk, file: Path) -> None:
+def show(*, desk: OwnerCommand, file: Path) -> None:
     """Say in plain words what FILE is: a request, bundle, roster, plan or record. Needs neither vault nor passphrase.
 
     With a vault at hand it also says whether its owner or orchestrator signed it.
@@ -73,7 +73,7 @@ def _attempt(kind: type[Message], data: bytes, max_bytes: int) -> Any:  # noqa: 
 
 def _request(request: EnrolmentRequest, signed: Signed, known: Known) -> Told:
     del known
-    open_request(signed)
+    open_enrolment_request(signed)
     certificates.check_request(request)
     return {
         "kind": "enrolment request",

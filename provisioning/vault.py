@@ -16,19 +16,20 @@ from hushfleet.documents import Roster, VerifiedRoster
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.errors import LocalError, PhaseError, Refusal
 from hushfleet.ids import fleet_id
+from hushfleet.owner import certificates
+from hushfleet.owner.certificates import Authority
+from hushfleet.owner.owner import Owner
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.signing import Signed, SigningKey
-from provisioning import certificates, changes
+from provisioning import proposals as changes
 from provisioning.broker import access, write_broker
 from provisioning.bundles import bundle_of, grant_in
-from provisioning.certificates import Authority
-from provisioning.changes import Change
+from provisioning.contents import VERSION, Address, VaultContents, damaged
 from provisioning.folder import BUNDLES, REVOCATIONS, VaultFolder
-from provisioning.owner import Owner
 from provisioning.passphrase import Passphrase
 from provisioning.policy_file import PolicyFile
 from provisioning.policy_text import DEFAULT
-from provisioning.registry import VERSION, Address, Registry, damaged
+from provisioning.proposals import Proposal
 from provisioning.strongbox import Cost, Secrets, lock, unlock
 
 Clock = Callable[[], datetime]
@@ -50,7 +51,7 @@ class Vault:
     the vault is opened again.
     """
 
-    def __init__(self, folder: VaultFolder, registry: Registry, keys: Keys, held: ExitStack, now: Clock) -> None:
+    def __init__(self, folder: VaultFolder, registry: VaultContents, keys: Keys, held: ExitStack, now: Clock) -> None:
         """Called by `create` and `open`."""
         self.folder, self.registry = folder, registry
         self._keys, self._held, self._now = keys, held, now
@@ -82,7 +83,7 @@ class Vault:
             folder.write("root.pub", f"{root.verify_key.raw.hex()}\n".encode())
             folder.write("ca.pem", keys.authority.certificate_pem)
             ca = keys.authority.certificate_pem.decode()
-            registry = Registry(VERSION, fleet, root.verify_key.raw, broker, ca, due=(REVOCATIONS,))
+            registry = VaultContents(VERSION, fleet, root.verify_key.raw, broker, ca, due=(REVOCATIONS,))
             folder.write(folder.registry_file.name, registry.to_json())
             return cls._opened(folder, registry, keys, stack, now)
 
@@ -97,7 +98,7 @@ class Vault:
             return cls._opened(folder, registry, _unlock(folder, registry, passphrase), stack, now)
 
     @classmethod
-    def _opened(cls, folder: VaultFolder, registry: Registry, keys: Keys, stack: ExitStack, now: Clock) -> Self:
+    def _opened(cls, folder: VaultFolder, registry: VaultContents, keys: Keys, stack: ExitStack, now: Clock) -> Self:
         vault = cls(folder, registry, keys, stack, now)
         vault._write_due()
         vault._held = stack.pop_all()
@@ -128,19 +129,19 @@ class Vault:
         """What the policy file says now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
         return self.folder.policy()
 
-    def approve(self, request: Signed) -> Change:
+    def approve(self, request: Signed) -> Proposal:
         """Enrol whoever made this request. See `changes.approval`."""
         return self.carry_out(changes.approval(self.registry, self.policy, request, self._now()))
 
-    def revoke(self, device_id: str) -> Change:
+    def revoke(self, device_id: str) -> Proposal:
         """Take a device out. See `changes.revocation`."""
         return self.carry_out(changes.revocation(self.registry, self.policy, device_id, self._now()))
 
-    def deal(self, device_ids: Sequence[str], dealing: Dealing) -> Change:
+    def deal(self, device_ids: Sequence[str], dealing: Dealing) -> Proposal:
         """Give the shares of a fresh key to these devices. See `changes.committee`. Forget `dealing` afterwards."""
         return self.carry_out(changes.committee(self.registry, self.policy, device_ids), dealing)
 
-    def renew(self) -> Change:
+    def renew(self) -> Proposal:
         """Sign a roster with the policy file as it stands, if that differs from the roster in force."""
         return self.carry_out(changes.renewal(self.registry, self.policy))
 
@@ -150,7 +151,7 @@ class Vault:
             bundled = tuple(one.device_id for one in self.registry.identities() if self.registry.joins(one.device_id))
             self._store(msgspec.structs.replace(self.registry, broker=address), bundled)
 
-    def carry_out(self, change: Change, dealing: Dealing | None = None) -> Change:
+    def carry_out(self, change: Proposal, dealing: Dealing | None = None) -> Proposal:
         """Issue, sign and store what `change` says, then write what follows. Raises `PhaseError` if the vault has moved on."""
         if change.before != self.registry or change.deals != (dealing is not None):
             raise PhaseError("the change was made for another state of the vault, or lacks its key")
@@ -191,7 +192,7 @@ class Vault:
             user=user,
         )
 
-    def _certified(self, change: Change) -> Registry:
+    def _certified(self, change: Proposal) -> VaultContents:
         registry = change.registry
         for device_id in change.certify:
             identity = registry.find(device_id)
@@ -200,14 +201,14 @@ class Vault:
                 registry = registry.with_identity(msgspec.structs.replace(identity, certificate=pem.decode()))
         return registry
 
-    def _signed(self, registry: Registry, roster: Roster, dealing: Dealing | None) -> Registry:
+    def _signed(self, registry: VaultContents, roster: Roster, dealing: Dealing | None) -> VaultContents:
         owner = self._keys.owner
         if dealing is None:
             return msgspec.structs.replace(registry, roster=encode(owner.sign(roster).signed))
         verified = owner.sign(msgspec.structs.replace(roster, paillier=dealing.public.to_bytes()))
         return msgspec.structs.replace(registry, roster=encode(verified.signed), grants=owner.grants(verified, dealing))
 
-    def _store(self, registry: Registry, bundles: Sequence[str]) -> None:
+    def _store(self, registry: VaultContents, bundles: Sequence[str]) -> None:
         due = (REVOCATIONS, *(f"{BUNDLES}/{device_id}.bundle" for device_id in bundles))
         self.registry = msgspec.structs.replace(registry, due=due)
         self.folder.write(self.folder.registry_file.name, self.registry.to_json())
@@ -236,7 +237,7 @@ class Vault:
         return self._keys.authority.revocations(withdrawn, self._now())
 
 
-def _unlock(folder: VaultFolder, registry: Registry, passphrase: Passphrase) -> Keys:
+def _unlock(folder: VaultFolder, registry: VaultContents, passphrase: Passphrase) -> Keys:
     try:
         secrets = unlock(folder.secrets_file.read_bytes(), passphrase)
     except FileNotFoundError as error:

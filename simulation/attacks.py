@@ -6,9 +6,9 @@ Each attack uses the real keys and messages of the party it plays. One that is n
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from edge_agent.keys import DeviceKeys
+from edge_agent.folder import DeviceKeys
 from hushfleet.codec import encode
-from hushfleet.documents import Header, Plan, PrivacyPlan, Request, VerifiedPlan, sign_header, sign_plan
+from hushfleet.documents import DecryptionRequest, Header, Plan, PrivacyPlan, VerifiedPlan, sign_header, sign_plan
 from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import LocalError, Refusal
@@ -16,12 +16,12 @@ from hushfleet.labels import Label
 from hushfleet.privacy import encode_zero
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
-from hushfleet.rounds.job import make_plan
+from hushfleet.rounds.planning import make_plan
+from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import Signed
-from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_context, encode_signed
-from simulation.stage import Stage
+from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_seal_context, encode_signed
+from simulation.fleet import Fleet
 
 SHIFT_BITS = 200
 """The copy's values land ten slots above the victim's: read off the sum there, were it accepted."""
@@ -40,7 +40,7 @@ class Attack:
 class Attacks:
     """Plays all attacks around one round of a running fleet; `done` lists them in order."""
 
-    def __init__(self, fleet: Stage) -> None:
+    def __init__(self, fleet: Fleet) -> None:
         self.done: list[Attack] = []
         self._fleet = fleet
         self._recorded: tuple[str, bytes] | None = None
@@ -117,7 +117,7 @@ class Attacks:
     def _request(self, plan: VerifiedPlan, bodies: Sequence[Signed]) -> None:
         p = plan.plan
         header = Header(p.fleet, p.key_id, p.round, plan.digest, cohort_of(plan.digest, bodies), len(bodies))
-        request = Request(sign_header(header, self._fleet.parties.orchestrator.signing), plan.signed, tuple(bodies))
+        request = DecryptionRequest(sign_header(header, self._fleet.parties.orchestrator.signing), plan.signed, tuple(bodies))
         self._fleet.messenger.send(Topic(p.fleet, Kind.REQUEST, number=p.round, chunk=0), encode(request))
 
     def _contribute(self, keys: DeviceKeys, body: Body) -> None:
@@ -125,7 +125,7 @@ class Attacks:
         plan = self._setting().plan
         signed = keys.signing.sign(Label.BODY, encode(body))
         recipient = SealingPublicKey(self._fleet.roster.roster.orchestrator_sealing_key)
-        context = contribution_context(plan.key_id, plan.round, keys.device_id)
+        context = contribution_seal_context(plan.key_id, plan.round, keys.device_id)
         sealed = seal(recipient, Label.SEAL_CONTRIBUTION, context, encode(Contribution(signed, b"", ())))
         self._fleet.network.send(self._contribution_topic(keys.device_id), sealed)
 
@@ -146,7 +146,7 @@ class Attacks:
             return f"all {len(parties)} committee members"
         return f"all {len(parties)} devices"
 
-    def _setting(self) -> RoundSetting:
+    def _setting(self) -> RoundTerms:
         setting = self._fleet.orchestrator.state.setting
         if setting is None:
             raise LocalError(Refusal.PHASE, "no round is under way")

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.owner.certificates import Authority, now
 from provisioning.broker import Access, write_broker
-from provisioning.certificates import Authority, now
 
 HOST = "localhost"
 START_S = 15.0

@@ -22,22 +22,22 @@ from hushfleet.documents import Policy
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link import Messenger
-from hushfleet.link.files import write_durably
-from hushfleet.link.mqtt import MqttLink, MqttOptions
+from hushfleet.link.mqtt.client import MqttLink, MqttOptions
 from hushfleet.link.tls import client_context, make_key_and_request
+from hushfleet.owner.certificates import Authority, now
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
+from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState, Phase
 from hushfleet.rounds.effects import Note, Refused
-from hushfleet.rounds.job import Job
+from hushfleet.rounds.planning import Job
+from hushfleet.system.durable import write_durably
 from hushfleet.training import Data, GlobalModel
 from hushfleet.wire import Kind, Topic
-from orchestrator.archive import Archive
 from orchestrator.service import Orchestrator
+from orchestrator.store.archive_folder import Archive
 from provisioning.broker import Access
-from provisioning.certificates import Authority, now
 from simulation import broker
+from simulation.fleet import Journal
 from simulation.parties import Parties
-from simulation.stage import Journal
 from simulation.worker import BROKER_FOLDER, CA_FILE, CERTIFICATE_FILE, DATA_FILE, KEY_FILE, Spec
 
 PATIENCE_S = 60.0
@@ -45,7 +45,7 @@ TURN_S = 0.01
 
 
 class BrokerFleet:
-    """The running fleet; satisfies `Stage`. `close` ends every process."""
+    """The running fleet; satisfies `Fleet`. `close` ends every process."""
 
     def __init__(
         self,

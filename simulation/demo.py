@@ -18,25 +18,25 @@ import numpy as np
 
 from hushfleet.aggregation import OptimizerState
 from hushfleet.audit import JobReport, verify_job
-from hushfleet.cli_verify import read_archive
 from hushfleet.documents import OptimizerSettings, Policy, RoundRecord, TrainingPlan, open_record
 from hushfleet.encryption.paillier.dealing import deal
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
-from hushfleet.rounds.job import Job, make_optimizer
+from hushfleet.rounds.planning import Job, make_optimizer
 from hushfleet.training import GlobalModel, TrainingSettings, train
 from models import catalogue
 from models.evaluation import Model, evaluate
-from orchestrator.account import epsilon
+from orchestrator.job.epsilon import epsilon
 from simulation import digits, lenet
 from simulation.attacks import Attack, Attacks
 from simulation.broker import find_mosquitto
 from simulation.broker_fleet import BrokerFleet
 from simulation.edges import FloatArray, brightness, edges
 from simulation.fleet import Fleet
+from simulation.memory_fleet import MemoryFleet
 from simulation.parties import Parties
 from simulation.screen import RoundView, Screen
-from simulation.stage import Stage
 
 LEAST_DEVICES = 5
 COMMITTEE = 4
@@ -210,12 +210,12 @@ def _folder(settings: Settings) -> Path:
 
 def _build(
     settings: Settings, name: str, model: Model, split: digits.Digits, *, folder: Path, screen: Screen, executor: ThreadPoolExecutor
-) -> Stage:
+) -> Fleet:
     randomness = SystemRandomness()
     with screen.making_keys(settings.devices, KEY_BITS, COMMITTEE) as progress:
         parties = Parties.generate(FLEET, settings.devices, COMMITTEE, randomness)
         dealing = deal(KEY_BITS, (COMMITTEE - 1) // 3, randomness, executor=executor, on_progress=progress)
-        make = partial(BrokerFleet, model_name=name) if settings.broker else partial(Fleet, trainer=model, executor=executor)
+        make = partial(BrokerFleet, model_name=name) if settings.broker else partial(MemoryFleet, trainer=model, executor=executor)
         return make(
             parties,
             dealing,
@@ -252,7 +252,7 @@ def _job(settings: Settings, model: Model) -> Job:
     )
 
 
-def _play(settings: Settings, fleet: Stage, model: Model, split: digits.Digits, screen: Screen) -> tuple[list[RoundFigures], list[Attack]]:
+def _play(settings: Settings, fleet: Fleet, model: Model, split: digits.Digits, screen: Screen) -> tuple[list[RoundFigures], list[Attack]]:
     """All rounds; the attacks are played around the last one, so that they cost the devices no privacy of their own."""
     figures: list[RoundFigures] = []
     attacks = Attacks(fleet)
@@ -288,7 +288,7 @@ def _play(settings: Settings, fleet: Stage, model: Model, split: digits.Digits, 
     return figures, attacks.done
 
 
-def _attacked_round(fleet: Stage, attacks: Attacks, view: RoundView) -> bool:
+def _attacked_round(fleet: Fleet, attacks: Attacks, view: RoundView) -> bool:
     """An ordinary round in which the thief contributes last, after everybody has tried to cheat."""
     attacks.before_round()
     fleet.hold(attacks.thief)
@@ -305,7 +305,7 @@ def _attacked_round(fleet: Stage, attacks: Attacks, view: RoundView) -> bool:
     return released
 
 
-def _record(fleet: Stage) -> RoundRecord:
+def _record(fleet: Fleet) -> RoundRecord:
     signed = fleet.orchestrator.state.record
     if signed is None:
         raise LocalError(Refusal.PHASE, "no round has ended")

@@ -1,175 +1,79 @@
-"""A whole fleet on one machine over the in-memory link: owner, devices, committee and orchestrator, each with its own keys.
+"""What the demo and its attacks ask of a fleet, over whatever link it runs."""
 
-Every device has its own state folder and link session. Committee answers and trainings run side by side on threads; the heavy
-arithmetic releases the interpreter's lock.
-"""
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Executor
-from pathlib import Path
-
-from edge_agent.agent import Agent, Work
-from edge_agent.keys import DeviceKeys
-from edge_agent.store import Store
-from hushfleet.aggregation import OptimizerState
-from hushfleet.documents import Policy
-from hushfleet.encryption.paillier.dealing import Dealing
-from hushfleet.link import MemoryBroker, MemoryLink, Messenger
-from hushfleet.randomness import Randomness, SystemRandomness
-from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Phase
-from hushfleet.rounds.effects import Refused
-from hushfleet.rounds.job import Job
-from hushfleet.training import Data, GlobalModel, Trainer
-from hushfleet.wire import Kind, Topic
-from orchestrator.archive import Archive
+from hushfleet.documents import VerifiedRoster
+from hushfleet.link import Messenger
+from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.rounds.planning import Job
 from orchestrator.service import Orchestrator
 from simulation.parties import Parties
-from simulation.stage import Journal
+
+Happening = Note | Alert | Refused
 
 
-class Fleet:
-    """The running fleet. `insecure_keys` is for tests with small keys."""
+@dataclass
+class Journal:
+    """Everything that the parties noted, refused or raised an alarm about, with who did."""
 
-    def __init__(
-        self,
-        parties: Parties,
-        dealing: Dealing,
-        policy: Policy,
-        job: Job,
-        model: GlobalModel,
-        *,
-        trainer: Trainer,
-        data: Mapping[str, Data],
-        folder: Path,
-        executor: Executor,
-        target: int | None = None,
-        insecure_keys: bool = False,
-        batches: Randomness | None = None,
-    ) -> None:
-        self.parties, self.job, self.journal, self.folder = parties, job, Journal(), folder
-        self.broker = MemoryBroker(parties.owner.fleet)
-        self.roster = parties.roster(dealing, policy)
-        self._executor = executor
-        root = parties.owner.root.verify_key
-        self.orchestrator_link = self.broker.connect(parties.orchestrator.device_id, orchestrator=True)
-        self.messenger = Messenger(
-            self.orchestrator_link,
-            folder / "spools" / "orchestrator",
-            on_refused=lambda error: self.journal.add("orchestrator", Refused(error)),
-        )
-        self.network = Messenger(self.broker.eavesdrop("network"), folder / "spools" / "network")
-        self.network.subscribe(parties.owner.fleet, Kind.CONTRIBUTION)
-        self._carried: dict[tuple[str, int], bytes] = {}
-        self._held: set[str] = set()
-        keys = parties.orchestrator
-        self.coordinator = Coordinator(keys.signing, keys.sealing, root, job, target, insecure_keys)
-        self.orchestrator = Orchestrator(
-            self.coordinator,
-            CoordinatorState(self.roster, model, OptimizerState.initial(model.dimension)),
-            self.messenger,
-            Archive(folder / "archive", root),
-            now_ms=lambda: time.monotonic_ns() // 1_000_000,
-            report=lambda happening: self.journal.add("orchestrator", happening),
-        )
-        trainers: dict[bytes, Trainer] = {trainer.architecture.digest: trainer}
-        self.links: dict[str, MemoryLink] = {}
-        self.agents: dict[str, Agent] = {}
-        self.stores: list[Store] = []
-        for name, device_keys in parties.devices.items():
-            work = Work(trainers, lambda name=name: data[name], randomness=batches or SystemRandomness())  # type: ignore[misc]  # binds name now
-            self._add_agent(name, device_keys, work, insecure_keys=insecure_keys)
-        self._deliver_grants(dealing)
+    entries: list[tuple[str, Happening]] = field(default_factory=list)
 
-    def _add_agent(self, name: str, keys: DeviceKeys, work: Work, *, insecure_keys: bool) -> None:
-        folder = self.folder / "devices" / name
-        folder.mkdir(parents=True)
-        keys.save(folder)
-        store = Store.create(folder)
-        member = name in self.parties.committee
-        self.stores.append(store)
-        self.links[name] = self.broker.connect(name, member=member)
-        self.agents[name] = Agent(
-            keys,
-            self.parties.owner.root.verify_key,
-            store,
-            Messenger(self.links[name], folder / "spool"),
-            work,
-            fleet=self.parties.owner.fleet,
-            member=member,
-            report=self.journal.add,
-            insecure_keys=insecure_keys,
-        )
+    def add(self, party: str, happening: Happening) -> None:
+        """Called by the parties, from several threads."""
+        self.entries.append((party, happening))
 
-    def _deliver_grants(self, dealing: Dealing) -> None:
-        """Roster first, then each member's sealed share on its inbox topic."""
-        for agent in self.agents.values():
-            agent.connect()
-        self.orchestrator.connect()
-        self.pump_agents()
-        for name, grant in self.parties.owner.grants(self.roster, dealing).items():
-            self.messenger.send(Topic(self.parties.owner.fleet, Kind.INBOX, device=name, chunk=0), grant)
-        self.pump_agents(self.parties.committee)
+    def take_refusals(self) -> list[tuple[str, Refused]]:
+        """The refusals since the last call."""
+        taken, self.entries = self.entries, []
+        return [(party, happening) for party, happening in taken if isinstance(happening, Refused)]
 
-    def close(self) -> None:
-        """Close the devices' databases."""
-        for store in self.stores:
-            store.close()
 
-    def pump_agents(self, names: "tuple[str, ...] | None" = None) -> int:
-        """Let these devices (default: all) handle what arrived, side by side; how many messages that was."""
-        wanted = self.agents if names is None else {name: self.agents[name] for name in names}
-        return sum(self._executor.map(lambda agent: agent.pump(), wanted.values()))
+class Fleet(Protocol):
+    """A running fleet. `messenger` is the orchestrator's; `network` may publish anything on any topic, as a broker can."""
 
-    def settle(self) -> None:
-        """Deliver until nobody has anything left to say."""
-        while self.pump_agents() + self.orchestrator.pump():
-            pass
+    @property
+    def parties(self) -> Parties:
+        """All keys."""
+
+    @property
+    def roster(self) -> VerifiedRoster:
+        """The roster in force."""
+
+    @property
+    def job(self) -> Job:
+        """What is trained."""
+
+    @property
+    def orchestrator(self) -> Orchestrator:
+        """The orchestrator, in this process."""
+
+    @property
+    def messenger(self) -> Messenger:
+        """The orchestrator's link."""
+
+    @property
+    def network(self) -> Messenger:
+        """Whoever runs the broker."""
 
     def hold(self, name: str) -> None:
         """This device does nothing until it is released."""
-        self._held.add(name)
 
     def release(self, name: str) -> None:
         """It goes on."""
-        self._held.discard(name)
 
     def contribute(self) -> Iterator[int]:
-        """Let all devices that are not held contribute to the open round, up to ten at a time; yields how many were accepted so far."""
-        names = tuple(name for name in self.agents if name not in self._held)
-        at_once = min(10, (len(names) + 1) // 2)
-        for start in range(0, len(names), at_once):
-            self.pump_agents(names[start : start + at_once])
-            self.orchestrator.pump()
-            yield len(self.orchestrator.state.accepted)
+        """Let all devices that are not held contribute to the open round; yields how many were accepted so far."""
 
-    def decrypt(self, progress: Callable[[int], None] = lambda _: None) -> bool:
+    def decrypt(self, progress: Callable[[int], None]) -> bool:
         """Let the committee answer and the orchestrator release; whether it did."""
-        version = self.orchestrator.state.model.version
-        if self.orchestrator.phase is Phase.COLLECTING:
-            self.orchestrator.end_collection()
-        for future in [self._executor.submit(self.agents[name].pump) for name in self.parties.committee]:
-            future.result()
-            self.orchestrator.pump()
-            progress(len(self.orchestrator.state.answers))
-        self.settle()
-        return self.orchestrator.state.model.version > version
 
     def await_refusals(self, parties: set[str]) -> list[tuple[str, Refused]]:
-        """What was refused since the last call: over this link everything is delivered at once."""
-        self.pump_agents(tuple(parties - {"orchestrator"}) or self.parties.committee)
-        self.orchestrator.pump()
-        return self.journal.take_refusals()
+        """The refusals since the last call, once each of `parties` has refused something (or a while has passed)."""
 
     def sealed_contribution(self, name: str, number: int) -> bytes:
         """What the network carried of a device in a round."""
-        while (arrived := self.network.receive()) is not None:
-            self._carried[arrived.topic.device or "", arrived.topic.number or 0] = arrived.data
-        return self._carried[name, number]
 
-    def run_round(self) -> bool:
-        """One whole round; whether it released a model."""
-        self.orchestrator.start_round()
-        for _ in self.contribute():
-            pass
-        return self.decrypt()
+    def close(self) -> None:
+        """End everything that runs."""

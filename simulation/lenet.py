@@ -8,7 +8,7 @@ FILE = Path(__file__).with_name("lenet.onnx")
 
 def make_bundle(folder: Path) -> str:
     """The catalogue's name of the trainable bundle that is made in `folder`. Needs the package `onnx`."""
-    from models.onnx import prepare  # noqa: PLC0415 -- the other models need no onnx
+    from models.onnx.prepare import prepare  # noqa: PLC0415 -- the other models need no onnx
 
     bundle = folder / "lenet.bundle"
     prepare(FILE, loss="softmax-cross-entropy").save(bundle)

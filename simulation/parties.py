@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.keys import DeviceKeys
+from edge_agent.folder import DeviceKeys
 from hushfleet.documents import Policy, VerifiedRoster
 from hushfleet.encryption.paillier.dealing import Dealing
+from hushfleet.owner.owner import Owner
 from hushfleet.randomness import Randomness
 from hushfleet.signing import SigningKey
-from provisioning.owner import Owner
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import msgspec
 import numpy as np
 
 from edge_agent.agent import Agent, Work
-from edge_agent.keys import DeviceKeys
+from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.link import Messenger
-from hushfleet.link.mqtt import MqttLink, MqttOptions
+from hushfleet.link.mqtt.client import MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.effects import Alert, Note, Refused

@@ -3,16 +3,16 @@
 May import encryption, sharing, privacy, training, documents and the ground floor.
 """
 
+from hushfleet.aggregation.global_optimizers import FedAdam, FedAvg, FedAvgM, GlobalOptimizer, OptimizerState, RunningOptimizer, optimizer
 from hushfleet.aggregation.mean import AggregateUpdate, mean_update
-from hushfleet.aggregation.optimizers import FedAdam, FedAvg, FedAvgM, Optimizer, OptimizerState, RunningOptimizer, optimizer
-from hushfleet.aggregation.release import check_norm
+from hushfleet.aggregation.norm_check import check_norm
 
 __all__ = [
     "AggregateUpdate",
     "FedAdam",
     "FedAvg",
     "FedAvgM",
-    "Optimizer",
+    "GlobalOptimizer",
     "OptimizerState",
     "RunningOptimizer",
     "check_norm",

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 from hushfleet.privacy.rotation import unrotate
-from hushfleet.privacy.rules import SLOT_LIMIT
 
 FloatVector = npt.NDArray[np.float64]
 IntVector = npt.NDArray[np.int64]

@@ -10,20 +10,19 @@ from dataclasses import dataclass
 
 from hushfleet.aggregation import OptimizerState
 from hushfleet.codec import decode
-from hushfleet.documents import Outcome, Request, RoundRecord, open_header, open_plan, open_record, open_roster
+from hushfleet.documents import DecryptionRequest, Outcome, RoundRecord, open_header, open_plan, open_record, open_roster
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of, open_bodies
-from hushfleet.rounds.job import make_optimizer
+from hushfleet.rounds.next_model import release
 from hushfleet.rounds.plan_check import Standing, check_plan, nano_rho, standing
-from hushfleet.rounds.release import release
+from hushfleet.rounds.planning import make_optimizer
+from hushfleet.schemes.base import RoundTerms, VerifiedBody
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.training import GlobalModel
-from hushfleet.wire import Answer, Contribution, decode_request, decode_signed
+from hushfleet.wire import Answer, Contribution, decode_decryption_request, decode_signed
 from hushfleet.wire.limits import LIMITS
 
 Files = Mapping[str, bytes]
@@ -104,7 +103,7 @@ def _follows(before: tuple[int, bytes, int], here: tuple[int, bytes, int]) -> bo
     return here[0] >= before[0] and (here[1] != before[1] or here[2] > before[2])
 
 
-def _open_round(files: Files, root: VerifyKey, *, insecure_keys: bool) -> tuple[RoundSetting, RoundRecord]:
+def _open_round(files: Files, root: VerifyKey, *, insecure_keys: bool) -> tuple[RoundTerms, RoundRecord]:
     """Roster, plan and record: signatures, policy, and that they belong together."""
     roster = open_roster(_signed(files, "roster"), root)
     plan = open_plan(_signed(files, "plan"), roster.orchestrator)
@@ -118,10 +117,10 @@ def _open_round(files: Files, root: VerifyKey, *, insecure_keys: bool) -> tuple[
         "record and plan do not belong together",
     )
     _require(record.rho_nano == nano_rho(plan.plan, roster), record, "the stated privacy cost is not the plan's")
-    return RoundSetting(plan, roster, insecure_keys), record
+    return RoundTerms(plan, roster, insecure_keys), record
 
 
-def _start(setting: RoundSetting, files: Files) -> _Chain:
+def _start(setting: RoundTerms, files: Files) -> _Chain:
     plan = setting.plan
     model = GlobalModel.from_bytes(
         _file(files, "model-before"),
@@ -133,7 +132,7 @@ def _start(setting: RoundSetting, files: Files) -> _Chain:
 
 
 def _check_round(
-    setting: RoundSetting, record: RoundRecord, files: Files, chain: _Chain, randomness: Randomness
+    setting: RoundTerms, record: RoundRecord, files: Files, chain: _Chain, randomness: Randomness
 ) -> tuple[_Chain, tuple[int, ...]]:
     before = (setting.plan.model_version, record.model_before)
     _require(before == (chain.model.version, chain.model.digest), record, "the round does not start from the model before it")
@@ -142,7 +141,7 @@ def _check_round(
         after = (record.version_after, record.model_after)
         _require(after == (chain.model.version, chain.model.digest), record, "an aborted round changed the model")
         return chain, ()
-    bodies = _check_cohort(setting, record, decode_request(_file(files, "request")), randomness)
+    bodies = _check_cohort(setting, record, decode_decryption_request(_file(files, "request")), randomness)
     answers = _check_answers(setting, record, bodies, files)
     optimizer_state, model = _released(setting, record, answers, chain)
     _require(model.digest == record.model_after and model.version == record.version_after, record, "the record states another model")
@@ -151,7 +150,7 @@ def _check_round(
 
 
 def _released(
-    setting: RoundSetting, record: RoundRecord, answers: Mapping[int, Answer], chain: _Chain
+    setting: RoundTerms, record: RoundRecord, answers: Mapping[int, Answer], chain: _Chain
 ) -> tuple[OptimizerState, GlobalModel]:
     """What the round had to release, computed again."""
     try:
@@ -167,7 +166,7 @@ def _released(
         raise PeerError(Refusal.ARCHIVE, f"round {record.round}: {error.message}") from error
 
 
-def _check_cohort(setting: RoundSetting, record: RoundRecord, request: Request, randomness: Randomness) -> tuple[VerifiedBody, ...]:
+def _check_cohort(setting: RoundTerms, record: RoundRecord, request: DecryptionRequest, randomness: Randomness) -> tuple[VerifiedBody, ...]:
     """The header, its root, and every contribution with its signature and proof."""
     header = open_header(request.header, setting.roster.orchestrator)
     named = (header.fleet, header.key_id, header.round, header.plan_hash)
@@ -184,7 +183,7 @@ def _check_cohort(setting: RoundSetting, record: RoundRecord, request: Request, 
     return bodies
 
 
-def _check_answers(setting: RoundSetting, record: RoundRecord, bodies: Sequence[VerifiedBody], files: Files) -> dict[int, Answer]:
+def _check_answers(setting: RoundTerms, record: RoundRecord, bodies: Sequence[VerifiedBody], files: Files) -> dict[int, Answer]:
     """Every member answer: its signature, that it is for this cohort, its proof; and that they are a quorum."""
     answers: dict[int, Answer] = {}
     for index, member_id in enumerate(setting.roster.roster.committee, start=1):

@@ -5,6 +5,7 @@ makes: holding a `VerifiedRoster` or a `VerifiedPlan` means that the signature w
 May import the ground floor only.
 """
 
+from hushfleet.documents.decryption_request import DecryptionRequest, Header, cohort_root, open_header, sign_header
 from hushfleet.documents.enrolment import (
     Broker,
     Bundle,
@@ -12,21 +13,21 @@ from hushfleet.documents.enrolment import (
     EnrolmentRequest,
     fingerprint,
     open_bundle,
-    open_request,
+    open_enrolment_request,
     sign_bundle,
-    sign_request,
+    sign_enrolment_request,
 )
 from hushfleet.documents.grant import KeyShareGrant, SignedGrant, open_grant, sign_grant
 from hushfleet.documents.plan import Plan, PrivacyPlan, TrainingPlan, VerifiedPlan, is_selected, open_plan, sign_plan
 from hushfleet.documents.policy import Policy
 from hushfleet.documents.receipt import Receipt, ReceiptStatus, open_receipt, sign_receipt
 from hushfleet.documents.record import OptimizerSettings, Outcome, RoundRecord, open_record, sign_record
-from hushfleet.documents.request import Header, Request, cohort_root, open_header, sign_header
 from hushfleet.documents.roster import DeviceEntry, Roster, VerifiedRoster, newer_roster, open_roster, sign_roster
 
 __all__ = [
     "Broker",
     "Bundle",
+    "DecryptionRequest",
     "DeviceEntry",
     "EnrolledRole",
     "EnrolmentRequest",
@@ -39,7 +40,6 @@ __all__ = [
     "PrivacyPlan",
     "Receipt",
     "ReceiptStatus",
-    "Request",
     "Roster",
     "RoundRecord",
     "SignedGrant",
@@ -51,19 +51,19 @@ __all__ = [
     "is_selected",
     "newer_roster",
     "open_bundle",
+    "open_enrolment_request",
     "open_grant",
     "open_header",
     "open_plan",
     "open_receipt",
     "open_record",
-    "open_request",
     "open_roster",
     "sign_bundle",
+    "sign_enrolment_request",
     "sign_grant",
     "sign_header",
     "sign_plan",
     "sign_receipt",
     "sign_record",
-    "sign_request",
     "sign_roster",
 ]

@@ -8,9 +8,9 @@ import re
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.fields import require_counts, require_hashes, require_ids
-from hushfleet.documents.limits import MAX_BUNDLE_BYTES, MAX_REQUEST_BYTES
+from hushfleet.documents.limits import MAX_BUNDLE_BYTES, MAX_ENROLMENT_REQUEST_BYTES
 from hushfleet.documents.roster import VerifiedRoster, open_roster
+from hushfleet.documents.validation import require_counts, require_hashes, require_ids
 from hushfleet.errors import FaultyOwner, PeerError, Refusal
 from hushfleet.labels import Label, labelled_hash
 from hushfleet.signing import Signed, SigningKey, VerifyKey
@@ -88,14 +88,14 @@ def fingerprint(data: bytes) -> str:
     return "-".join(text[start : start + 4] for start in range(0, len(text), 4))
 
 
-def sign_request(request: EnrolmentRequest, own: SigningKey) -> Signed:
+def sign_enrolment_request(request: EnrolmentRequest, own: SigningKey) -> Signed:
     """The contents of `NAME.request`."""
     return own.sign(Label.ENROLMENT, encode(request))
 
 
-def open_request(signed: Signed) -> EnrolmentRequest:
+def open_enrolment_request(signed: Signed) -> EnrolmentRequest:
     """Decode, then verify with the key it brings. Proves possession of that key and nothing else. Raises `PeerError`."""
-    request = decode(EnrolmentRequest, signed.content, max_bytes=MAX_REQUEST_BYTES)
+    request = decode(EnrolmentRequest, signed.content, max_bytes=MAX_ENROLMENT_REQUEST_BYTES)
     VerifyKey(request.verify_key).verify(Label.ENROLMENT, signed.content, signed.signature)
     return request
 

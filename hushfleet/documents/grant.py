@@ -1,8 +1,8 @@
 """A key share as the owner gives it: root-signed, then sealed to one member (PROTOCOL 2)."""
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_GRANT_BYTES, MAX_MEMBERS
+from hushfleet.documents.validation import require_counts, require_hashes, require_ids
 from hushfleet.errors import FaultyOwner, Refusal
 from hushfleet.labels import Label
 from hushfleet.signing import Signed, SigningKey, VerifyKey

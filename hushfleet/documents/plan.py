@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_PLAN_BYTES
+from hushfleet.documents.validation import require_counts, require_hashes, require_ids
 from hushfleet.labels import Label, labelled_hash, length_prefixed, sha256
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 

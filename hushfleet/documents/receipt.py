@@ -4,8 +4,8 @@ import re
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_RECEIPT_BYTES
+from hushfleet.documents.validation import require_counts, require_hashes, require_ids
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.signing import Signed, SigningKey, VerifyKey

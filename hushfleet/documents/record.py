@@ -3,8 +3,8 @@
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.fields import require_counts, require_hashes, require_ids
 from hushfleet.documents.limits import MAX_RECORD_BYTES
+from hushfleet.documents.validation import require_counts, require_hashes, require_ids
 from hushfleet.labels import Label
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 

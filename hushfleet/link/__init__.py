@@ -3,7 +3,7 @@
 May import wire and what lies below it. Nothing in the library imports this room.
 """
 
-from hushfleet.link.interface import Delivery, Link, LinkError
+from hushfleet.link.link import Delivery, Link, LinkError
 from hushfleet.link.memory import MemoryBroker, MemoryLink
 from hushfleet.link.messenger import Arrived, Messenger
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 
 from hushfleet.errors import Refusal
-from hushfleet.link.interface import DEFAULT_MAX_BYTES, Delivery, LinkError
+from hushfleet.link.link import DEFAULT_MAX_BYTES, Delivery, LinkError
 from hushfleet.wire.topics import Kind, acl, matches, subscription
 
 Tap = Callable[[str, Delivery], Delivery | None]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hushfleet.errors import PeerError, Refusal
-from hushfleet.link.assembly import Assembly, Incomplete, Slot
-from hushfleet.link.interface import Delivery, Link, LinkError
+from hushfleet.link.link import Delivery, Link, LinkError
+from hushfleet.link.transfers import Assembly, Incomplete, Slot
 from hushfleet.wire.chunks import Ranges, chunk_count, frames
 from hushfleet.wire.topics import Kind, Topic, build, parse, subscription
 

@@ -6,12 +6,12 @@ PROTOCOL section 6, one file a stage. May import documents and the ground floor,
 from hushfleet.privacy.blocks import MAX_DIMENSION, block_size, padded_dimension
 from hushfleet.privacy.clipping import ClippedVector, clip
 from hushfleet.privacy.encode import encode_vector, encode_zero
-from hushfleet.privacy.ledger import Event, EventKind, Ledger, Participation, WithoutPrivacy, revive, rho_nano
+from hushfleet.privacy.integer_rules import SLOT_BITS
+from hushfleet.privacy.ledger import EventKind, Ledger, LedgerEntry, Participation, WithoutPrivacy, revive, rho_nano
 from hushfleet.privacy.noise import EncodedVector, add_noise
 from hushfleet.privacy.plan_integers import PlanIntegers, derive
 from hushfleet.privacy.rotation import rotate, unrotate
 from hushfleet.privacy.rounding import round_within
-from hushfleet.privacy.rules import SLOT_BITS
 from hushfleet.privacy.sampler import DiscreteGaussian, discrete_gaussian
 
 __all__ = [
@@ -20,9 +20,9 @@ __all__ = [
     "ClippedVector",
     "DiscreteGaussian",
     "EncodedVector",
-    "Event",
     "EventKind",
     "Ledger",
+    "LedgerEntry",
     "Participation",
     "PlanIntegers",
     "WithoutPrivacy",

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from hushfleet.errors import BudgetError, LocalError, Refusal
 from hushfleet.ids import HASH_BYTES
-from hushfleet.privacy.rules import LEAST_HONEST, LEAST_VARIANCE
+from hushfleet.privacy.integer_rules import LEAST_HONEST, LEAST_VARIANCE
 
 NANO = 10**9
 
@@ -71,10 +71,10 @@ class WithoutPrivacy:
         return EventKind.WITHOUT_PRIVACY
 
 
-Event = Participation | WithoutPrivacy
+LedgerEntry = Participation | WithoutPrivacy
 
 
-def revive(kind: str, key_id: bytes, round_number: int, rho_nano: int) -> Event:
+def revive(kind: str, key_id: bytes, round_number: int, rho_nano: int) -> LedgerEntry:
     """The event that was stored under these four values. `LocalError` (`LEDGER_INVALID`) for an unknown kind or a cost it cannot have."""
     if kind == EventKind.PARTICIPATION:
         return Participation(key_id, round_number, rho_nano)
@@ -90,7 +90,7 @@ class Ledger:
     `LocalError` (`LEDGER_INVALID`): an unknown kind of event, or two events for one (key id, round).
     """
 
-    events: tuple[Event, ...] = ()
+    events: tuple[LedgerEntry, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(isinstance(event, Participation | WithoutPrivacy) for event in self.events):
@@ -108,7 +108,7 @@ class Ledger:
         """Whether any contribution was made without privacy."""
         return any(event.kind is EventKind.WITHOUT_PRIVACY for event in self.events)
 
-    def find(self, key_id: bytes, round_number: int) -> Event | None:
+    def find(self, key_id: bytes, round_number: int) -> LedgerEntry | None:
         """The event of that round, if there is one."""
         return next((event for event in self.events if (event.key_id, event.round_number) == (key_id, round_number)), None)
 
@@ -132,7 +132,7 @@ class Ledger:
         event = WithoutPrivacy(key_id, round_number)
         return self if self._holds(event) else Ledger((*self.events, event))
 
-    def _holds(self, event: Event) -> bool:
+    def _holds(self, event: LedgerEntry) -> bool:
         held = self.find(event.key_id, event.round_number)
         if held not in (None, event):
             raise LocalError(Refusal.PLAN_ROUND_REPEATED, f"round {event.round_number} is already in the ledger at another cost")

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy.rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 from hushfleet.privacy.sampler import discrete_gaussian
 from hushfleet.randomness import Randomness
 

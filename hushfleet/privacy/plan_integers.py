@@ -7,7 +7,7 @@ from fractions import Fraction
 from hushfleet.documents.limits import MAX_COHORT
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy.blocks import block_size, padded_dimension
-from hushfleet.privacy.rules import (
+from hushfleet.privacy.integer_rules import (
     LEAST_HONEST,
     LEAST_VARIANCE,
     enough_honest_contributors,

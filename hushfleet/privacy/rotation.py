@@ -14,7 +14,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.ids import HASH_BYTES
 from hushfleet.labels import Label, labelled_xof
 from hushfleet.privacy.blocks import block_size, padded_dimension
-from hushfleet.privacy.rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 
 _LARGEST_FACTOR_BITS = 4
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy.blocks import MAX_DIMENSION
-from hushfleet.privacy.rules import LARGEST_BOUND
+from hushfleet.privacy.integer_rules import LARGEST_BOUND
 from hushfleet.randomness import Randomness
 
 ATTEMPTS = 200

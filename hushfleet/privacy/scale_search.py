@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy.rules import LEAST_VARIANCE, SLOT_LIMIT, slots_fit
+from hushfleet.privacy.integer_rules import LEAST_VARIANCE, SLOT_LIMIT, slots_fit
 
 GRID = 1_024
 """The clip norm in integer steps is t = (n / GRID) sqrt(d') with a whole n."""

@@ -6,8 +6,7 @@ from hushfleet.codec import decode
 from hushfleet.documents import cohort_root
 from hushfleet.errors import FaultyDevice, FaultyOrchestrator, PeerError, Refusal
 from hushfleet.labels import Label, sha256
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
+from hushfleet.schemes.base import RoundTerms, VerifiedBody
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire import Body
 from hushfleet.wire.limits import LIMITS
@@ -18,7 +17,7 @@ def cohort_of(plan_hash: bytes, bodies: Sequence[Signed]) -> bytes:
     return cohort_root(plan_hash, [(_decode(signed).device_id, sha256(signed.content)) for signed in bodies])
 
 
-def open_body(setting: RoundSetting, signed: Signed) -> VerifiedBody:
+def open_body(setting: RoundTerms, signed: Signed) -> VerifiedBody:
     """One body: enrolled device, its signature, this plan. Raises `PeerError`, `FaultyDevice(CONTRIBUTION_PLAN)`."""
     body = _decode(signed)
     VerifyKey(setting.roster.device(body.device_id).verify_key).verify(Label.BODY, signed.content, signed.signature)
@@ -27,7 +26,7 @@ def open_body(setting: RoundSetting, signed: Signed) -> VerifiedBody:
     return VerifiedBody(body, signed, sha256(signed.content))
 
 
-def open_bodies(setting: RoundSetting, signed: Sequence[Signed]) -> tuple[VerifiedBody, ...]:
+def open_bodies(setting: RoundTerms, signed: Sequence[Signed]) -> tuple[VerifiedBody, ...]:
     """All bodies of a request. Raises `FaultyOrchestrator`: `REQUEST_DUPLICATE`, `REQUEST_ORDER`; and as `open_body`."""
     bodies = tuple(open_body(setting, one) for one in signed)
     ids = [one.body.device_id for one in bodies]

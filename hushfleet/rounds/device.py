@@ -25,7 +25,7 @@ from hushfleet.errors import FaultyOrchestrator, HushfleetError, LocalError, Pee
 from hushfleet.labels import Label, sha256
 from hushfleet.privacy import EncodedVector, Ledger, clip, encode_vector, encode_zero
 from hushfleet.randomness import Randomness
-from hushfleet.rounds import table
+from hushfleet.rounds import machine
 from hushfleet.rounds.effects import (
     Alert,
     DropContribution,
@@ -44,11 +44,11 @@ from hushfleet.rounds.effects import (
 from hushfleet.rounds.events import Connected, EvidenceArrived, ModelArrived, PlanArrived, ReceiptArrived, RosterArrived, Trained
 from hushfleet.rounds.evidence import stop_for_conflict, verify_evidence
 from hushfleet.rounds.plan_check import Standing, check_plan, honest, standing
+from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import SigningKey, VerifyKey
 from hushfleet.training import GlobalModel, TrainingSettings
-from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_context, decode_signed
+from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_seal_context, decode_signed
 
 
 class Phase(Enum):
@@ -82,7 +82,7 @@ class DeviceState:
     phase: Phase = Phase.IDLE
     seen: Mapping[bytes, int] = field(default_factory=dict)
     stopped: frozenset[bytes] = frozenset()
-    setting: RoundSetting | None = None
+    setting: RoundTerms | None = None
     sent: Sent | None = None
     waiting: bytes | None = None
 
@@ -102,7 +102,7 @@ class Device:
 
     def step(self, state: DeviceState, event: object, randomness: Randomness) -> DeviceStep:
         """Take one event. Raises `PhaseError`; a peer's fault is a `Refused` effect. In both cases the state is as it was."""
-        return table.step(_TABLE, self, state, event, randomness)
+        return machine.step(_TABLE, self, state, event, randomness)
 
 
 def _on_roster(device: Device, state: DeviceState, event: RosterArrived, randomness: Randomness) -> DeviceStep:
@@ -149,7 +149,7 @@ def _on_plan(device: Device, state: DeviceState, event: PlanArrived, _: Randomne
         return state, (*remember, Refused(error))
     if not is_selected(plan, device.device_id):
         return state, (*remember, Note(f"round {plan.plan.round}: not asked this time"))
-    setting = RoundSetting(plan, roster, device.insecure_keys)
+    setting = RoundTerms(plan, roster, device.insecure_keys)
     return replace(state, phase=Phase.FETCHING, setting=setting), (*remember, Fetch(plan.plan.parameter_hash))
 
 
@@ -208,7 +208,7 @@ def _on_trained(device: Device, state: DeviceState, event: Trained, randomness: 
     return state, (*notes, Persist((keep,)), _publication(device, setting.roster, sent))
 
 
-def _encoded(setting: RoundSetting, event: Trained, randomness: Randomness) -> tuple[EncodedVector, tuple[Note, ...]]:
+def _encoded(setting: RoundTerms, event: Trained, randomness: Randomness) -> tuple[EncodedVector, tuple[Note, ...]]:
     """Clip, rotate, round, add noise; whatever is wrong with the update, the zero vector gets the same noise."""
     plan, encoding = setting.plan, setting.encoding
     reason = event.reason
@@ -221,11 +221,11 @@ def _encoded(setting: RoundSetting, event: Trained, randomness: Randomness) -> t
     return encode_zero(plan.dimension, encoding, setting.plan_hash, randomness), (note,)
 
 
-def _sealed(device: Device, setting: RoundSetting, encoded: EncodedVector, randomness: Randomness) -> bytes:
+def _sealed(device: Device, setting: RoundTerms, encoded: EncodedVector, randomness: Randomness) -> bytes:
     parts = DEVICE_SCHEMES[setting.plan.scheme].encrypt(setting, device.device_id, encoded, randomness)
     body = Body(setting.plan_hash, device.device_id, parts.masked_hash, parts.items, parts.proof)
     signed = device.signing_key.sign(Label.BODY, encode(body))
-    context = contribution_context(setting.plan.key_id, setting.plan.round, device.device_id)
+    context = contribution_seal_context(setting.plan.key_id, setting.plan.round, device.device_id)
     recipient = SealingPublicKey(setting.roster.roster.orchestrator_sealing_key)
     return seal(recipient, Label.SEAL_CONTRIBUTION, context, encode(Contribution(signed, parts.masked_vector, parts.sealed_shares)))
 
@@ -286,13 +286,13 @@ def _roster(state: DeviceState) -> VerifiedRoster:
     return state.roster
 
 
-def _setting(state: DeviceState) -> RoundSetting:
+def _setting(state: DeviceState) -> RoundTerms:
     if state.setting is None:
         raise LocalError(Refusal.PHASE, "no round is under way")
     return state.setting
 
 
-_TABLE = table.allowed(
+_TABLE = machine.allowed(
     Phase,
     {
         RosterArrived: _on_roster,

@@ -8,7 +8,7 @@ state it had and drops the rest.
 from dataclasses import dataclass, field
 
 from hushfleet.errors import HushfleetError, Refusal
-from hushfleet.privacy import Event
+from hushfleet.privacy import LedgerEntry
 from hushfleet.signing import Signed
 from hushfleet.training import GlobalModel, TrainingSettings
 from hushfleet.wire import Topic
@@ -63,7 +63,7 @@ class KeepSeen:
 class KeepContribution:
     """Store the ledger charge together with the finished bytes: one transaction (PROTOCOL 5.2)."""
 
-    event: Event
+    event: LedgerEntry
     sealed: bytes = field(repr=False)
 
 

@@ -8,24 +8,23 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from hushfleet.codec import encode
-from hushfleet.documents import Header, Request, VerifiedRoster, newer_roster, open_grant, open_header, open_plan, open_roster
+from hushfleet.documents import DecryptionRequest, Header, VerifiedRoster, newer_roster, open_grant, open_header, open_plan, open_roster
 from hushfleet.encryption.paillier.secret import check_share
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.encryption.sealing import SealingKey, SealingPublicKey, seal, unseal
 from hushfleet.errors import FaultyOrchestrator, FaultyOwner, LocalError, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.randomness import Randomness
-from hushfleet.rounds import table
+from hushfleet.rounds import machine
 from hushfleet.rounds.cohort import cohort_of, open_bodies
 from hushfleet.rounds.effects import Alert, Change, DropShare, Effect, KeepAnswer, KeepRoster, KeepShare, Note, Persist, Publish, Refused
 from hushfleet.rounds.events import Connected, GrantArrived, RequestArrived, RosterArrived
 from hushfleet.rounds.evidence import stop_for_conflict
 from hushfleet.rounds.plan_check import check_plan
+from hushfleet.schemes.base import RoundTerms, VerifiedBody, public_key
 from hushfleet.schemes.members import MEMBER_SCHEMES
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting, public_key
 from hushfleet.signing import Signed, SigningKey, VerifyKey
-from hushfleet.wire import Answer, Evidence, Kind, SealedAnswer, Topic, answer_context, decode_request, decode_signed
+from hushfleet.wire import Answer, Evidence, Kind, SealedAnswer, Topic, answer_seal_context, decode_decryption_request, decode_signed
 
 
 class Phase(Enum):
@@ -72,7 +71,7 @@ class Member:
 
     def step(self, state: MemberState, event: object, randomness: Randomness) -> MemberStep:
         """Take one event. Raises `PhaseError`; a peer's fault is a `Refused` effect. In both cases the state is as it was."""
-        return table.step(_TABLE, self, state, event, randomness)
+        return machine.step(_TABLE, self, state, event, randomness)
 
 
 def _on_roster(member: Member, state: MemberState, event: RosterArrived, randomness: Randomness) -> MemberStep:
@@ -122,7 +121,7 @@ def _on_grant(member: Member, state: MemberState, event: GrantArrived, randomnes
 
 def _on_request(member: Member, state: MemberState, event: RequestArrived, randomness: Randomness) -> MemberStep:
     roster = _roster(state)
-    request = decode_request(event.data)
+    request = decode_decryption_request(event.data)
     header = open_header(request.header, roster.orchestrator)
     if header.key_id in state.stopped:
         raise FaultyOwner(Refusal.ROSTER_CONFLICT, "two rosters carry one serial: this member has stopped")
@@ -157,7 +156,7 @@ def _again(member: Member, roster: VerifiedRoster, header: Header, signed: Signe
     return Refused(error), evidence, Alert(f"The orchestrator asked for two cohorts of round {header.round}.")
 
 
-def _check_plan(member: Member, roster: VerifiedRoster, header: Header, request: Request) -> RoundSetting | None:
+def _check_plan(member: Member, roster: VerifiedRoster, header: Header, request: DecryptionRequest) -> RoundTerms | None:
     """Root, then plan: signature, hash, policy. None if this member's roster is older than the plan's."""
     if header.root != cohort_of(header.plan_hash, request.bodies):
         raise FaultyOrchestrator(Refusal.REQUEST_ROOT, f"round {header.round}: the root is not that of the contributions sent")
@@ -168,10 +167,10 @@ def _check_plan(member: Member, roster: VerifiedRoster, header: Header, request:
     if plan.plan.roster_serial > roster.roster.serial:
         return None
     check_plan(plan, roster)
-    return RoundSetting(plan, roster, member.insecure_keys)
+    return RoundTerms(plan, roster, member.insecure_keys)
 
 
-def _check_cohort(setting: RoundSetting, header: Header, request: Request) -> tuple[VerifiedBody, ...]:
+def _check_cohort(setting: RoundTerms, header: Header, request: DecryptionRequest) -> tuple[VerifiedBody, ...]:
     """Signatures, membership, distinct ids in order; then the count."""
     bodies = open_bodies(setting, request.bodies)
     n = setting.plan.privacy
@@ -190,7 +189,7 @@ def _on_connected(member: Member, state: MemberState, _: Connected, __: Randomne
 def _sealed(member: Member, roster: VerifiedRoster, answer: Answer) -> bytes:
     signed = member.signing_key.sign(Label.ANSWER, encode(answer))
     recipient = SealingPublicKey(roster.roster.orchestrator_sealing_key)
-    context = answer_context(answer.key_id, answer.round, answer.index)
+    context = answer_seal_context(answer.key_id, answer.round, answer.index)
     return seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed)))
 
 
@@ -211,7 +210,7 @@ def _share(state: MemberState) -> KeyShare:
     return state.share
 
 
-_TABLE = table.allowed(
+_TABLE = machine.allowed(
     Phase,
     {RosterArrived: _on_roster, GrantArrived: _on_grant, Connected: _on_connected},
     {(Phase.READY, RequestArrived): _on_request},

@@ -12,9 +12,9 @@ from enum import Enum
 from hushfleet.documents import Plan, VerifiedPlan, VerifiedRoster
 from hushfleet.documents.limits import MAX_COHORT
 from hushfleet.errors import FaultyOrchestrator, Refusal
-from hushfleet.privacy import rules
+from hushfleet.privacy import integer_rules as rules
 from hushfleet.privacy.ledger import rho_nano
-from hushfleet.schemes.setting import SCHEMES, fits_a_body
+from hushfleet.schemes.base import SCHEMES, fits_a_body
 
 MAX_DEADLINE_S = 30 * 24 * 3600
 SELECTION_RANGE = range(65_537)

@@ -9,7 +9,7 @@ Documentation and test at once; the only place outside tests that holds the secr
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hushfleet.aggregation import Optimizer, OptimizerState
+from hushfleet.aggregation import GlobalOptimizer, OptimizerState
 from hushfleet.codec import encode
 from hushfleet.documents import Header, VerifiedRoster, sign_header, sign_plan
 from hushfleet.encryption.paillier.share import KeyShare
@@ -17,13 +17,13 @@ from hushfleet.labels import Label
 from hushfleet.privacy import clip, encode_vector
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of, open_bodies
-from hushfleet.rounds.job import Job, make_plan
+from hushfleet.rounds.next_model import release
 from hushfleet.rounds.plan_check import check_plan
-from hushfleet.rounds.release import release
+from hushfleet.rounds.planning import Job, make_plan
+from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import SigningKey
 from hushfleet.training import GlobalModel, LocalUpdate
 from hushfleet.wire import Answer, Body, Contribution
@@ -45,7 +45,7 @@ def honest_round(
     model: GlobalModel,
     updates: Mapping[str, LocalUpdate],
     *,
-    optimizer: Optimizer,
+    optimizer: GlobalOptimizer,
     optimizer_state: OptimizerState,
     randomness: Randomness,
     round_number: int = 1,
@@ -54,7 +54,7 @@ def honest_round(
     """The next optimiser state and model from the updates of a cohort, by device id. `insecure_keys` is for tests."""
     # the orchestrator plans, and signs what it asks for
     plan = sign_plan(make_plan(job, roster, model, round_number), secrets.orchestrator)
-    setting = RoundSetting(plan, roster, insecure_keys)
+    setting = RoundTerms(plan, roster, insecure_keys)
 
     # each device checks the plan against the owner's policy, protects its update, and signs what it contributes
     signed = {}

@@ -4,6 +4,6 @@ One folder per scheme; one registry per role (`devices`, `members`, `orchestrato
 May import aggregation, encryption, sharing, privacy, training, wire, documents and the ground floor.
 """
 
-from hushfleet.schemes.setting import SCHEMES, RoundSetting, public_key
+from hushfleet.schemes.base import SCHEMES, RoundTerms, public_key
 
-__all__ = ["SCHEMES", "RoundSetting", "public_key"]
+__all__ = ["SCHEMES", "RoundTerms", "public_key"]

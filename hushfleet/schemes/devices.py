@@ -4,15 +4,14 @@ from typing import Protocol
 
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness
+from hushfleet.schemes.base import EncryptedUpdate, RoundTerms
 from hushfleet.schemes.paillier.device import PaillierDevice
-from hushfleet.schemes.parts import Parts
-from hushfleet.schemes.setting import RoundSetting
 
 
 class DeviceScheme(Protocol):
     """Turns an encoded vector into what leaves the device."""
 
-    def encrypt(self, setting: RoundSetting, device_id: str, encoded: EncodedVector, randomness: Randomness) -> Parts:
+    def encrypt(self, setting: RoundTerms, device_id: str, encoded: EncodedVector, randomness: Randomness) -> EncryptedUpdate:
         """Encrypt with fresh randomness; a second call makes a second, different contribution: never send both."""
 
 

@@ -5,19 +5,18 @@ from typing import Protocol
 
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.randomness import Randomness
+from hushfleet.schemes.base import RoundTerms, VerifiedBody
 from hushfleet.schemes.paillier.member import PaillierMember
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
 
 
 class MemberScheme(Protocol):
     """Checks what the cohort carries and answers for its sum."""
 
-    def check(self, setting: RoundSetting, bodies: Sequence[VerifiedBody], randomness: Randomness) -> None:
+    def check(self, setting: RoundTerms, bodies: Sequence[VerifiedBody], randomness: Randomness) -> None:
         """Raise `FaultyDevice` naming the first contribution that must not be summed."""
 
     def answer(
-        self, setting: RoundSetting, share: KeyShare, root: bytes, bodies: Sequence[VerifiedBody], randomness: Randomness
+        self, setting: RoundTerms, share: KeyShare, root: bytes, bodies: Sequence[VerifiedBody], randomness: Randomness
     ) -> tuple[tuple[bytes, ...], bytes]:
         """(items, proof) for the sum of all `bodies`, which the member forms itself."""
 

@@ -8,9 +8,8 @@ import numpy.typing as npt
 
 from hushfleet.errors import FaultyDevice
 from hushfleet.randomness import Randomness
+from hushfleet.schemes.base import RoundTerms, VerifiedBody
 from hushfleet.schemes.paillier.orchestrator import PaillierOrchestrator
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.wire import Answer, Body, Contribution
 
 
@@ -18,14 +17,14 @@ class OrchestratorScheme(Protocol):
     """Checks contributions and answers, opens the sum; holds no secret."""
 
     def find_faulty(
-        self, setting: RoundSetting, bodies: Sequence[VerifiedBody], contributions: Sequence[Contribution], randomness: Randomness
+        self, setting: RoundTerms, bodies: Sequence[VerifiedBody], contributions: Sequence[Contribution], randomness: Randomness
     ) -> dict[int, FaultyDevice]:
         """Position -> why, for every contribution that must not be counted."""
 
-    def check_answer(self, setting: RoundSetting, bodies: Sequence[Body], answer: Answer) -> None:
+    def check_answer(self, setting: RoundTerms, bodies: Sequence[Body], answer: Answer) -> None:
         """Raise `FaultyMember` unless the answer is for exactly the sum of `bodies`."""
 
-    def open(self, setting: RoundSetting, answers: Mapping[int, Answer]) -> npt.NDArray[np.int64]:
+    def open(self, setting: RoundTerms, answers: Mapping[int, Answer]) -> npt.NDArray[np.int64]:
         """The sum, int64 `(d',)`, from checked answers of at least `threshold` members."""
 
 

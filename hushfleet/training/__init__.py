@@ -8,8 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from hushfleet.training.data import Data, require_classes, require_features, require_targets
-from hushfleet.training.global_update import Aggregate, ServerOptimizer, update_global
-from hushfleet.training.optimizer import Adam, Optimizer, Sgd
+from hushfleet.training.global_update import Aggregate, GlobalStep, update_global
+from hushfleet.training.local_optimizers import Adam, LocalOptimizer, Sgd
 from hushfleet.training.parameters import Architecture, GlobalModel, check_parameters
 from hushfleet.training.run import TrainingRun, fetch_update, start_training
 from hushfleet.training.sampling import uniform
@@ -18,7 +18,7 @@ from hushfleet.training.trainer import Trainer, train
 from hushfleet.training.update import LocalUpdate
 
 if TYPE_CHECKING:
-    from hushfleet.rounds.collection import receive
+    from hushfleet.rounds.coordinator.opening import receive
 
 __all__ = [
     "Adam",
@@ -26,9 +26,9 @@ __all__ = [
     "Architecture",
     "Data",
     "GlobalModel",
+    "GlobalStep",
+    "LocalOptimizer",
     "LocalUpdate",
-    "Optimizer",
-    "ServerOptimizer",
     "Sgd",
     "Trainer",
     "TrainingRun",
@@ -49,5 +49,5 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """`receive` checks ciphertexts, so it lives in `hushfleet.rounds`; those who train look for it here. Loaded on first use."""
     if name == "receive":
-        return import_module("hushfleet.rounds.collection").receive
+        return import_module("hushfleet.rounds.coordinator.opening").receive
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,14 +19,14 @@ class Aggregate(Protocol):
         """(d,)."""
 
 
-class ServerOptimizer(Protocol):
+class GlobalStep(Protocol):
     """One step from parameters and a mean update to new parameters; `hushfleet.aggregation.RunningOptimizer` is one."""
 
     def __call__(self, parameters: FloatVector, mean_update: FloatVector) -> FloatVector:
         """New parameters (d,)."""
 
 
-def update_global(model: GlobalModel, aggregate: Aggregate, optimizer: ServerOptimizer, *, max_abs: float = math.inf) -> GlobalModel:
+def update_global(model: GlobalModel, aggregate: Aggregate, optimizer: GlobalStep, *, max_abs: float = math.inf) -> GlobalModel:
     """The next version of `model`. Raises `PeerError` as `check_parameters` if a value is not finite or above `max_abs`."""
     parameters = optimizer(model.parameters.astype(np.float64), aggregate.mean)
     check_parameters(parameters, max_abs)

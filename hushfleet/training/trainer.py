@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hushfleet.errors import HushfleetError, LocalError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.training.data import Data
-from hushfleet.training.optimizer import OPTIMIZERS, FloatVector, within_norm
+from hushfleet.training.local_optimizers import OPTIMIZERS, FloatVector, within_norm
 from hushfleet.training.parameters import Architecture, GlobalModel
 from hushfleet.training.sampling import row_numbers
 from hushfleet.training.settings import TrainingSettings

@@ -6,7 +6,7 @@ The topic binds a chunk to sender and round. Cuts are even, so sizes and offsets
 from collections.abc import Iterator, Sequence
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents.fields import require_counts, require_hashes
+from hushfleet.documents.validation import require_counts, require_hashes
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
 

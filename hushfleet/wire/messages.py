@@ -6,9 +6,9 @@ A scheme says what `items`, `proof`, the masked vector and the sealed shares hol
 from enum import StrEnum
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents import Request
-from hushfleet.documents.fields import require_counts, require_hashes, require_ids
+from hushfleet.documents import DecryptionRequest
 from hushfleet.documents.limits import MAX_MEMBERS
+from hushfleet.documents.validation import require_counts, require_hashes, require_ids
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import length_prefixed, unsigned
 from hushfleet.signing import Signed
@@ -105,12 +105,12 @@ class DeviceStatus(Message, frozen=True):
             raise PeerError(Refusal.MESSAGE_MALFORMED, "a software version is one short line")
 
 
-def contribution_context(key_id: bytes, round_number: int, device_id: str) -> bytes:
+def contribution_seal_context(key_id: bytes, round_number: int, device_id: str) -> bytes:
     """What a sealed contribution is bound to besides its recipient."""
     return key_id + unsigned(round_number, 8) + length_prefixed(device_id.encode())
 
 
-def answer_context(key_id: bytes, round_number: int, index: int) -> bytes:
+def answer_seal_context(key_id: bytes, round_number: int, index: int) -> bytes:
     """What a sealed answer is bound to besides its recipient."""
     return key_id + unsigned(round_number, 8) + unsigned(index, 2)
 
@@ -125,9 +125,9 @@ def decode_signed(data: bytes, *, max_bytes: int = LIMITS.signed_document) -> Si
     return decode(Signed, data, max_bytes=max_bytes)
 
 
-def decode_request(data: bytes) -> Request:
+def decode_decryption_request(data: bytes) -> DecryptionRequest:
     """A decryption request, not yet verified. Raises `PeerError`."""
-    return decode(Request, data, max_bytes=LIMITS.request)
+    return decode(DecryptionRequest, data, max_bytes=LIMITS.request)
 
 
 def decode_status(data: bytes) -> DeviceStatus:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
-from hushfleet.documents.fields import require_counts, require_ids
+from hushfleet.documents.validation import require_counts, require_ids
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.ids import HASH_BYTES
 

@@ -1,4 +1,4 @@
-"""Run by Alembic: every step in one transaction on the connection that `orchestrator.database` hands over."""
+"""Run by Alembic: every step in one transaction on the connection that `orchestrator.store.database` hands over."""
 
 from alembic import context
 

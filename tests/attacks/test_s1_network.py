@@ -18,16 +18,17 @@ from hushfleet.encryption.paillier.public import Encryption
 from hushfleet.encryption.sealing import SealingKey, SealingPublicKey
 from hushfleet.errors import FaultyDevice, FaultyOrchestrator, FaultyOwner, PeerError, Refusal
 from hushfleet.labels import Label, sha256
+from hushfleet.owner.owner import Owner
 from hushfleet.privacy import Ledger
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds import cohort, collection
+from hushfleet.rounds import cohort
 from hushfleet.rounds import device as device_module
 from hushfleet.rounds import member as member_module
+from hushfleet.rounds.coordinator import opening as collection
 from hushfleet.schemes.paillier import cohort as paillier_cohort
 from hushfleet.schemes.paillier import device as paillier_device
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 from hushfleet.wire import Evidence, Kind, decode_signed, encode_signed
-from provisioning.owner import Owner
 from tests.support.attacks import Stage, attack_world, open_body_of_any_plan, staged, unbound_unseal
 from tests.support.network import (
     MALFORMED,

@@ -17,7 +17,7 @@ from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import Delivery
-from hushfleet.link.assembly import SLOTS_PER_SENDER, Assembly, Slot
+from hushfleet.link.transfers import SLOTS_PER_SENDER, Assembly, Slot
 from hushfleet.wire import Kind, Topic, build, encode_signed, parse
 from hushfleet.wire.chunks import Chunk, open_frame
 from tests.support.attacks import Stage, attack_world, staged

@@ -11,7 +11,7 @@ import gmpy2
 import numpy as np
 import pytest
 
-from hushfleet.documents import Request, VerifiedRoster
+from hushfleet.documents import DecryptionRequest, VerifiedRoster
 from hushfleet.encryption.paillier.knowledge import KnowledgeProof
 from hushfleet.encryption.paillier.partials import Partial
 from hushfleet.encryption.paillier.transcript import batch_coefficients
@@ -168,7 +168,7 @@ def test_control_without_the_log_the_difference_of_two_cohorts_is_the_victim(sta
     assert np.array_equal(second - first, stage.encoded(VICTIM))
 
 
-def back_to_round_1(stage: Stage) -> tuple[IntVector, Request]:
+def back_to_round_1(stage: Stage) -> tuple[IntVector, DecryptionRequest]:
     """Round 1 was answered for four devices and round 2 for all; then the four of round 1 are asked for again, with the victim."""
     first, more = two_cohorts(stage)
     request = stage.world.request(stage.plan, more)
@@ -323,7 +323,7 @@ def copied(stage: Stage, how: str) -> Signed:
 def simulated(stage: Stage, numbers: Sequence[int]) -> KnowledgeProof:
     """Responses first, then the commitment that they answer: perfect, had the coefficients not been hashed from it."""
     key, randomness = stage.key, SeededRandomness(b"simulator")
-    context = stage.setting.contribution_context(THIEF, paillier_cohort.NO_MASKED_VECTOR)
+    context = stage.setting.proof_context(THIEF, paillier_cohort.NO_MASKED_VECTOR)
     z_m, z_r = randomness.below(key.modulus), randomness.bits(key.bits // 2 + 264)
     square = key.modulus_squared
     commitment = (1 + z_m * key.modulus) * gmpy2.powmod(key.h_s, z_r, square) % square

@@ -16,7 +16,7 @@ import pytest
 from scipy.stats import chi2
 
 from edge_agent.agent import Agent
-from edge_agent.keys import DeviceKeys
+from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.audit import verify_job
 from hushfleet.codec import encode

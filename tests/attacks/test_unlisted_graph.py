@@ -10,11 +10,11 @@ import pytest
 from hushfleet.documents import OptimizerSettings, Policy, TrainingPlan
 from hushfleet.errors import Refusal
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.job import Job
+from hushfleet.rounds.planning import Job
 from hushfleet.training import Data
 from models.onnx import runtime
 from models.onnx.trainer import OnnxTrainer
-from simulation.fleet import Fleet
+from simulation.memory_fleet import MemoryFleet
 from simulation.parties import Parties
 from tests.support.hand_made_bundle import hand_made
 from tests.support.keys import load
@@ -30,7 +30,7 @@ def test_only_a_listed_graph_is_loaded(tmp_path, monkeypatch, listed):
     policy = Policy.make(min_devices=4, max_devices=5, architectures=allowed, budget_nano_rho=10**9, max_values=100)
     job = Job(trainer.architecture, TrainingPlan(2, 4, 0.1, 0.0), 1.0, 4.0, 4, 5, OptimizerSettings("fedavg", ()))
     data = {name: Data(np.ones((6, 4)), np.arange(6) % 3) for name in parties.devices}
-    make = partial(Fleet, trainer=trainer, data=data, folder=tmp_path, insecure_keys=True)
+    make = partial(MemoryFleet, trainer=trainer, data=data, folder=tmp_path, insecure_keys=True)
     with ThreadPoolExecutor(1) as executor, closing(
         make(parties, load("insecure-512"), policy, job, trainer.initial(randomness), executor=executor)
     ) as fleet:
@@ -38,7 +38,7 @@ def test_only_a_listed_graph_is_loaded(tmp_path, monkeypatch, listed):
             assert fleet.run_round()
             assert opened
             return
-        monkeypatch.setattr("hushfleet.rounds.coordinator.check_plan", lambda *_: None)  # it does not keep itself from it
+        monkeypatch.setattr("hushfleet.rounds.coordinator.machine.check_plan", lambda *_: None)  # it does not keep itself from it
         fleet.orchestrator.start_round()
         refusals = fleet.await_refusals(set(parties.devices))
         assert {name for name, _ in refusals} == set(parties.devices)

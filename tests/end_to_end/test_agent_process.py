@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from edge_agent import enrolment
-from edge_agent.state import StateFolder
+from edge_agent.folder import StateFolder
 from hushfleet.cli import ExitCode
 from hushfleet.codec import decode
-from hushfleet.documents import open_request
+from hushfleet.documents import open_enrolment_request
 from hushfleet.documents.enrolment import Broker
+from hushfleet.owner.certificates import now
 from hushfleet.signing import Signed
 from hushfleet.wire import Kind, Presence
 from hushfleet.wire.messages import decode_status
 from hushfleet.wire.topics import subscription
-from provisioning.certificates import now
 from tests.support.broker import Links
 from tests.support.bundles import MEMBER, approved, bundle
 from tests.support.mosquitto import HOST, Certificates, Mosquitto
@@ -39,7 +39,7 @@ class Agent:
     def __init__(self, folder: Path, certificates: Certificates, port: int) -> None:
         self.state, self.log_file = StateFolder(folder / "state"), folder / "agent.log"
         request = enrolment.enrol(self.state, MEMBER)
-        asked = open_request(decode(Signed, request.data, max_bytes=10_000)).certificate_request
+        asked = open_enrolment_request(decode(Signed, request.data, max_bytes=10_000)).certificate_request
         world = approved(make_world(), enrolment.DeviceKeys.load(self.state.path))
         certificate = certificates.authority.issue_to(MEMBER, asked, now())
         given = bundle(

@@ -13,11 +13,11 @@ import pytest
 
 from hushfleet.errors import Refusal
 from hushfleet.link import LinkError
-from hushfleet.link.mqtt import MqttLink
-from hushfleet.link.outbox import MOST_BYTES
+from hushfleet.link.mqtt.client import MqttLink
+from hushfleet.link.mqtt.outbox import MOST_BYTES
 from hushfleet.link.tls import diagnose
+from hushfleet.owner.certificates import now, serial_number
 from hushfleet.wire import Kind
-from provisioning.certificates import now, serial_number
 from tests.support.broker import ORCHESTRATOR, PATIENCE_S, STATUS, Links, arrivals, running, subscribed, until
 from tests.support.link_contract import DEVICE, FLEET, MEMBER, PLAN, filter_of, topic
 from tests.support.mosquitto import HOST, Certificates
@@ -261,7 +261,7 @@ class TestWill:
 LIVE = """
 import sys, time
 from pathlib import Path
-from hushfleet.link.mqtt import LastWill, MqttLink, MqttOptions
+from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
 from hushfleet.randomness import SystemRandomness
 

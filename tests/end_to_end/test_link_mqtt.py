@@ -11,9 +11,10 @@ from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from hushfleet.errors import Refusal
-from hushfleet.link import LinkError, mqtt
-from hushfleet.link.options import LastWill
-from hushfleet.link.outbox import Outbox
+from hushfleet.link import LinkError
+from hushfleet.link.mqtt.client import client as mqtt
+from hushfleet.link.mqtt.options import LastWill
+from hushfleet.link.mqtt.outbox import Outbox
 from hushfleet.wire import Kind
 from tests.support.broker import ORCHESTRATOR, PATIENCE_S, STATUS, Links, arrivals, running, subscribed
 from tests.support.link_contract import DEVICE, FORBIDDEN, MEMBER, PLAN, LinkContract, Sessions, topic

@@ -10,11 +10,11 @@ from hushfleet.aggregation import OptimizerState
 from hushfleet.documents import OptimizerSettings
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.job import make_optimizer
+from hushfleet.rounds.planning import make_optimizer
 from hushfleet.training import Data, GlobalModel, TrainingSettings, train
 from models import catalogue
 from models.evaluation import Model
-from models.onnx import prepare as make_trainable
+from models.onnx.prepare import prepare as make_trainable
 from tests.support.field import Field, copied, ending, prepare
 from tests.support.onnx_nets import IMAGE_SHAPES, IMAGES, SENSOR_SHAPES, SENSOR_WINDOWS, write_net
 

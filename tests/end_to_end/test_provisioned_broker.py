@@ -17,9 +17,9 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from hushfleet.link.tls import client_context
+from hushfleet.owner import certificates
+from hushfleet.owner.certificates import Authority
 from hushfleet.wire import Kind, Role, Topic, build
-from provisioning import certificates
-from provisioning.certificates import Authority
 from tests.support.enrolling import MEMBERS, ORCHESTRATOR, Founded, applicant, found, new_vault
 from tests.support.mosquitto import RUNNING, free_port, program
 from tests.support.waiting import eventually

@@ -14,7 +14,7 @@ from hushfleet.errors import PhaseError
 from hushfleet.labels import sha256
 from hushfleet.privacy import Ledger
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.coordinator import Phase
+from hushfleet.rounds.coordinator.machine import Phase
 from hushfleet.rounds.device import DeviceState
 from hushfleet.rounds.device import Phase as DevicePhase
 from hushfleet.rounds.effects import (

@@ -9,6 +9,7 @@ from hushfleet.codec import decode, encode
 from hushfleet.documents import (
     Broker,
     Bundle,
+    DecryptionRequest,
     DeviceEntry,
     EnrolledRole,
     EnrolmentRequest,
@@ -21,7 +22,6 @@ from hushfleet.documents import (
     PrivacyPlan,
     Receipt,
     ReceiptStatus,
-    Request,
     Roster,
     RoundRecord,
     SignedGrant,
@@ -29,20 +29,20 @@ from hushfleet.documents import (
     fingerprint,
     is_selected,
     open_bundle,
+    open_enrolment_request,
     open_grant,
     open_header,
     open_plan,
     open_receipt,
     open_record,
-    open_request,
     open_roster,
     sign_bundle,
+    sign_enrolment_request,
     sign_grant,
     sign_header,
     sign_plan,
     sign_receipt,
     sign_record,
-    sign_request,
     sign_roster,
 )
 from hushfleet.documents.enrolment import BundleFile
@@ -60,8 +60,8 @@ from hushfleet.wire import (
     Evidence,
     Presence,
     SealedAnswer,
-    answer_context,
-    contribution_context,
+    answer_seal_context,
+    contribution_seal_context,
     decode_signed,
 )
 from hushfleet.wire.chunks import Chunk
@@ -124,11 +124,11 @@ messages = st.one_of(
     plans, headers, records, receipts, grants, bodies, answers, rosters, entries, signed, privacy, st.builds(SignedGrant, signed),
     st.builds(Contribution, signed, blobs, tuples(blobs)), st.builds(SealedAnswer, signed), st.builds(Evidence, signed, signed),
     st.builds(DeviceStatus, st.sampled_from(Presence), counts, st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True)),
-    st.builds(Request, signed, signed, tuples(signed)), st.just(example.policy()), enrolments, bundles, brokers, chunks,
+    st.builds(DecryptionRequest, signed, signed, tuples(signed)), st.just(example.policy()), enrolments, bundles, brokers, chunks,
     st.builds(BundleFile, hashes, signed),
 )
 KINDS = [
-    Plan, PrivacyPlan, TrainingPlan, Header, Request, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
+    Plan, PrivacyPlan, TrainingPlan, Header, DecryptionRequest, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
     DeviceEntry, Policy, Body, Contribution, Answer, SealedAnswer, Evidence, Signed, DeviceStatus,
     EnrolmentRequest, Bundle, BundleFile, Broker, Chunk,
 ]
@@ -221,9 +221,9 @@ def test_any_flipped_bit_of_a_signed_grant_is_refused(data):
 
 @given(st.data())
 def test_any_flipped_bit_of_an_enrolment_request_is_refused_and_changes_its_fingerprint(data):
-    wire = encode(sign_request(example.enrolment(), example.DEVICES["pi-05"][0]))
+    wire = encode(sign_enrolment_request(example.enrolment(), example.DEVICES["pi-05"][0]))
     altered = flipped(wire, data.draw(st.integers(0, 8 * len(wire) - 1)))
-    assert opened_or_refused(lambda: open_request(decode_signed(altered))) in FORM | {Refusal.SIGNATURE, Refusal.ID_MALFORMED}
+    assert opened_or_refused(lambda: open_enrolment_request(decode_signed(altered))) in FORM | {Refusal.SIGNATURE, Refusal.ID_MALFORMED}
     assert fingerprint(altered) != fingerprint(wire)
 
 
@@ -238,7 +238,8 @@ def test_any_flipped_bit_of_a_bundle_is_refused_and_changes_its_fingerprint(pinn
 
 @given(raw)
 def test_arbitrary_bytes_are_no_request_and_no_bundle(data):
-    for opener in (lambda: open_request(decode_signed(data)), lambda: opened_bundle(data, None), lambda: opened_bundle(data, OWNER)):
+    openers = (lambda: open_enrolment_request(decode_signed(data)), lambda: opened_bundle(data, None), lambda: opened_bundle(data, OWNER))
+    for opener in openers:
         assert isinstance(opened_or_refused(opener), Refusal)
 
 
@@ -246,7 +247,7 @@ def test_arbitrary_bytes_are_no_request_and_no_bundle(data):
 def test_a_signature_over_anything_does_not_make_it_a_request_or_a_bundle(content):
     request = example.DEVICES["pi-05"][0].sign(Label.ENROLMENT, content)
     bundle = encode(BundleFile(OWNER.raw, example.owner.sign(Label.BUNDLE, content)))
-    assert isinstance(opened_or_refused(lambda: open_request(request)), Refusal)
+    assert isinstance(opened_or_refused(lambda: open_enrolment_request(request)), Refusal)
     assert isinstance(opened_or_refused(lambda: opened_bundle(bundle, OWNER)), Refusal)
 
 
@@ -303,8 +304,8 @@ class TestWhatFollowsADecodedDocument:
 
     @given(answers, plans)
     def test_contexts_hold_every_answer_and_plan(self, answer, plan):
-        assert len(answer_context(answer.key_id, answer.round, answer.index)) == 42
-        assert contribution_context(plan.key_id, plan.round, "pi-01")[40:] == b"\0\0\0\5pi-01"
+        assert len(answer_seal_context(answer.key_id, answer.round, answer.index)) == 42
+        assert contribution_seal_context(plan.key_id, plan.round, "pi-01")[40:] == b"\0\0\0\5pi-01"
         assert partial_context(answer.key_id, answer.round, answer.plan_hash, answer.root, answer.index)[-2:] == bytes([0, answer.index])
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, NodeProto
 
-from models.onnx import prepare
+from models.onnx.prepare import prepare
 from tests.support.onnx_files import ROWS, model, node, saved, value
 
 WIDTH = 4  # every value is (rows, WIDTH): whatever follows fits

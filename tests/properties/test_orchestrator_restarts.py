@@ -11,14 +11,14 @@ import pytest
 from sqlalchemy import event
 
 from hushfleet.audit import verify_job
-from hushfleet.cli_verify import read_archive
 from hushfleet.documents import Outcome, ReceiptStatus, open_header, open_receipt, open_record
+from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import CoordinatorState
+from hushfleet.rounds.coordinator.machine import CoordinatorState
 from hushfleet.rounds.effects import KeepRequest, Publish
 from hushfleet.rounds.events import ContributionsArrived, DeadlinePassed, RoundWanted
-from hushfleet.wire import Kind, decode_request, decode_signed
-from orchestrator.store import Store
+from hushfleet.wire import Kind, decode_decryption_request, decode_signed
+from orchestrator.store.store import Store
 from tests.support.stored_orchestrator import StoredOrchestrator, new_store
 from tests.support.world import make_world
 
@@ -62,7 +62,7 @@ class Journal:
         return [entry for entry in found if entry.kind == kind.name and entry.data]
 
     def headers(self) -> set[bytes]:
-        return {decode_request(entry.data).header.content for entry in self.of(Kind.REQUEST)}
+        return {decode_decryption_request(entry.data).header.content for entry in self.of(Kind.REQUEST)}
 
     def plans(self) -> set[bytes]:
         return {decode_signed(entry.data).content for entry in self.of(Kind.PLAN)}
@@ -87,7 +87,7 @@ def judge_everything_that_left(journal: Journal, party: StoredOrchestrator, outc
     assert journal.records() == {party.state.record.content}
     assert len(journal.headers()) == (1 if outcome is Outcome.RELEASED else 0)
     for entry in journal.of(Kind.REQUEST):
-        header = open_header(decode_request(entry.data).header, KEY)
+        header = open_header(decode_decryption_request(entry.data).header, KEY)
         assert (header.root, header.count) == (record.root, len(record.device_ids))
     assert journal.told(ReceiptStatus.ACCEPTED) == set(record.device_ids)
     assert not journal.told(ReceiptStatus.ACCEPTED) & journal.told(ReceiptStatus.REFUSED)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy import ClippedVector, Ledger, PlanIntegers, clip, derive, encode_vector, rotate, round_within, rules, unrotate
+from hushfleet.privacy import ClippedVector, Ledger, PlanIntegers, clip, derive, encode_vector, rotate, round_within, unrotate
+from hushfleet.privacy import integer_rules as rules
 from hushfleet.privacy.blocks import MAX_DIMENSION
 from hushfleet.privacy.gaussian_table import MAX_VARIANCE, half_width
 from hushfleet.randomness import SeededRandomness

@@ -23,8 +23,8 @@ from hushfleet.rounds.events import (
     RoundWanted,
     Trained,
 )
+from hushfleet.rounds.machine import Running
 from hushfleet.rounds.plan_check import nano_rho
-from hushfleet.rounds.running import Running
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Kind, encode_signed
 from tests.support.company import Company

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hushfleet.codec import encode
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.link import assembly as assembly_module
-from hushfleet.link.assembly import Assembly
+from hushfleet.link import transfers as assembly_module
+from hushfleet.link.transfers import Assembly
 from hushfleet.wire import Kind, Topic
 from hushfleet.wire.chunks import MAX_CHUNKS, OVERHEAD_BYTES, Chunk, chunk_count, frames, missing_ranges, open_frame, place
 from tests.support.twins import flipped, packed

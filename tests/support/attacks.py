@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pytest
 
 from edge_agent import store as store_module
-from edge_agent.keys import DeviceKeys
+from edge_agent.folder import DeviceKeys
 from hushfleet.codec import decode, encode
-from hushfleet.documents import Request, VerifiedPlan
+from hushfleet.documents import DecryptionRequest, VerifiedPlan
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, pack, unpack
 from hushfleet.encryption.paillier.partials import Partial, combine
@@ -29,24 +29,23 @@ from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
 from hushfleet.errors import HushfleetError, Refusal
 from hushfleet.labels import Label, labelled, sha256
 from hushfleet.link import Delivery, MemoryBroker, MemoryLink
-from hushfleet.link.interface import DEFAULT_MAX_BYTES
+from hushfleet.link.link import DEFAULT_MAX_BYTES
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.device import DeviceState
 from hushfleet.rounds.effects import Refused
 from hushfleet.rounds.member import MemberState
+from hushfleet.schemes.base import EncryptedUpdate, RoundTerms, VerifiedBody
 from hushfleet.schemes.devices import DEVICE_SCHEMES, DeviceScheme
 from hushfleet.schemes.paillier.answers import from_wire, to_wire
 from hushfleet.schemes.paillier.cohort import ciphertext_count
-from hushfleet.schemes.parts import Parts, VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, Data
-from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_context, encode_signed
+from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_seal_context, encode_signed
 from hushfleet.wire.limits import LIMITS
-from simulation import fleet as fleet_module
-from simulation.fleet import Fleet
+from simulation import memory_fleet as fleet_module
+from simulation.memory_fleet import MemoryFleet
 from tests.support.chunked import framed, wholes
 from tests.support.refusals import refused
 from tests.support.world import ARCHITECTURE, FLEET, World, make_world, update_of
@@ -77,7 +76,7 @@ class Watcher:
     scheme: DeviceScheme
     encoded: dict[str, list[IntVector]] = field(default_factory=dict)
 
-    def encrypt(self, setting: RoundSetting, device_id: str, encoded: EncodedVector, randomness: Randomness) -> Parts:
+    def encrypt(self, setting: RoundTerms, device_id: str, encoded: EncodedVector, randomness: Randomness) -> EncryptedUpdate:
         self.encoded.setdefault(device_id, []).append(encoded.values)
         return self.scheme.encrypt(setting, device_id, encoded, randomness)
 
@@ -85,7 +84,7 @@ class Watcher:
 class Stage:
     """A running fleet and what the attackers have: every byte on the network, and the keys of whoever colludes."""
 
-    def __init__(self, world: World, fleet: Fleet, watcher: Watcher, tape: list[tuple[str, Delivery]]) -> None:
+    def __init__(self, world: World, fleet: MemoryFleet, watcher: Watcher, tape: list[tuple[str, Delivery]]) -> None:
         self.world, self.fleet, self.tape = world, fleet, tape
         self.network: Network = lambda _, delivery: delivery
         self._watcher = watcher
@@ -103,7 +102,7 @@ class Stage:
         return self.world.dealing.public
 
     @property
-    def setting(self) -> RoundSetting:
+    def setting(self) -> RoundTerms:
         setting = self.fleet.orchestrator.state.setting
         assert setting is not None
         return setting
@@ -182,7 +181,7 @@ class Stage:
         self.deliver(name, Topic(FLEET, Kind.PLAN), encode_signed(plan.signed))
         self.pump(name)
 
-    def ask(self, member: str, request: Request, *, number: int = 1) -> Partial | None:
+    def ask(self, member: str, request: DecryptionRequest, *, number: int = 1) -> Partial | None:
         """A request for one member alone; the member's partials for it, if it answers."""
         mark = len(self.tape)
         self.deliver(member, Topic(FLEET, Kind.REQUEST, number=number, chunk=0), encode(request))
@@ -191,12 +190,12 @@ class Stage:
         answers = [data for topic, data in seen if topic.kind is Kind.PARTIAL]
         return self.open_answer(member, answers[-1], number=number) if answers else None
 
-    def ask_all(self, request: Request, *, members: Sequence[str] = (), number: int = 1) -> list[Partial]:
+    def ask_all(self, request: DecryptionRequest, *, members: Sequence[str] = (), number: int = 1) -> list[Partial]:
         """The same request to each of these members (default: all): the partials of those that answer."""
         found = [self.ask(member, request, number=number) for member in members or self.committee]
         return [one for one in found if one is not None]
 
-    def refused_by_all(self, request: Request, reason: Refusal, kind: type[HushfleetError], *, number: int = 1) -> None:
+    def refused_by_all(self, request: DecryptionRequest, reason: Refusal, kind: type[HushfleetError], *, number: int = 1) -> None:
         """No member answers this request, each for this reason."""
         for member in self.committee:
             assert self.ask(member, request, number=number) is None
@@ -206,12 +205,12 @@ class Stage:
     def open_answer(self, member: str, sealed: bytes, *, number: int = 1) -> Partial:
         """What only the orchestrator can read of an answer."""
         index = self.committee.index(member) + 1
-        context = answer_context(self.world.roster.key_id, number, index)
+        context = answer_seal_context(self.world.roster.key_id, number, index)
         plain = unseal(self.world.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, sealed)
         found = decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
         return from_wire(self.key, index, found.items, found.proof)
 
-    def opened(self, partials: Sequence[Partial], *, setting: RoundSetting | None = None) -> IntVector:
+    def opened(self, partials: Sequence[Partial], *, setting: RoundTerms | None = None) -> IntVector:
         """The vector that a quorum's partials open, int64 (d',)."""
         where = setting or self.setting
         return unpack(combine(self.key, ciphertext_count(where), partials), where.padded, UPDATE_WIDTH, self.key)
@@ -223,7 +222,7 @@ class Stage:
     def packed(self, values: IntVector) -> list[int]:
         return pack(values, UPDATE_WIDTH, self.key)
 
-    def collude(self, member: str, bodies: Sequence[Signed], *, setting: RoundSetting | None = None) -> Partial:
+    def collude(self, member: str, bodies: Sequence[Signed], *, setting: RoundTerms | None = None) -> Partial:
         """A colluding member answers for anything, as often as it is asked, with a correct proof."""
         where, share = setting or self.setting, self.world.dealing.shares[self.committee.index(member)]
         context = where.partial_context(cohort_of(where.plan_hash, bodies), share.index)
@@ -236,7 +235,7 @@ class Stage:
         content = Answer(plan.plan.key_id, plan.plan.round, plan.digest, root, claimed or index, items, proof)
         signed = self.world.parties.devices[member].signing.sign(Label.ANSWER, encode(content))
         recipient = SealingPublicKey(self.world.parties.orchestrator.entry.sealing_key)
-        context = answer_context(plan.plan.key_id, plan.plan.round, index)
+        context = answer_seal_context(plan.plan.key_id, plan.plan.round, index)
         sealed = seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed)))
         topic = Topic(FLEET, Kind.PARTIAL, device=member, number=plan.plan.round, chunk=0)
         self.deliver("orchestrator", topic, sealed)
@@ -319,7 +318,7 @@ def staged(
     _without_syncing(monkeypatch)
     known = {name: Data(update_of(name.encode())[None, :], np.zeros(1)) for name in world.names} if data is None else data
     with ThreadPoolExecutor(1) as executor:
-        fleet = Fleet(
+        fleet = MemoryFleet(
             world.parties,
             world.dealing,
             world.policy,

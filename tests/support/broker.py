@@ -5,7 +5,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hushfleet.link.mqtt import MqttLink
+from hushfleet.link.mqtt.client import MqttLink
 from hushfleet.randomness import SystemRandomness
 from hushfleet.wire import Kind
 from tests.support.link_contract import DEVICE, FLEET, MEMBER, filter_of, topic

@@ -6,8 +6,7 @@ from pathlib import Path
 import msgspec
 
 from edge_agent import enrolment
-from edge_agent.keys import DeviceKeys
-from edge_agent.state import StateFolder
+from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.documents.enrolment import Broker, Bundle, EnrolledRole, sign_bundle
 from tests.support.world import World, make_world
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hushfleet.link import Delivery
-from hushfleet.link.interface import DEFAULT_MAX_BYTES
+from hushfleet.link.link import DEFAULT_MAX_BYTES
 from hushfleet.wire import Topic, build, parse
 from hushfleet.wire.chunks import frames, open_frame
 

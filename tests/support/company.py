@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from hushfleet.documents import VerifiedPlan
 from hushfleet.randomness import Randomness, SeededRandomness
-from hushfleet.rounds.coordinator import CoordinatorState, Phase
+from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
 from hushfleet.rounds.device import DeviceState
 from hushfleet.rounds.effects import Change, Effect, Fetch, Publish, Train
 from hushfleet.rounds.events import (
@@ -24,8 +24,8 @@ from hushfleet.rounds.events import (
     RoundWanted,
     Trained,
 )
+from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import MemberState
-from hushfleet.rounds.running import Running
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Kind, encode_signed
 from tests.support.world import World, of, published, update_of

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hushfleet.documents import EnrolledRole, EnrolmentRequest, sign_request
+from hushfleet.documents import EnrolledRole, EnrolmentRequest, sign_enrolment_request
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.encryption.sealing import SealingKey
 from hushfleet.link.tls import make_key_and_request
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import Signed, SigningKey, VerifyKey
+from provisioning.contents import Address
 from provisioning.passphrase import Passphrase
 from provisioning.policy_text import DEFAULT, with_settings
-from provisioning.registry import Address
 from provisioning.strongbox import Cost
 from provisioning.vault import Vault
 from tests.support.keys import load
@@ -52,7 +52,7 @@ class Applicant:
             "sealing_key": self.sealing.public.raw,
             "certificate_request": self.certificate_request,
         }
-        return sign_request(EnrolmentRequest(**{**fields, **changes}), self.signing)
+        return sign_enrolment_request(EnrolmentRequest(**{**fields, **changes}), self.signing)
 
 
 def applicant(name: str, generation: int = 1, role: EnrolledRole = EnrolledRole.DEVICE) -> Applicant:

@@ -1,4 +1,4 @@
-"""A bundle written by hand: a small perceptron whose gradients are standard operators, independent of `models.onnx.build`."""
+"""A bundle written by hand: a small perceptron whose gradients are standard operators, independent of `models.onnx.prepare`."""
 
 from hashlib import sha256
 

@@ -8,8 +8,7 @@ import numpy as np
 from hushfleet.documents import Broker, Bundle, EnrolledRole, Policy, sign_bundle
 from models import catalogue
 from orchestrator.enrolment import join, read_bundle
-from orchestrator.folder import StateFolder
-from orchestrator.keys import OrchestratorKeys
+from orchestrator.folder import OrchestratorKeys, StateFolder
 from tests.support.world import World, make_world
 
 MODEL = "softmax:4x2"

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from hushfleet.link.options import MqttOptions
+from hushfleet.link.mqtt.options import MqttOptions
 from hushfleet.link.tls import client_context, make_key_and_request
+from hushfleet.owner.certificates import Authority, now
 from provisioning.broker import Access, write_broker
-from provisioning.certificates import Authority, now
 from simulation.broker import find_mosquitto, free_port
 from tests.support.waiting import eventually
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 
-from models.onnx.build.model import declare
+from models.onnx.prepare.model import declare
 
 ROWS = "rows"
 

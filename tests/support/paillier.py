@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from phe.paillier import PaillierPrivateKey
 
-from hushfleet.encryption.paillier.contexts import contribution_context, masked_vector_hash, partial_context
+from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.knowledge import KnowledgeProof
 from hushfleet.encryption.paillier.partials import Partial, PartialProof
@@ -38,7 +38,7 @@ def phe_decrypt(test_key: TestKey, ciphertexts: Sequence[int]) -> tuple[int, ...
 
 
 def context_of(device: str) -> bytes:
-    return contribution_context(PLAN, device, masked_vector_hash(b""))
+    return proof_context(PLAN, device, masked_vector_hash(b""))
 
 
 def context_for(index: int) -> bytes:

@@ -14,11 +14,10 @@ from hushfleet.errors import FaultyDevice, FaultyMember, HushfleetError, LocalEr
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of, open_body
+from hushfleet.schemes.base import RoundTerms, VerifiedBody
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.wire import Answer, Body, Contribution
 from hushfleet.wire.limits import LIMITS
 from tests.support.refusals import refused
@@ -50,11 +49,11 @@ class SchemeContract:
     scheme: str
     key = "insecure-512"
 
-    def tampers(self, setting: RoundSetting) -> Mapping[str, tuple[Tamper, Refusal]]:
+    def tampers(self, setting: RoundTerms) -> Mapping[str, tuple[Tamper, Refusal]]:
         """What a device may do to its own body before it signs it, and why each is refused."""
         raise NotImplementedError
 
-    def answer_tampers(self, setting: RoundSetting) -> Mapping[str, tuple[Mapping[str, object], Refusal]]:
+    def answer_tampers(self, setting: RoundTerms) -> Mapping[str, tuple[Mapping[str, object], Refusal]]:
         """Fields of an answer that a member may falsify, and why each is refused."""
         raise NotImplementedError
 
@@ -63,46 +62,46 @@ class SchemeContract:
     def world(self) -> World:
         return make_world(key=self.key, devices=10, k_max=8, job={"scheme": self.scheme})
 
-    def setting(self) -> RoundSetting:
+    def setting(self) -> RoundTerms:
         return self.world().setting()
 
-    def values(self, setting: RoundSetting, seed: bytes) -> npt.NDArray[np.int64]:
+    def values(self, setting: RoundTerms, seed: bytes) -> npt.NDArray[np.int64]:
         """Any encoded vector `(d',)` as large as an honest one gets."""
         limit = setting.plan.privacy.bound + 12 * int(setting.plan.privacy.variance**0.5)
         randomness = SeededRandomness(seed)
         return np.array([randomness.below(2 * limit + 1) - limit for _ in range(setting.padded)], dtype=np.int64)
 
     def send(
-        self, world: World, setting: RoundSetting, name: str, values: npt.NDArray[np.int64], randomness: Randomness | None = None
+        self, world: World, setting: RoundTerms, name: str, values: npt.NDArray[np.int64], randomness: Randomness | None = None
     ) -> Sent:
         parts = DEVICE_SCHEMES[self.scheme].encrypt(setting, name, EncodedVector(values), randomness or SystemRandomness())
         signed = world.sign_body(Body(setting.plan_hash, name, parts.masked_hash, parts.items, parts.proof))
         return open_body(setting, signed), Contribution(signed, parts.masked_vector, parts.sealed_shares)
 
-    def resigned(self, world: World, setting: RoundSetting, sent: Sent, tamper: Tamper) -> Sent:
+    def resigned(self, world: World, setting: RoundTerms, sent: Sent, tamper: Tamper) -> Sent:
         signed = world.sign_body(tamper(sent[0].body))
         return open_body(setting, signed), msgspec.structs.replace(sent[1], body=signed)
 
-    def cohort(self, count: int) -> tuple[World, RoundSetting, list[Sent], npt.NDArray[np.int64]]:
+    def cohort(self, count: int) -> tuple[World, RoundTerms, list[Sent], npt.NDArray[np.int64]]:
         """Contributions of `count` devices and the sum that they must give."""
         world, setting = self.world(), self.setting()
         vectors = [self.values(setting, name.encode()) for name in world.names[:count]]
         sent = [self.send(world, setting, name, values) for name, values in zip(world.names[:count], vectors, strict=True)]
         return world, setting, sent, np.sum(vectors, axis=0)
 
-    def faulty(self, setting: RoundSetting, sent: Sequence[Sent]) -> dict[int, FaultyDevice]:
+    def faulty(self, setting: RoundTerms, sent: Sequence[Sent]) -> dict[int, FaultyDevice]:
         bodies, contributions = [body for body, _ in sent], [contribution for _, contribution in sent]
         return ORCHESTRATOR_SCHEMES[self.scheme].find_faulty(setting, bodies, contributions, SystemRandomness())
 
-    def root(self, setting: RoundSetting, sent: Sequence[Sent]) -> bytes:
+    def root(self, setting: RoundTerms, sent: Sequence[Sent]) -> bytes:
         return cohort_of(setting.plan_hash, [body.signed for body, _ in sent])
 
-    def answer(self, world: World, setting: RoundSetting, index: int, sent: Sequence[Sent], root: bytes | None = None) -> Answer:
+    def answer(self, world: World, setting: RoundTerms, index: int, sent: Sequence[Sent], root: bytes | None = None) -> Answer:
         share, root = world.dealing.shares[index - 1], root or self.root(setting, sent)
         items, proof = MEMBER_SCHEMES[self.scheme].answer(setting, share, root, [body for body, _ in sent], SystemRandomness())
         return Answer(setting.plan.key_id, setting.plan.round, setting.plan_hash, root, index, items, proof)
 
-    def check(self, setting: RoundSetting, sent: Sequence[Sent], answer: Answer) -> None:
+    def check(self, setting: RoundTerms, sent: Sequence[Sent], answer: Answer) -> None:
         ORCHESTRATOR_SCHEMES[self.scheme].check_answer(setting, [body.body for body, _ in sent], answer)
 
     # the contract
@@ -253,7 +252,7 @@ class SchemeContract:
                 self.check(setting, sent, bad)
             self.opens_to_the_right_sum_or_not_at_all(world, setting, sent, bad)
 
-    def opens_to_the_right_sum_or_not_at_all(self, world: World, setting: RoundSetting, sent: Sequence[Sent], bad: Answer) -> None:
+    def opens_to_the_right_sum_or_not_at_all(self, world: World, setting: RoundTerms, sent: Sequence[Sent], bad: Answer) -> None:
         """Without `check_answer`, as no orchestrator opens. Noise in a proof alone still leaves the right sum."""
         answers = {index: self.answer(world, setting, index, sent) for index in range(2, setting.roster.threshold + 1)}
         try:

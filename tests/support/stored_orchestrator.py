@@ -7,13 +7,13 @@ from pathlib import Path
 from hushfleet.codec import encode
 from hushfleet.errors import LocalError
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import CoordinatorState, Phase
+from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
 from hushfleet.rounds.effects import Change, Effect, Publish
 from hushfleet.rounds.events import AnswerArrived, Connected, ContributionsArrived, DeadlinePassed, RequestArrived, RoundWanted
-from hushfleet.rounds.running import Running
+from hushfleet.rounds.machine import Running
 from hushfleet.wire import Kind
-from orchestrator.restore import coordinator_state
-from orchestrator.store import Store
+from orchestrator.store.restore import coordinator_state
+from orchestrator.store.store import Store
 from tests.support.world import World, of, published
 
 

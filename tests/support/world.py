@@ -15,10 +15,10 @@ import numpy.typing as npt
 from hushfleet.aggregation import OptimizerState
 from hushfleet.codec import decode, encode
 from hushfleet.documents import (
+    DecryptionRequest,
     Header,
     Plan,
     Policy,
-    Request,
     TrainingPlan,
     VerifiedPlan,
     VerifiedRoster,
@@ -31,19 +31,19 @@ from hushfleet.labels import Label
 from hushfleet.privacy import EncodedVector, Ledger
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.cohort import cohort_of
-from hushfleet.rounds.coordinator import Coordinator, CoordinatorState
+from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState
 from hushfleet.rounds.device import Device, DeviceState
 from hushfleet.rounds.effects import Change, Effect, Persist, Publish, Refused
 from hushfleet.rounds.events import (
     GrantArrived,
 )
-from hushfleet.rounds.job import Job, make_plan
 from hushfleet.rounds.member import Member, MemberState
+from hushfleet.rounds.planning import Job, make_plan
+from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, GlobalModel
-from hushfleet.wire import Body, Contribution, Kind, contribution_context
+from hushfleet.wire import Body, Contribution, Kind, contribution_seal_context
 from hushfleet.wire.limits import LIMITS
 from simulation.parties import Parties
 from tests.support.keys import load
@@ -93,8 +93,8 @@ class World:
         inner = {name: _changed(getattr(plan, name), changes) for name in ("privacy", "training")}
         return self.signed(msgspec.structs.replace(_changed(plan, changes), **({} if "privacy" in changes else inner)))
 
-    def setting(self, plan: VerifiedPlan | None = None) -> RoundSetting:
-        return RoundSetting(plan or self.plan(), self.roster, insecure_keys=True)
+    def setting(self, plan: VerifiedPlan | None = None) -> RoundTerms:
+        return RoundTerms(plan or self.plan(), self.roster, insecure_keys=True)
 
     def coordinator(self, *, target: int | None = None) -> Coordinator:
         keys = self.parties.orchestrator
@@ -135,20 +135,20 @@ class World:
 
     def sealed(self, plan: VerifiedPlan, name: str, body: Signed, masked_vector: bytes = b"", shares: tuple[bytes, ...] = ()) -> bytes:
         """What travels: a body sealed to the orchestrator."""
-        context = contribution_context(plan.plan.key_id, plan.plan.round, name)
+        context = contribution_seal_context(plan.plan.key_id, plan.plan.round, name)
         recipient = SealingPublicKey(self.parties.orchestrator.entry.sealing_key)
         return seal(recipient, Label.SEAL_CONTRIBUTION, context, encode(Contribution(body, masked_vector, shares)))
 
     def unsealed(self, plan: VerifiedPlan, name: str, sealed: bytes) -> Contribution:
-        context = contribution_context(plan.plan.key_id, plan.plan.round, name)
+        context = contribution_seal_context(plan.plan.key_id, plan.plan.round, name)
         plain = unseal(self.parties.orchestrator.sealing, Label.SEAL_CONTRIBUTION, context, sealed)
         return decode(Contribution, plain, max_bytes=LIMITS.contribution)
 
-    def request(self, plan: VerifiedPlan, bodies: Sequence[Signed], **header: object) -> Request:
+    def request(self, plan: VerifiedPlan, bodies: Sequence[Signed], **header: object) -> DecryptionRequest:
         """A decryption request over `bodies` as they stand; `header` replaces fields before the header is signed."""
         p = plan.plan
         honest = Header(p.fleet, p.key_id, p.round, plan.digest, cohort_of(plan.digest, bodies), len(bodies))
-        return Request(self.sign_header(msgspec.structs.replace(honest, **header)), plan.signed, tuple(bodies))
+        return DecryptionRequest(self.sign_header(msgspec.structs.replace(honest, **header)), plan.signed, tuple(bodies))
 
     def sign_header(self, header: Header) -> Signed:
         return sign_header(header, self.parties.orchestrator.signing)

@@ -12,7 +12,7 @@ from hushfleet.errors import Refusal
 from hushfleet.privacy import PlanIntegers, derive, padded_dimension, rho_nano
 from hushfleet.rounds import plan_check
 from hushfleet.wire import Kind
-from orchestrator.account import epsilon
+from orchestrator.job.epsilon import epsilon
 from simulation import demo
 from tests.support.world import make_world
 

@@ -37,7 +37,7 @@ print(json.dumps(sorted(sys.modules)))
 @pytest.mark.parametrize(
     "modules",
     [
-        ["hushfleet.rounds.coordinator"],
+        ["hushfleet.rounds.coordinator.machine"],
         ["hushfleet.audit"],
         ["orchestrator"],
         ["hushfleet.schemes.paillier.orchestrator", "hushfleet.schemes.orchestrators"],

@@ -9,13 +9,14 @@ from itertools import chain
 import numpy as np
 import pytest
 
-from edge_agent.keys import DeviceKeys
+from edge_agent.folder import DeviceKeys
 from hushfleet.codec import encode
 from hushfleet.documents import KeyShareGrant, SignedGrant
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.encryption.sealing import SealingKey
 from hushfleet.labels import Label
+from hushfleet.owner.owner import Owner
 from hushfleet.privacy import clip
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.effects import Alert, KeepShare, Note, Refused
@@ -23,8 +24,7 @@ from hushfleet.rounds.events import Trained
 from hushfleet.signing import SigningKey
 from hushfleet.training import Data, LocalUpdate
 from models import catalogue
-from provisioning.owner import Owner
-from simulation.fleet import Fleet
+from simulation.memory_fleet import MemoryFleet
 from tests.support.company import Company
 from tests.support.world import make_world
 
@@ -135,7 +135,7 @@ def journal(tmp_path_factory):
     rows = {name: Data(np.full((3, 4), 0.987654321), np.array([0, 1, 0])) for name in world.names}
     rows["device-02"] = Data(np.full((3, 4), 0.987654321), np.array([0, 1, 7]))
     with ThreadPoolExecutor(1) as executor:
-        fleet = Fleet(
+        fleet = MemoryFleet(
             world.parties,
             world.dealing,
             world.policy,

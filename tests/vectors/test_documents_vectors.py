@@ -17,12 +17,12 @@ from hushfleet.documents import (
     fingerprint,
     is_selected,
     open_bundle,
+    open_enrolment_request,
     open_grant,
     open_header,
     open_plan,
     open_receipt,
     open_record,
-    open_request,
     open_roster,
 )
 from hushfleet.errors import PeerError, Refusal
@@ -44,7 +44,7 @@ OPENERS = {
     "header": lambda wire: open_header(decode_signed(wire), KEYS["orchestrator"]),
     "receipt": lambda wire: open_receipt(decode_signed(wire), KEYS["orchestrator"]),
     "record": lambda wire: open_record(decode_signed(wire), KEYS["orchestrator"]),
-    "enrolment": lambda wire: open_request(decode_signed(wire)),
+    "enrolment": lambda wire: open_enrolment_request(decode_signed(wire)),
     "bundle": lambda wire: open_bundle(wire, root=KEYS["owner"], device_id="pi-05", keys=BUNDLE_KEYS)[1],
 }
 KINDS = {

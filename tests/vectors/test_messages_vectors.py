@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import Request, cohort_root, open_header
+from hushfleet.documents import DecryptionRequest, cohort_root, open_header
 from hushfleet.encryption import SealingKey, unseal
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import Label, sha256
@@ -17,9 +17,9 @@ from hushfleet.wire import (
     DeviceStatus,
     Evidence,
     SealedAnswer,
-    answer_context,
-    contribution_context,
-    decode_request,
+    answer_seal_context,
+    contribution_seal_context,
+    decode_decryption_request,
 )
 from hushfleet.wire.chunks import Chunk
 from tests.support.refusals import refused
@@ -29,7 +29,7 @@ VECTORS = json.loads(Path(__file__).with_name("messages.json").read_text())
 KINDS = {
     "body": Body,
     "contribution": Contribution,
-    "request": Request,
+    "request": DecryptionRequest,
     "answer": Answer,
     "sealed_answer": SealedAnswer,
     "evidence": Evidence,
@@ -81,7 +81,7 @@ def test_root():
 
 
 def test_the_request_holds_what_its_header_commits_to():
-    request = decode_request(untouched("request"))
+    request = decode_decryption_request(untouched("request"))
     header = open_header(request.header, ORCHESTRATOR)
     leaves = [(decode(Body, signed.content, max_bytes=1000).device_id, sha256(signed.content)) for signed in request.bodies]
     assert header.root == cohort_root(header.plan_hash, leaves) == bytes.fromhex(VECTORS["root"]["root"])
@@ -106,7 +106,7 @@ def test_sealed(vector, case):
         unseal(key, label, context, bytes.fromhex(case["box"]))
 
 
-@pytest.mark.parametrize(("kind", "make"), [("contribution", contribution_context), ("answer", answer_context)])
+@pytest.mark.parametrize(("kind", "make"), [("contribution", contribution_seal_context), ("answer", answer_seal_context)])
 def test_contexts(kind, make):
     for case in VECTORS["contexts"][kind]:
         assert make(bytes.fromhex(case["key_id"]), case["round"], case["last"]).hex() == case["context"]

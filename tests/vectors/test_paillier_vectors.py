@@ -18,12 +18,12 @@ from hushfleet.encryption.paillier import (
     ciphertexts_from_bytes,
     ciphertexts_to_bytes,
     combine,
-    contribution_context,
     deal,
     encrypt,
     masked_vector_hash,
     pack,
     partial_context,
+    proof_context,
     prove,
     sum_ciphertexts,
     unpack,
@@ -117,7 +117,7 @@ def test_contexts():
     masked = masked_vector_hash(raw(case, "masked_vector"))
     assert masked == raw(case, "masked_vector_hash")
     assert masked_vector_hash(b"") == raw(case, "empty_hash")
-    assert contribution_context(raw(case, "plan_hash"), case["device"], masked) == raw(case, "contribution")
+    assert proof_context(raw(case, "plan_hash"), case["device"], masked) == raw(case, "contribution")
     made = partial_context(raw(case, "key_id"), case["round"], raw(case, "plan_hash"), raw(case, "root"), case["index"])
     assert made == raw(case, "partial")
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hushfleet.encryption.paillier.contexts import contribution_context, masked_vector_hash, partial_context
+    from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
     from hushfleet.encryption.paillier.dealing import Dealing, deal
     from hushfleet.encryption.paillier.key import PublicKey
     from hushfleet.encryption.paillier.knowledge import KnowledgeProof, Statement, prove, verify, verify_batch
@@ -42,13 +42,13 @@ __all__ = [
     "ciphertexts_from_bytes",
     "ciphertexts_to_bytes",
     "combine",
-    "contribution_context",
     "deal",
     "encrypt",
     "masked_vector_hash",
     "pack",
     "partial_context",
     "plaintext_count",
+    "proof_context",
     "prove",
     "slots",
     "sum_ciphertexts",
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "contexts": ("contribution_context", "masked_vector_hash", "partial_context"),
+    "contexts": ("proof_context", "masked_vector_hash", "partial_context"),
     "dealing": ("Dealing", "deal"),
     "key": ("PublicKey",),
     "knowledge": ("KnowledgeProof", "Statement", "prove", "verify", "verify_batch"),

@@ -9,7 +9,7 @@ def masked_vector_hash(data: bytes) -> bytes:
     return labelled_hash(Label.MASKED_VECTOR, data)
 
 
-def contribution_context(plan_hash: bytes, device_id: str, masked_hash: bytes) -> bytes:
+def proof_context(plan_hash: bytes, device_id: str, masked_hash: bytes) -> bytes:
     """ctx_contribution: the plan (and through it fleet, key, round and roster), the device, its masked vector."""
     return labelled(Label.CONTEXT_CONTRIBUTION, _digest(plan_hash), length_prefixed(device_id.encode()), _digest(masked_hash))
 

@@ -9,19 +9,18 @@ from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
 from hushfleet.encryption.paillier.public import ciphertexts_from_bytes, sum_ciphertexts
 from hushfleet.errors import FaultyDevice, PeerError, Refusal
 from hushfleet.randomness import Randomness
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
+from hushfleet.schemes.base import RoundTerms, VerifiedBody
 from hushfleet.wire import Body
 
 NO_MASKED_VECTOR = masked_vector_hash(b"")
 
 
-def ciphertext_count(setting: RoundSetting) -> int:
+def ciphertext_count(setting: RoundTerms) -> int:
     """L, from the plan and the key alone."""
     return plaintext_count(setting.padded, UPDATE_WIDTH, setting.key.bits)
 
 
-def statement(setting: RoundSetting, body: Body) -> Statement:
+def statement(setting: RoundTerms, body: Body) -> Statement:
     """The ciphertexts and proof of one body, at exact width and count. Raises `FaultyDevice`."""
     try:
         return _statement(setting, body)
@@ -29,7 +28,7 @@ def statement(setting: RoundSetting, body: Body) -> Statement:
         raise FaultyDevice(error.reason, body.device_id, error.message) from error
 
 
-def _statement(setting: RoundSetting, body: Body) -> Statement:
+def _statement(setting: RoundTerms, body: Body) -> Statement:
     if body.masked_hash != NO_MASKED_VECTOR:
         raise PeerError(Refusal.MASKED_VECTOR, "scheme paillier carries no masked vector")
     count = ciphertext_count(setting)
@@ -37,10 +36,10 @@ def _statement(setting: RoundSetting, body: Body) -> Statement:
         raise PeerError(Refusal.CIPHERTEXT_COUNT, f"not {count} ciphertexts of {setting.key.ciphertext_bytes} bytes, as the plan gives")
     ciphertexts = ciphertexts_from_bytes(setting.key, b"".join(body.items), count)
     proof = KnowledgeProof.from_bytes(setting.key, body.proof)
-    return Statement(ciphertexts, setting.contribution_context(body.device_id, body.masked_hash), proof)
+    return Statement(ciphertexts, setting.proof_context(body.device_id, body.masked_hash), proof)
 
 
-def find_faulty(setting: RoundSetting, bodies: Sequence[VerifiedBody], randomness: Randomness) -> dict[int, FaultyDevice]:
+def find_faulty(setting: RoundTerms, bodies: Sequence[VerifiedBody], randomness: Randomness) -> dict[int, FaultyDevice]:
     """Position -> why, for every body that must not be summed; all proofs are verified in one batch."""
     faulty: dict[int, FaultyDevice] = {}
     statements: dict[int, Statement] = {}
@@ -63,7 +62,7 @@ class EncryptedSum:
     ciphertexts: tuple[int, ...]
 
 
-def cohort_sum(setting: RoundSetting, bodies: Iterable[Body]) -> EncryptedSum:
+def cohort_sum(setting: RoundTerms, bodies: Iterable[Body]) -> EncryptedSum:
     """The sum of bodies that were checked."""
     return EncryptedSum(sum_ciphertexts(setting.key, (_numbers(body) for body in bodies)))
 

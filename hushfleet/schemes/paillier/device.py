@@ -7,19 +7,18 @@ from hushfleet.encryption.paillier.public import encrypt
 from hushfleet.labels import unsigned
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness
-from hushfleet.schemes.parts import Parts
-from hushfleet.schemes.setting import RoundSetting
+from hushfleet.schemes.base import EncryptedUpdate, RoundTerms
 
 
 class PaillierDevice:
     """Satisfies `DeviceScheme`."""
 
-    def encrypt(self, setting: RoundSetting, device_id: str, encoded: EncodedVector, randomness: Randomness) -> Parts:
+    def encrypt(self, setting: RoundTerms, device_id: str, encoded: EncodedVector, randomness: Randomness) -> EncryptedUpdate:
         """Ciphertexts of the packed vector and one proof of knowledge, bound to plan and device."""
         key = setting.key
         plaintexts = pack(encoded.values, UPDATE_WIDTH, key)
         encryption = encrypt(key, plaintexts, randomness)
         masked_hash = masked_vector_hash(b"")
-        proof = prove(key, encryption, plaintexts, setting.contribution_context(device_id, masked_hash), randomness)
+        proof = prove(key, encryption, plaintexts, setting.proof_context(device_id, masked_hash), randomness)
         items = tuple(unsigned(ciphertext, key.ciphertext_bytes) for ciphertext in encryption.ciphertexts)
-        return Parts(masked_hash, items, proof.to_bytes(key))
+        return EncryptedUpdate(masked_hash, items, proof.to_bytes(key))

@@ -9,10 +9,9 @@ from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, unpack
 from hushfleet.encryption.paillier.partials import combine, verify_partial
 from hushfleet.errors import FaultyDevice, FaultyMember, Refusal
 from hushfleet.randomness import Randomness
+from hushfleet.schemes.base import RoundTerms, VerifiedBody
 from hushfleet.schemes.paillier.answers import from_wire
 from hushfleet.schemes.paillier.cohort import ciphertext_count, cohort_sum, find_faulty
-from hushfleet.schemes.parts import VerifiedBody
-from hushfleet.schemes.setting import RoundSetting
 from hushfleet.wire import Answer, Body, Contribution
 
 
@@ -20,7 +19,7 @@ class PaillierOrchestrator:
     """Satisfies `OrchestratorScheme`."""
 
     def find_faulty(
-        self, setting: RoundSetting, bodies: Sequence[VerifiedBody], contributions: Sequence[Contribution], randomness: Randomness
+        self, setting: RoundTerms, bodies: Sequence[VerifiedBody], contributions: Sequence[Contribution], randomness: Randomness
     ) -> dict[int, FaultyDevice]:
         """Position -> why, for every contribution that must not be counted."""
         faulty = find_faulty(setting, bodies, randomness)
@@ -30,7 +29,7 @@ class PaillierOrchestrator:
                 faulty[position] = FaultyDevice(Refusal.MASKED_VECTOR, device_id, "sent parts that scheme paillier does not have")
         return faulty
 
-    def check_answer(self, setting: RoundSetting, bodies: Sequence[Body], answer: Answer) -> None:
+    def check_answer(self, setting: RoundTerms, bodies: Sequence[Body], answer: Answer) -> None:
         """Raise `FaultyMember` unless the answer opens exactly the sum of `bodies`."""
         if len(answer.items) != ciphertext_count(setting):
             raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"{len(answer.items)} partials")
@@ -40,7 +39,7 @@ class PaillierOrchestrator:
         total = cohort_sum(setting, bodies)
         verify_partial(setting.key, total.ciphertexts, partial, setting.partial_context(answer.root, answer.index))
 
-    def open(self, setting: RoundSetting, answers: Mapping[int, Answer]) -> npt.NDArray[np.int64]:
+    def open(self, setting: RoundTerms, answers: Mapping[int, Answer]) -> npt.NDArray[np.int64]:
         """The sum, int64 `(d',)`, from checked answers of at least `threshold` members. Raises `PeerError`, `LocalError`."""
         partials = [from_wire(setting.key, index, answer.items, answer.proof) for index, answer in sorted(answers.items())]
         plaintexts = combine(setting.key, ciphertext_count(setting), partials)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from onnx import ModelProto, TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from models.onnx.build.emitter import Emitter
-from models.onnx.build.graph import BATCH, Graph
-from models.onnx.build.model import declare, session, write
-from models.onnx.build.registry import Context, Derivative
+from models.onnx.prepare.emitter import Emitter
+from models.onnx.prepare.graph import BATCH, Graph
+from models.onnx.prepare.model import declare, session, write
+from models.onnx.prepare.registry import Context, Derivative
 
 Array = npt.NDArray[Any]
 

@@ -6,8 +6,8 @@ import pytest
 from hushfleet.aggregation import AggregateUpdate, mean_update
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.privacy.blocks import padded_dimension
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 from hushfleet.privacy.rotation import rotate, unrotate
-from hushfleet.privacy.rules import SLOT_LIMIT
 from tests.support.refusals import refused
 
 PLAN_HASH = bytes(range(32))

@@ -16,7 +16,7 @@ from hushfleet.rounds.events import AbortWanted
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.signing import SigningKey
 from hushfleet.training import GlobalModel
-from hushfleet.wire import Answer, Body, decode_request, decode_signed, encode_signed
+from hushfleet.wire import Answer, Body, decode_decryption_request, decode_signed, encode_signed
 from hushfleet.wire.limits import LIMITS
 from tests.support.company import Company
 from tests.support.refusals import refused
@@ -46,7 +46,7 @@ class Archive:
         return decode(RoundRecord, decode_signed(self.rounds[place]["record"]).content, max_bytes=LIMITS.signed_document)
 
     def request(self, place):
-        return decode_request(self.rounds[place]["request"])
+        return decode_decryption_request(self.rounds[place]["request"])
 
     def with_record(self, place, **fields: object):
         """The orchestrator signs another record."""

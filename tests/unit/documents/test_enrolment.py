@@ -10,13 +10,13 @@ from hushfleet.documents import (
     EnrolledRole,
     fingerprint,
     open_bundle,
-    open_request,
+    open_enrolment_request,
     sign_bundle,
-    sign_request,
+    sign_enrolment_request,
     sign_roster,
 )
 from hushfleet.documents.enrolment import BundleFile
-from hushfleet.documents.limits import MAX_BUNDLE_BYTES, MAX_REQUEST_BYTES
+from hushfleet.documents.limits import MAX_BUNDLE_BYTES, MAX_ENROLMENT_REQUEST_BYTES
 from hushfleet.errors import FaultyOwner, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.signing import Signed
@@ -50,26 +50,26 @@ class TestRequest:
     @pytest.mark.parametrize("role", EnrolledRole)
     def test_it_opens_as_it_was_made(self, role):
         request = enrolment(role=role)
-        assert open_request(sign_request(request, OWN)) == request
+        assert open_enrolment_request(sign_enrolment_request(request, OWN)) == request
 
     def test_a_request_for_keys_of_another_is_refused(self):
         """Who signs does not hold the key it asks to have enrolled."""
         with refused(Refusal.SIGNATURE, PeerError):
-            open_request(sign_request(enrolment(verify_key=DEVICES["pi-01"][0].verify_key.raw), OWN))
+            open_enrolment_request(sign_enrolment_request(enrolment(verify_key=DEVICES["pi-01"][0].verify_key.raw), OWN))
 
     def test_a_signature_made_for_something_else_is_refused(self):
         with refused(Refusal.SIGNATURE, PeerError):
-            open_request(OWN.sign(Label.BUNDLE, encode(enrolment())))
+            open_enrolment_request(OWN.sign(Label.BUNDLE, encode(enrolment())))
 
     @pytest.mark.parametrize("field", ["role", "device_id", "sealing_key", "certificate_request"])
     def test_nothing_in_it_can_be_exchanged(self, field):
         changes = {
             "role": EnrolledRole.ORCHESTRATOR, "device_id": "pi-06", "sealing_key": bytes(32), "certificate_request": b"of another key",
         }
-        signed = sign_request(enrolment(), OWN)
+        signed = sign_enrolment_request(enrolment(), OWN)
         altered = encode(msgspec.structs.replace(enrolment(), **{field: changes[field]}))
         with refused(Refusal.SIGNATURE, PeerError):
-            open_request(Signed(altered, signed.signature))
+            open_enrolment_request(Signed(altered, signed.signature))
 
     @pytest.mark.parametrize(
         ("changes", "reason"),
@@ -87,11 +87,11 @@ class TestRequest:
     def test_an_unknown_role_is_refused(self):
         content = encode(enrolment()).replace(b"\xa6device", b"\xa6master")
         with refused(Refusal.MESSAGE_MALFORMED, PeerError):
-            open_request(OWN.sign(Label.ENROLMENT, content))
+            open_enrolment_request(OWN.sign(Label.ENROLMENT, content))
 
     def test_a_request_above_its_ceiling_is_refused(self):
         with refused(Refusal.MESSAGE_TOO_LARGE, PeerError):
-            open_request(sign_request(enrolment(certificate_request=bytes(MAX_REQUEST_BYTES)), OWN))
+            open_enrolment_request(sign_enrolment_request(enrolment(certificate_request=bytes(MAX_ENROLMENT_REQUEST_BYTES)), OWN))
 
 
 class TestBundle:
@@ -195,7 +195,7 @@ class TestFingerprint:
         assert fingerprint(b"data") == fingerprint(b"data")
 
     def test_every_flipped_bit_changes_it(self):
-        data = encode(sign_request(enrolment(), OWN))
+        data = encode(sign_enrolment_request(enrolment(), OWN))
         all_of_them = {fingerprint(flipped(data, bit)) for bit in range(8 * len(data))}
         assert len(all_of_them) == 8 * len(data)
         assert fingerprint(data) not in all_of_them

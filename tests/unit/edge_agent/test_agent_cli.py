@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_agent import enrolment
-from edge_agent.keys import DeviceKeys
-from edge_agent.state import StateFolder
+from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.cli import ExitCode, run
 from tests.support.bundles import DEVICE, MEMBER, approved, bundle
 from tests.support.world import make_world
@@ -150,7 +149,7 @@ def test_a_variable_that_means_nothing_is_named(typed, monkeypatch):
 
 
 def test_the_service_flag_means_the_services_folder(typed, monkeypatch, tmp_path):
-    monkeypatch.setattr("edge_agent.state.SERVICE_STATE", tmp_path / "service")
+    monkeypatch.setattr("edge_agent.folder.SERVICE_STATE", tmp_path / "service")
 
     code, out, _ = typed("enrol", "--service", "--name", "pi-01")
 

@@ -4,8 +4,8 @@ import pytest
 
 from edge_agent import config
 from edge_agent.config import DataSettings, TrainingChoice, load
-from hushfleet.cli_settings import BrokerSettings
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.program.settings import BrokerSettings
 from models import catalogue
 from tests.support.refusals import refused
 

@@ -9,11 +9,10 @@ from edge_agent.daemon import Daemon, report, require_64_bit
 from hushfleet import __version__
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link import LinkError
-from hushfleet.link.notify import Notifier
-from hushfleet.link.party import Fleet
-from hushfleet.link.watch import Watch
+from hushfleet.program.folder import Membership
 from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.wire import DeviceStatus, Kind, Presence
 from hushfleet.wire.messages import decode_status
 from tests.support.bench import FLEET, NAME, WORLD, Bench, OnDemand
@@ -43,7 +42,7 @@ class Desk:
         self.messenger.link = self
         root = WORLD.parties.owner.root.verify_key.raw.hex()
         self.watch = Watch(self.said, lambda: True)
-        fleet = Fleet(FLEET, NAME, root, "broker.lan", 8883)
+        fleet = Membership(FLEET, NAME, root, "broker.lan", 8883)
         self.daemon = Daemon(self.bench.agent, self.messenger, fleet, notifier=self.said, watch=self.watch)
 
     def __getattr__(self, name: str) -> object:

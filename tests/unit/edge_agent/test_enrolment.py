@@ -4,11 +4,10 @@ from contextlib import closing
 import pytest
 
 from edge_agent import enrolment
-from edge_agent.keys import DeviceKeys
-from edge_agent.state import StateFolder
+from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.store import Store
 from hushfleet.codec import decode
-from hushfleet.documents import open_request
+from hushfleet.documents import open_enrolment_request
 from hushfleet.documents.enrolment import EnrolledRole, fingerprint
 from hushfleet.errors import FaultyOwner, LocalError, PeerError, Refusal
 from hushfleet.rounds.member import Phase
@@ -31,7 +30,7 @@ def test_enrolling_makes_keys_that_nobody_else_can_read_and_a_request_without_th
 
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
     assert {name: stat.S_IMODE((folder.path / name).stat().st_mode) for name in SECRETS} == dict.fromkeys(SECRETS, 0o600)
-    asked = open_request(decode(Signed, path.read_bytes(), max_bytes=10_000))
+    asked = open_enrolment_request(decode(Signed, path.read_bytes(), max_bytes=10_000))
     keys = DeviceKeys.load(folder.path)
     assert (asked.device_id, asked.role, path.name) == ("pi-01", EnrolledRole.DEVICE, "pi-01.request")
     assert (asked.verify_key, asked.sealing_key) == (keys.signing.verify_key.raw, keys.sealing.public.raw)

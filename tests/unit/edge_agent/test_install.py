@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent import enrolment
+from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.install import UNIT, Machine, Wanted, carry_out, data_note, install, move_state, uninstall, unit_text
-from edge_agent.keys import DeviceKeys
-from edge_agent.state import StateFolder
 from hushfleet.errors import LocalError, Refusal
 from tests.support.bundles import DEVICE, MEMBER, bundle, enrolled, joined
 from tests.support.refusals import refused

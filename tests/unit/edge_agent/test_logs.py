@@ -3,8 +3,7 @@ import logging
 
 import pytest
 
-from edge_agent.logs import LOG, REPEAT_S, Lines, Repeats, start_logging
-from edge_agent.problems import Problems
+from edge_agent.logs import LOG, REPEAT_S, Lines, RecentProblems, Repeats, start_logging
 
 
 def lines(level="info", **environment: str):
@@ -75,14 +74,14 @@ def test_what_is_remembered_of_repeats_is_bounded():
 
 def test_the_last_problems_are_kept_for_the_status(tmp_path):
     lines()
-    problems = Problems(tmp_path)
+    problems = RecentProblems(tmp_path)
     with problems.recorded():
         LOG.info("no problem")
         for number in range(7):
             LOG.warning("problem %d", number)
     LOG.error("after the end")
 
-    assert [one.text for one in Problems(tmp_path).read()] == [f"problem {number}" for number in range(2, 7)]
+    assert [one.text for one in RecentProblems(tmp_path).read()] == [f"problem {number}" for number in range(2, 7)]
     assert {one.level for one in problems.read()} == {"warning"}
 
 
@@ -91,7 +90,7 @@ def test_no_file_or_a_damaged_one_is_no_problem(tmp_path, content):
     if content is not None:
         (tmp_path / "problems.json").write_bytes(content)
 
-    assert Problems(tmp_path).read() == ()
+    assert RecentProblems(tmp_path).read() == ()
 
 
 def test_a_line_is_one_line():

@@ -9,7 +9,7 @@ from edge_agent.agent import Agent, Work
 from edge_agent.store import Store
 from hushfleet.errors import DataError, Refusal
 from hushfleet.link import MemoryBroker, Messenger
-from hushfleet.rounds.publications import model_publication, plan_publication, roster_publication
+from hushfleet.rounds.coordinator.publications import model_publication, plan_publication, roster_publication
 from hushfleet.training import Architecture, Data
 from hushfleet.wire import Kind
 from hushfleet.wire.topics import subscription

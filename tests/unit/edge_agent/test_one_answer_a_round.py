@@ -10,8 +10,8 @@ from hushfleet.codec import encode
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.events import GrantArrived, RequestArrived, RosterArrived
+from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import MemberState
-from hushfleet.rounds.running import Running
 from hushfleet.wire import Kind, encode_signed
 from tests.support.refusals import refused
 from tests.support.world import make_world, published

@@ -6,7 +6,7 @@ from edge_agent import reminders as reminders_module
 from edge_agent.reminders import ASK_S, CONFIRM_S, Pauses, Reminders
 from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
 from hushfleet.labels import sha256
-from hushfleet.link.assembly import Incomplete
+from hushfleet.link.transfers import Incomplete
 from hushfleet.privacy import Ledger
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.device import DeviceState, Phase, Sent

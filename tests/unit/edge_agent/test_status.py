@@ -2,9 +2,8 @@ import json
 
 import pytest
 
-from edge_agent.logs import LOG
-from edge_agent.problems import Problems
-from edge_agent.state import StateFolder
+from edge_agent.folder import StateFolder
+from edge_agent.logs import LOG, RecentProblems
 from edge_agent.status import read_status
 from edge_agent.store import Store
 from hushfleet.errors import LocalError, Refusal
@@ -63,7 +62,7 @@ def test_what_keeps_a_device_out_is_said(tmp_path):
 
 def test_the_last_problems_and_the_running_agent_are_shown(tmp_path):
     folder, _ = joined(tmp_path / "state")
-    problems = Problems(folder.path)
+    problems = RecentProblems(folder.path)
     problems.emit(LOG.makeRecord("x", 40, "", 0, "the disk is full", (), None))
 
     with folder.locked():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.worker import Worker
+from edge_agent.trainers import Worker
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,7 +50,7 @@ def test_it_runs_behind_everything_else():
 
 
 def test_a_process_ends_while_a_task_runs():
-    code = "import threading, edge_agent.worker as w\nstarted = threading.Event()\n"
+    code = "import threading, edge_agent.trainers as w\nstarted = threading.Event()\n"
     code += "w.Worker().submit(lambda: (started.set(), threading.Event().wait()))\nstarted.wait()"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

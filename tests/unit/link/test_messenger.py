@@ -10,13 +10,13 @@ from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import Delivery, LinkError, MemoryBroker, Messenger
-from hushfleet.link import assembly as assembly_module
-from hushfleet.link.files import write_durably
-from hushfleet.link.interface import DEFAULT_MAX_BYTES
+from hushfleet.link import transfers as assembly_module
+from hushfleet.link.link import DEFAULT_MAX_BYTES
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.device import Phase, Sent
 from hushfleet.rounds.effects import Publish
 from hushfleet.rounds.events import ReceiptArrived
+from hushfleet.system.durable import write_durably
 from hushfleet.wire import Kind, Topic, build, encode_signed, parse
 from hushfleet.wire.chunks import MAX_CHUNKS, OVERHEAD_BYTES, Chunk, frames
 from tests.support.refusals import refused

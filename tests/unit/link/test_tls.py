@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link.tls import client_context, diagnose, explain, make_key_and_request
-from provisioning.certificates import now
+from hushfleet.owner.certificates import now
 from tests.support.mosquitto import HOST, Certificates
 from tests.support.refusals import refused
 

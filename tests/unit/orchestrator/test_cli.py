@@ -10,16 +10,16 @@ from rich.console import Console
 
 from hushfleet.audit import verify_job
 from hushfleet.cli import ExitCode, run
-from hushfleet.cli_verify import read_archive
 from hushfleet.documents import open_record
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import MemoryBroker
+from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.wire import Kind, decode_signed, encode_signed, parse
 from orchestrator import run as run_module
 from orchestrator.config import load
-from orchestrator.evaluation import Holdout, Score
-from orchestrator.reports import reading
+from orchestrator.job.holdout import Holdout, Score
+from orchestrator.store.reports import reading
 from tests.support.crowd import Clock, Crowd, LivelyLink
 from tests.support.jobs import bundle_for, job_world, joined, write_job
 from tests.support.refusals import refused

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from hushfleet.cli_settings import BrokerSettings
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.program.settings import BrokerSettings
 from orchestrator.config import Config, load
 from tests.support.refusals import refused
 

@@ -6,17 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from hushfleet.documents import EnrolledRole, open_request
+from hushfleet.documents import EnrolledRole, open_enrolment_request
 from hushfleet.errors import FaultyOwner, LocalError, PeerError, Refusal
+from hushfleet.owner.owner import Owner
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
 from hushfleet.wire import decode_signed
-from orchestrator import database, inbox
+from orchestrator import pending_rosters as inbox
 from orchestrator.enrolment import enrol, join, read_bundle
-from orchestrator.folder import StateFolder
-from orchestrator.keys import OrchestratorKeys
-from orchestrator.store import Store
-from provisioning.owner import Owner
+from orchestrator.folder import OrchestratorKeys, StateFolder
+from orchestrator.store.store import Store, database
 from tests.support.jobs import bundle_for, job_world, joined, with_policy
 from tests.support.refusals import refused
 
@@ -32,7 +31,7 @@ def folder(tmp_path):
 class TestEnrolling:
     def test_a_request_holds_public_keys_alone_and_proves_their_possession(self, folder):
         data = enrol(folder, "hub")
-        request, keys = open_request(decode_signed(data)), OrchestratorKeys.load(folder.path)
+        request, keys = open_enrolment_request(decode_signed(data)), OrchestratorKeys.load(folder.path)
 
         assert (request.role, request.device_id) == (EnrolledRole.ORCHESTRATOR, "hub")
         assert (request.verify_key, request.sealing_key) == (keys.signing.verify_key.raw, keys.sealing.public.raw)
@@ -144,7 +143,7 @@ def another_owner():
 
 
 class TestFolder:
-    """What any party's folder does is in `tests/unit/link/test_party_folder.py`."""
+    """What any party's folder does is in `tests/unit/program/test_folder.py`."""
 
     def test_what_root_wrote_goes_to_the_owner_of_the_folder(self, folder, monkeypatch):
         given = {}

@@ -7,12 +7,12 @@ import pytest
 from hushfleet.documents import Outcome, ReceiptStatus, open_header, open_receipt
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, MemoryBroker, Messenger
-from hushfleet.rounds.coordinator import Phase
+from hushfleet.rounds.coordinator.machine import Phase
 from hushfleet.rounds.effects import Note, Publish
-from hushfleet.wire import Kind, Topic, decode_request, decode_signed, encode_signed, parse
-from orchestrator.archive import Archive
+from hushfleet.wire import Kind, Topic, decode_decryption_request, decode_signed, encode_signed, parse
 from orchestrator.loop import Loop, Pace
 from orchestrator.service import Orchestrator
+from orchestrator.store.archive_folder import Archive
 from tests.support.crowd import Clock, Crowd, LivelyLink
 from tests.support.refusals import refused
 from tests.support.world import make_world
@@ -72,8 +72,8 @@ class Stage:
             released=0,
             wanted=wanted,
             now_s=self.clock,
-            inbox=lambda: tuple(sorted(self.inbox.iterdir())),
-            leftovers=lambda: (Publish(Topic(FLEET, Kind.RECORD, number=77), b""),),
+            pending_rosters=lambda: tuple(sorted(self.inbox.iterdir())),
+            stale_topics=lambda: (Publish(Topic(FLEET, Kind.RECORD, number=77), b""),),
             pace=pace,
             give_up=give_up,
         )
@@ -185,7 +185,7 @@ def test_without_a_quorum_a_round_is_aborted_and_another_one_tried(stage):
     stage.crowd.answering = set(WORLD.parties.committee)
 
     assert stage.loop.run()
-    headers = {open_header(decode_request(data).header, WORLD.roster.orchestrator) for data in stage.crowd.requests}
+    headers = {open_header(decode_decryption_request(data).header, WORLD.roster.orchestrator) for data in stage.crowd.requests}
     assert {header.round for header in headers} == {1, 2}
     assert len(headers) == 2
 

@@ -3,20 +3,20 @@ from itertools import count
 import pytest
 
 from hushfleet.audit import verify_job
-from hushfleet.cli_verify import read_archive
 from hushfleet.codec import encode
 from hushfleet.documents import ReceiptStatus, open_receipt
 from hushfleet.errors import LocalError, PeerError, PhaseError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import MemoryBroker, MemoryLink, Messenger
+from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import Phase
+from hushfleet.rounds.coordinator.machine import Phase
 from hushfleet.rounds.effects import Note, Refused
 from hushfleet.rounds.events import RequestArrived
 from hushfleet.wire import Kind, Topic, decode_signed
 from hushfleet.wire.topics import subscription
-from orchestrator.archive import Archive
 from orchestrator.service import Orchestrator
+from orchestrator.store.archive_folder import Archive
 from tests.support.chunked import wholes
 from tests.support.refusals import refused
 from tests.support.world import make_world, published

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 from hushfleet.privacy.noise import EncodedVector, add_noise
-from hushfleet.privacy.rules import SLOT_LIMIT
 from hushfleet.privacy.sampler import discrete_gaussian
 from hushfleet.randomness import SeededRandomness
 from tests.support.refusals import refused

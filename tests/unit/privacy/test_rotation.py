@@ -7,8 +7,8 @@ from scipy.linalg import hadamard
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import Label, labelled_xof
 from hushfleet.privacy.blocks import block_size, padded_dimension
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 from hushfleet.privacy.rotation import rotate, unrotate
-from hushfleet.privacy.rules import SLOT_LIMIT
 from tests.support.refusals import refused
 
 PLAN_HASH = bytes(range(32))

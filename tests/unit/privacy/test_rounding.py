@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.privacy.integer_rules import LARGEST_BOUND
 from hushfleet.privacy.rounding import ATTEMPTS, round_within
-from hushfleet.privacy.rules import LARGEST_BOUND
 from hushfleet.randomness import SeededRandomness
 from tests.support.refusals import refused
 from tests.support.scripted import Constant, Scripted

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, chisquare
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy.gaussian_table import MAX_VARIANCE, half_width, lower_half
-from hushfleet.privacy.rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 from hushfleet.privacy.sampler import discrete_gaussian
 from hushfleet.randomness import SeededRandomness
 from tests.support import cks

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from hushfleet.errors import PeerError, Refusal
+from hushfleet.owner.certificates import ends, serial_number
 from hushfleet.wire import acl
 from provisioning.broker import Access, access, acl_text, configuration
-from provisioning.certificates import ends, serial_number
 from tests.support.enrolling import MEMBERS, NOW, ORCHESTRATOR, applicant, reopened
 from tests.support.refusals import refused
 

@@ -16,13 +16,14 @@ from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.encryption.sealing import unseal
 from hushfleet.errors import FaultyOwner, LocalError, PeerError, PhaseError, Refusal
 from hushfleet.labels import Label
+from hushfleet.owner.certificates import ends, serial_number
 from hushfleet.signing import Signed
-from provisioning import changes, folder
+from provisioning import folder
+from provisioning import proposals as changes
 from provisioning.bundles import grant_in
-from provisioning.certificates import ends, serial_number
+from provisioning.contents import Address
 from provisioning.passphrase import Passphrase
 from provisioning.policy_text import with_settings
-from provisioning.registry import Address
 from provisioning.show import Known, explain
 from provisioning.vault import Vault
 from tests.support.enrolling import (

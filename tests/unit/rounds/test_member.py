@@ -16,7 +16,7 @@ from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.member import MemberState, Phase
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.signing import Signed, VerifyKey
-from hushfleet.wire import Answer, Body, Kind, SealedAnswer, answer_context, encode_signed
+from hushfleet.wire import Answer, Body, Kind, SealedAnswer, answer_seal_context, encode_signed
 from hushfleet.wire.limits import LIMITS
 from tests.support.refusals import refused
 from tests.support.world import changes, make_world, of, published, raise_refusal
@@ -137,7 +137,7 @@ class TestRequest:
         _, effects = step(START, event)
 
         plain = unseal(
-            WORLD.parties.orchestrator.sealing, Label.SEAL_ANSWER, answer_context(KEY_ID, 1, 1), published(effects, Kind.PARTIAL)[0]
+            WORLD.parties.orchestrator.sealing, Label.SEAL_ANSWER, answer_seal_context(KEY_ID, 1, 1), published(effects, Kind.PARTIAL)[0]
         )
         signed = decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer
         content = VerifyKey(WORLD.roster.device(NAME).verify_key).open(Label.ANSWER, signed)

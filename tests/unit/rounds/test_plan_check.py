@@ -10,10 +10,10 @@ from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
 from hushfleet.privacy import rho_nano
 from hushfleet.rounds.plan_check import MAX_DEADLINE_S, Standing, check_plan, honest, nano_rho, standing
 from hushfleet.schemes import SCHEMES
+from hushfleet.schemes.base import fits_a_body
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
-from hushfleet.schemes.setting import fits_a_body
 from tests.support.refusals import refused
 from tests.support.world import ARCHITECTURE, make_world, without_privacy
 

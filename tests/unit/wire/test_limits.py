@@ -1,5 +1,5 @@
 from hushfleet.codec import encode
-from hushfleet.documents import DeviceEntry, Policy, Request, sign_header, sign_plan
+from hushfleet.documents import DecryptionRequest, DeviceEntry, Policy, sign_header, sign_plan
 from hushfleet.documents import limits as documents
 from hushfleet.labels import Label
 from hushfleet.wire import Evidence
@@ -31,7 +31,7 @@ def test_a_request_of_the_greatest_cohort_fits_at_the_default_size_of_scheme_pai
     """4,096 values in 20-bit slots of a 3,072-bit plaintext: 27 ciphertexts of 768 bytes."""
     one = orchestrator.sign(Label.BODY, encode(body(device_id=ID, items=(bytes(768),) * 27, proof=bytes(3000))))
     assert len(one.content) < LIMITS.body
-    assert len(encode(Request(one, one, ()))) + documents.MAX_COHORT * len(encode(one)) < LIMITS.request
+    assert len(encode(DecryptionRequest(one, one, ()))) + documents.MAX_COHORT * len(encode(one)) < LIMITS.request
 
 
 def test_the_ceilings_of_documents_lie_below_that_of_anything_signed():

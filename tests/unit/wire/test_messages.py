@@ -1,7 +1,7 @@
 import pytest
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import Request
+from hushfleet.documents import DecryptionRequest
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.signing import Signed
@@ -11,9 +11,9 @@ from hushfleet.wire import (
     Evidence,
     Presence,
     SealedAnswer,
-    answer_context,
-    contribution_context,
-    decode_request,
+    answer_seal_context,
+    contribution_seal_context,
+    decode_decryption_request,
     decode_signed,
     decode_status,
     encode_signed,
@@ -32,8 +32,8 @@ MESSAGES = [
     Contribution(SIGNED, b"", ()),
     SealedAnswer(SIGNED),
     Evidence(SIGNED, SIGNED),
-    Request(SIGNED, SIGNED, (SIGNED, SIGNED)),
-    Request(SIGNED, SIGNED, ()),
+    DecryptionRequest(SIGNED, SIGNED, (SIGNED, SIGNED)),
+    DecryptionRequest(SIGNED, SIGNED, ()),
     SIGNED,
     DeviceStatus(Presence.OFFLINE, 0, ""),
     DeviceStatus(Presence.SENT, 2**63 - 1, "1.2.3.dev4+local"),
@@ -104,14 +104,14 @@ def test_a_status_is_short_and_says_one_of_four_things():
 
 
 def test_the_contexts_of_seals_are_of_fixed_form():
-    assert contribution_context(KEY_ID, 258, "pi-01") == KEY_ID + bytes.fromhex("0000000000000102" "00000005") + b"pi-01"
-    assert answer_context(KEY_ID, 258, 3) == KEY_ID + bytes.fromhex("0000000000000102" "0003")
+    assert contribution_seal_context(KEY_ID, 258, "pi-01") == KEY_ID + bytes.fromhex("0000000000000102" "00000005") + b"pi-01"
+    assert answer_seal_context(KEY_ID, 258, 3) == KEY_ID + bytes.fromhex("0000000000000102" "0003")
 
 
 def test_contexts_tell_keys_rounds_devices_and_members_apart():
     contributions = [(KEY_ID, 1, "pi-01"), (bytes(32), 1, "pi-01"), (KEY_ID, 2, "pi-01"), (KEY_ID, 1, "pi-02")]
     answers = [(KEY_ID, 1, 1), (bytes(32), 1, 1), (KEY_ID, 2, 1), (KEY_ID, 1, 2)]
-    assert len({contribution_context(*one) for one in contributions} | {answer_context(*one) for one in answers}) == 8
+    assert len({contribution_seal_context(*one) for one in contributions} | {answer_seal_context(*one) for one in answers}) == 8
 
 
 def test_a_signed_document_travels_unread():
@@ -121,8 +121,8 @@ def test_a_signed_document_travels_unread():
 
 
 def test_a_request_travels_unread():
-    request = Request(SIGNED, SIGNED, (SIGNED,))
-    assert decode_request(encode(request)) == request
+    request = DecryptionRequest(SIGNED, SIGNED, (SIGNED,))
+    assert decode_decryption_request(encode(request)) == request
 
 
 @pytest.mark.parametrize("more", [0, 1])

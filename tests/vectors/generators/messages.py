@@ -4,9 +4,19 @@ libsodium draws a fresh ephemeral key for every box, so that no implementation c
 """
 
 from hushfleet.codec import encode
-from hushfleet.documents import Request, cohort_root, sign_header, sign_plan
+from hushfleet.documents import DecryptionRequest, cohort_root, sign_header, sign_plan
 from hushfleet.labels import Label, sha256
-from hushfleet.wire import Answer, Body, Contribution, DeviceStatus, Evidence, Presence, SealedAnswer, answer_context, contribution_context
+from hushfleet.wire import (
+    Answer,
+    Body,
+    Contribution,
+    DeviceStatus,
+    Evidence,
+    Presence,
+    SealedAnswer,
+    answer_seal_context,
+    contribution_seal_context,
+)
 from tests.support import documents as example
 from tests.support.fixed_box import fixed_box, prefixed
 from tests.support.twins import as_json, fields_of, flipped, misshapen, packed
@@ -28,7 +38,7 @@ def build() -> dict[str, object]:
         "messages": {
             "body": _message(bodies[0].content),
             "contribution": _message(encode(Contribution(bodies[0], b"masked vector", (b"a sealed share", b"")))),
-            "request": _message(encode(Request(header, PLAN.signed, tuple(bodies)))),
+            "request": _message(encode(DecryptionRequest(header, PLAN.signed, tuple(bodies)))),
             "answer": _message(answer.content),
             "sealed_answer": _message(encode(SealedAnswer(answer))),
             "evidence": _message(encode(Evidence(header, other))),
@@ -45,13 +55,13 @@ def build() -> dict[str, object]:
         },
         "sealed": [
             _sealed(
-                Label.SEAL_CONTRIBUTION, contribution_context(example.KEY_ID, ROUND, "pi-01"), encode(Contribution(bodies[0], b"", ()))
+                Label.SEAL_CONTRIBUTION, contribution_seal_context(example.KEY_ID, ROUND, "pi-01"), encode(Contribution(bodies[0], b"", ()))
             ),
-            _sealed(Label.SEAL_ANSWER, answer_context(example.KEY_ID, ROUND, 2), encode(SealedAnswer(answer))),
+            _sealed(Label.SEAL_ANSWER, answer_seal_context(example.KEY_ID, ROUND, 2), encode(SealedAnswer(answer))),
         ],
         "contexts": {
-            "contribution": [_context(contribution_context, number, name) for number, name in ((1, "a"), (2**63 - 1, "z" * 63))],
-            "answer": [_context(answer_context, number, index) for number, index in ((1, 1), (2**63 - 1, 10))],
+            "contribution": [_context(contribution_seal_context, number, name) for number, name in ((1, "a"), (2**63 - 1, "z" * 63))],
+            "answer": [_context(answer_seal_context, number, index) for number, index in ((1, 1), (2**63 - 1, 10))],
         },
     }
 

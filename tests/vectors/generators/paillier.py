@@ -11,12 +11,12 @@ from hushfleet.encryption.paillier import (
     answer,
     ciphertexts_to_bytes,
     combine,
-    contribution_context,
     deal,
     encrypt,
     masked_vector_hash,
     pack,
     partial_context,
+    proof_context,
     prove,
     sum_ciphertexts,
     unpack,
@@ -154,12 +154,12 @@ def _contexts():
     return {
         "plan_hash": PLAN.hex(), "root": ROOT.hex(), "key_id": KEY_ID.hex(), "device": DEVICES[0], "round": 7, "index": 2,
         "masked_vector": b"masked".hex(), "masked_vector_hash": masked.hex(), "empty_hash": masked_vector_hash(b"").hex(),
-        "contribution": contribution_context(PLAN, DEVICES[0], masked).hex(), "partial": _partial_context(2).hex(),
+        "contribution": proof_context(PLAN, DEVICES[0], masked).hex(), "partial": _partial_context(2).hex(),
     }
 
 
 def _device_context(device):
-    return contribution_context(PLAN, device, masked_vector_hash(b""))
+    return proof_context(PLAN, device, masked_vector_hash(b""))
 
 
 def _partial_context(index):

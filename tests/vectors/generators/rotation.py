@@ -5,8 +5,8 @@ import numpy as np
 from hushfleet.ids import HASH_BYTES
 from hushfleet.labels import Label, labelled_xof, sha256
 from hushfleet.privacy.blocks import block_size, padded_dimension
+from hushfleet.privacy.integer_rules import SLOT_LIMIT
 from hushfleet.privacy.rotation import rotate, unrotate
-from hushfleet.privacy.rules import SLOT_LIMIT
 from hushfleet.randomness import SeededRandomness
 
 _DIMENSIONS = (1, 64, 65, 2_048, 40_000)

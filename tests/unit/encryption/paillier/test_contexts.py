@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from hushfleet.encryption.paillier.contexts import contribution_context, masked_vector_hash, partial_context
+from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
 
 DIGESTS = [bytes([byte]) * 32 for byte in range(3)]
 
@@ -18,7 +18,7 @@ def test_the_masked_vectors_hash_is_labelled_even_when_there_is_none():
 
 def test_contribution_context():
     expected = lp(b"hushfleet/v1/context/contribution") + DIGESTS[0] + lp(b"pi-01") + DIGESTS[1]
-    assert contribution_context(DIGESTS[0], "pi-01", DIGESTS[1]) == expected
+    assert proof_context(DIGESTS[0], "pi-01", DIGESTS[1]) == expected
 
 
 def test_partial_context():
@@ -37,4 +37,4 @@ def test_digests_of_another_length_are_refused(position):
 def test_contributions_of_digests_of_another_length_are_refused():
     for plan, masked in ((b"", DIGESTS[0]), (DIGESTS[0], b"")):
         with pytest.raises(ValueError, match="32 bytes"):
-            contribution_context(plan, "pi-01", masked)
+            proof_context(plan, "pi-01", masked)

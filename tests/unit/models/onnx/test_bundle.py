@@ -8,10 +8,11 @@ import onnxruntime
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
-from models.onnx import load_bundle, prepare
-from models.onnx.build.wire import offsets
+from models.onnx import load_bundle
 from models.onnx.bundle import INFER, MANIFEST, TRAIN, Bundle
 from models.onnx.manifest import Manifest
+from models.onnx.prepare import prepare
+from models.onnx.prepare.wire import offsets
 from tests.support.onnx_files import mlp, saved
 from tests.support.refusals import refused
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
-from models.onnx import prepare
-from models.onnx.build import check, registry
-from models.onnx.build.check import check_gradients
-from models.onnx.build.double import open_in_double
-from models.onnx.build.registry import Context, Derivative
+from models.onnx.prepare import check, prepare, registry
+from models.onnx.prepare.check import check_gradients
+from models.onnx.prepare.double import open_in_double
+from models.onnx.prepare.registry import Context, Derivative
 from tests.support.onnx_files import ROWS, mlp, model, node, saved, tensors, value
 from tests.support.refusals import refused
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from hushfleet.cli import ExitCode, run
 from hushfleet.errors import Refusal
-from models.onnx.build.cli import model as command
 from models.onnx.bundle import load_bundle
+from models.onnx.prepare.cli import model as command
 from tests.support.onnx_files import ROWS, mlp, model, node, saved, tensors, value
 
 

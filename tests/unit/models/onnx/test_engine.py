@@ -8,12 +8,12 @@ import pytest
 from onnx import helper
 
 from hushfleet.errors import Refusal
-from models.onnx.build import engine, registry
-from models.onnx.build.emitter import Emitter
-from models.onnx.build.engine import differentiate
-from models.onnx.build.graph import Graph
-from models.onnx.build.refusals import Unsupported
-from models.onnx.build.registry import Context, derivative
+from models.onnx.prepare import engine, registry
+from models.onnx.prepare.emitter import Emitter
+from models.onnx.prepare.engine import differentiate
+from models.onnx.prepare.graph import Graph
+from models.onnx.prepare.refusals import Unsupported
+from models.onnx.prepare.registry import Context, derivative
 from tests.support.refusals import refused
 
 

@@ -9,11 +9,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from hushfleet.errors import Refusal
-from models.onnx.build.emitter import Emitter
-from models.onnx.build.graph import Graph
-from models.onnx.build.model import session, write
-from models.onnx.build.refusals import Unsupported
-from models.onnx.build.registry import Context, Derivative, derivative, load
+from models.onnx.prepare.emitter import Emitter
+from models.onnx.prepare.graph import Graph
+from models.onnx.prepare.model import session, write
+from models.onnx.prepare.refusals import Unsupported
+from models.onnx.prepare.registry import Context, Derivative, derivative, load
 from tests.support.operators.cases import collect
 from tests.support.operators.check import Case, check
 from tests.support.refusals import refused

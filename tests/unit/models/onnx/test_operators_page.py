@@ -2,8 +2,8 @@
 
 import pytest
 
-from models.onnx.build import operators
-from models.onnx.build.registry import load
+from models.onnx.prepare import operators
+from models.onnx.prepare.registry import load
 
 MARKED = "before\n<!-- operators: begin -->\n<!-- operators: end -->\nafter\n"
 
@@ -21,7 +21,7 @@ def test_a_page_that_lacks_one_is_noticed_and_renewed(tmp_path, capsys):
     page.write_text(operators.renewed(MARKED).replace("`Conv`", ""))
 
     assert operators.main(["--check"], page) == 1
-    assert "python -m models.onnx.build.operators" in capsys.readouterr().out
+    assert "python -m models.onnx.prepare.operators" in capsys.readouterr().out
     assert operators.main([], page) == 0
     assert page.read_text() == operators.renewed(MARKED)
     assert operators.main(["--check"], page) == 0

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import Refusal
-from models.onnx import prepare
-from models.onnx.build.losses import LOSSES
+from models.onnx.prepare import prepare
+from models.onnx.prepare.losses import LOSSES
 
 
 @pytest.fixture(scope="module")

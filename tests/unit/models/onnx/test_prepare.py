@@ -9,8 +9,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from models import losses as numpy_losses
-from models.onnx import prepare
 from models.onnx.bundle import Bundle
+from models.onnx.prepare import prepare
 from tests.support.onnx_files import ROWS, mlp, model, node, saved, tensors, value
 
 CE = "softmax-cross-entropy"

@@ -7,8 +7,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from hushfleet.errors import LocalError, Refusal
-from models.onnx import prepare
-from models.onnx.build.refusals import Unsupported
+from models.onnx.prepare import prepare
+from models.onnx.prepare.refusals import Unsupported
 from tests.support.onnx_files import ROWS, mlp, model, node, saved, tensors, value
 from tests.support.refusals import refused
 

@@ -7,8 +7,9 @@ import numpy as np
 import onnx
 import pytest
 
-from models.onnx import OnnxTrainer, prepare
-from models.onnx.build.check import check_gradients
+from models.onnx import OnnxTrainer
+from models.onnx.prepare import prepare
+from models.onnx.prepare.check import check_gradients
 from tests.support.onnx_files import ROWS, model, node, saved, tensors, value
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
-from models.onnx import prepare
 from models.onnx.bundle import Bundle
+from models.onnx.prepare import prepare
 from models.onnx.runtime import open_session
 from tests.support.refusals import refused
 

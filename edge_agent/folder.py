@@ -1,0 +1,44 @@
+"""The agent's state folder: what every party keeps (`hushfleet.program.folder`), and these.
+
+| file | what |
+|---|---|
+| `device.keys` | id, Ed25519 and X25519 key |
+| `agent.db`, `contribution.blob` | `edge_agent.store` |
+| `problems.json` | `edge_agent.logs` |
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from hushfleet.documents import DeviceEntry, EnrolledRole
+from hushfleet.program.folder import PartyFolder, state_of
+from hushfleet.program.keys import PartyKeys
+
+SERVICE_STATE = Path("/var/lib/hushfleet-agent")
+
+
+class StateFolder(PartyFolder):
+    """One agent's folder."""
+
+    __slots__ = ()
+    JOIN: ClassVar[str] = "hushfleet agent join NAME.bundle"
+
+
+def default_state(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where an agent that is run by hand keeps its state."""
+    return state_of("agent", environment)
+
+
+class DeviceKeys(PartyKeys):
+    """An id with its Ed25519 and X25519 key."""
+
+    FILE: ClassVar[str] = "device.keys"
+    ROLE: ClassVar[EnrolledRole] = EnrolledRole.DEVICE
+    ENROL: ClassVar[str] = "hushfleet agent enrol"
+
+    @property
+    def entry(self) -> DeviceEntry:
+        """The public half, as it stands in a roster."""
+        return DeviceEntry(self.device_id, self.signing.verify_key.raw, self.sealing.public.raw)

@@ -1,0 +1,53 @@
+"""How one party reaches its broker."""
+
+import ssl
+from dataclasses import dataclass, field
+
+from hushfleet.link.link import DEFAULT_MAX_BYTES
+
+WINDOW = 8
+"""Most messages in flight each way: with eight of the usual size, a megabyte waits in memory for an acknowledgement."""
+MOST_PACKET_BYTES = 1 << 20
+PACKET_OVERHEAD_BYTES = 1024
+"""More than everything in a packet besides its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastWill:
+    """What the broker publishes once this session has been without a connection for `delay_s`, unless it was closed."""
+
+    topic: str
+    data: bytes
+    retain: bool = True
+    delay_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class MqttOptions:
+    """Where the broker is, as whom to appear there, and the bounds. `context` comes from `hushfleet.link.tls.client_context`.
+
+    ValueError: `max_bytes` is outside 1,024..1,047,552, or `window` outside 1..8.
+    """
+
+    host: str
+    port: int
+    fleet: str
+    identity: str
+    context: ssl.SSLContext = field(repr=False)
+    orchestrator: bool = False
+    leave_to_broker: bool = False
+    """Publish on any topic and let the broker refuse: for those who play attackers."""
+    will: LastWill | None = None
+    session_expiry_s: int = 7 * 86400
+    """How long the broker keeps the session, and what arrives for it, without a connection."""
+    keep_alive_s: int = 60
+    max_bytes: int = DEFAULT_MAX_BYTES
+    window: int = WINDOW
+    patience_s: float = 20.0
+    """How long `publish` waits for room before it refuses."""
+    retry_s: tuple[float, float] = (1.0, 120.0)
+    """The first and the greatest bound of the random pause between two attempts to connect."""
+
+    def __post_init__(self) -> None:
+        if not 1024 <= self.max_bytes <= MOST_PACKET_BYTES - PACKET_OVERHEAD_BYTES or not 1 <= self.window <= WINDOW:
+            raise ValueError("max_bytes or window out of range")

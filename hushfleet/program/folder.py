@@ -1,0 +1,204 @@
+"""What a device and the orchestrator keep alike: their own keys, and a state folder with what joining a fleet left in it.
+
+| file | what |
+|---|---|
+| `tls.key` and the keys' file | secret keys, made here, never sent anywhere |
+| `fleet.json` | the pinned root key, the fleet, the broker; written last, so that it stands for a whole join |
+| `ca.crt`, `tls.crt` | the fleet's CA and this party's certificate |
+| `spool/` | transfers under way |
+| `lock` | held by the one process that writes; says which |
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Generic, TextIO, TypeVar
+
+import msgspec
+
+from hushfleet.documents import Bundle, VerifiedRoster, fingerprint, open_bundle
+from hushfleet.errors import FaultyOwner, LocalError, Refusal
+from hushfleet.program.keys import PartyKeys
+from hushfleet.signing import KEY_BYTES, VerifyKey
+from hushfleet.system.durable import give_away, write_durably
+
+_FLEET = "fleet.json"
+_ATTEMPTS, _PAUSE_S = 5, 0.1
+
+
+class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a bundle told: public, but nobody else may change it. `root_key` in hex."""
+
+    fleet: str
+    device_id: str
+    root_key: Annotated[str, msgspec.Meta(pattern=f"^[0-9a-f]{{{2 * KEY_BYTES}}}$")]
+    broker_host: str
+    broker_port: int
+
+    @property
+    def root(self) -> VerifyKey:
+        """The pinned root key."""
+        return VerifyKey(bytes.fromhex(self.root_key))
+
+    @property
+    def root_fingerprint(self) -> str:
+        """To compare with the owner's."""
+        return fingerprint(self.root.raw)
+
+
+Keys = TypeVar("Keys", bound=PartyKeys)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(Generic[Keys]):
+    """A bundle that is for the keys here. Whose bundle it is, only the root key's fingerprint can say."""
+
+    keys: Keys
+    root: VerifyKey
+    bundle: Bundle
+    roster: VerifiedRoster
+    pinned: bool
+    """Whether this root key was pinned here before."""
+
+    @property
+    def root_fingerprint(self) -> str:
+        """To compare with the owner's."""
+        return fingerprint(self.root.raw)
+
+    @property
+    def is_member(self) -> bool:
+        """Whether this party is on the committee."""
+        return self.bundle.device_id in self.roster.roster.committee
+
+    @property
+    def fleet(self) -> Membership:
+        """What is kept of it."""
+        broker = self.bundle.broker
+        return Membership(self.bundle.fleet, self.bundle.device_id, self.root.raw.hex(), broker.host, broker.port)
+
+
+@dataclass(frozen=True, slots=True)
+class PartyFolder:
+    """One party's folder. Nothing is read or made before a method is called."""
+
+    JOIN: ClassVar[str]
+    """The command that joins a fleet."""
+
+    path: Path
+
+    @property
+    def tls_key(self) -> Path:
+        """The P-256 key, PEM."""
+        return self.path / "tls.key"
+
+    @property
+    def certificate(self) -> Path:
+        """This party's certificate, PEM."""
+        return self.path / "tls.crt"
+
+    @property
+    def ca(self) -> Path:
+        """The fleet's CA, PEM."""
+        return self.path / "ca.crt"
+
+    @property
+    def spool(self) -> Path:
+        """Where transfers under way are kept."""
+        return self.path / "spool"
+
+    def fleet(self) -> Membership | None:
+        """What joining left, or None before. Raises `LocalError(NOT_ENROLLED)` if the file is damaged."""
+        file = self.path / _FLEET
+        if not file.exists():
+            return None
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Membership)
+        except msgspec.MsgspecError as error:
+            raise LocalError(Refusal.NOT_ENROLLED, f"{file} is damaged: {error}", next_step="Join with the bundle again.") from error
+
+    def joined(self) -> Membership:
+        """As `fleet`. Raises `LocalError(NOT_ENROLLED)` before joining."""
+        fleet = self.fleet()
+        if fleet is None:
+            raise LocalError(Refusal.NOT_ENROLLED, f"{self.path} belongs to no fleet yet", next_step=f"Run: {self.JOIN}")
+        return fleet
+
+    def read_bundle(self, data: bytes, keys: Keys) -> Offer[Keys]:
+        """Verify a bundle against `keys` and the root key pinned here.
+
+        Raises `PeerError` as `open_bundle`, `FaultyOwner(BUNDLE_FOR_ANOTHER)` for a bundle of the other role.
+        """
+        fleet = self.fleet()
+        pinned = fleet.root if fleet else None
+        public = (keys.signing.verify_key, keys.sealing.public.raw)
+        root, bundle, roster = open_bundle(data, root=pinned, device_id=keys.device_id, keys=public)
+        if bundle.role is not keys.ROLE:
+            raise FaultyOwner(Refusal.BUNDLE_FOR_ANOTHER, f"this is the bundle of a fleet's {bundle.role}")
+        return Offer(keys, root, bundle, roster, pinned is not None)
+
+    def keep_fleet(self, fleet: Membership, *, ca: bytes, certificate: bytes) -> None:
+        """Store what a bundle told."""
+        write_durably(self.ca, ca)
+        write_durably(self.certificate, certificate)
+        write_durably(self.path / _FLEET, msgspec.json.format(msgspec.json.encode(fleet)) + b"\n")
+
+    def make(self) -> None:
+        """Make the folder, for its owner alone."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one at work on this folder. Raises `LocalError(STATE_IN_USE)` and says who is."""
+        # The service's user owns the folder, and root locks it too: never through a link.
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        with os.fdopen(os.open(self.path / "lock", flags, 0o600), "a+") as file:
+            if not _lock(file, fcntl.LOCK_EX, _ATTEMPTS):
+                message = f"{self.path} is in use by {_holder(file)}"
+                raise LocalError(Refusal.STATE_IN_USE, message, next_step="Stop that one first, or choose another --state.")
+            file.truncate(0)
+            file.write(f"process {os.getpid()}")
+            file.flush()
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
+    def holder(self) -> str | None:
+        """The process that holds the lock, or None."""
+        path = self.path / "lock"
+        if not path.exists():
+            return None
+        with path.open() as file:
+            return None if _lock(file, fcntl.LOCK_SH, 1) else _holder(file)
+
+    def hand_over(self) -> None:
+        """Give every file to the owner of the folder: what root wrote here is otherwise closed to the service."""
+        if os.geteuid() == 0:
+            give_away(self.path)
+
+
+def _lock(file: TextIO, kind: int, attempts: int) -> bool:
+    """Whether the lock was got. Several attempts, for `holder` takes it for a moment."""
+    for attempt in range(attempts):
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE_S if attempt + 1 < attempts else 0)
+        else:
+            return True
+    return False
+
+
+def _holder(file: TextIO) -> str:
+    file.seek(0)
+    return file.read(200).strip() or "another process"
+
+
+def state_of(program: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where a program that is run by hand keeps its state."""
+    base = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or Path.home()) / ".local/state"
+    return Path(base) / "hushfleet" / program

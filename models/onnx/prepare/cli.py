@@ -1,0 +1,197 @@
+"""`hushfleet model`: making an ONNX file trainable, on the machine of whoever has it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from models.onnx.bundle import Bundle, load_bundle
+from models.onnx.manifest import Frozen, Manifest, Sizes, Tensor
+from models.onnx.prepare import registry
+from models.onnx.prepare.bench import time_steps
+from models.onnx.prepare.check import Report, check_gradients
+from models.onnx.prepare.losses import LOSSES
+from models.onnx.prepare.pipeline import prepare
+from models.onnx.prepare.source import Options, read_source
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
+_FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_BUNDLE = click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+_LOGITS = click.option("--logits", metavar="NAME", help="The output (or inner value) to train, where there are several.")
+_SIZE = click.option("--size", "sizes", multiple=True, metavar="AXIS=SIZE", help="The size of a named axis. The batch axis needs none.")
+_RANGE = click.option("--range", "ranges", multiple=True, metavar="INPUT=LOW:HIGH", help="What an input's values lie between.")
+
+
+@click.group(epilog="Example: hushfleet model prepare net.onnx --loss softmax-cross-entropy")
+def model() -> None:
+    """ONNX files made trainable with plain onnxruntime, and checked."""
+
+
+@model.command("prepare", epilog="Example: hushfleet model prepare net.onnx --loss softmax-cross-entropy --train 'head.*'")
+@_FILE
+@click.option("--loss", required=True, type=click.Choice(list(LOSSES)), help="What training minimises.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The bundle's folder. Default: NAME.bundle.")
+@_LOGITS
+@click.option("--freeze", multiple=True, metavar="PATTERN", help="Do not train parameters whose name matches, as in 'features.*'.")
+@click.option("--train", multiple=True, metavar="PATTERN", help="Train only these. --freeze wins over it.")
+@_SIZE
+@_RANGE
+@click.option("--weights", is_flag=True, help="Take a weight for each row.")
+@click.option("--dropout", is_flag=True, help="Train with the masks of Dropout; without, it passes everything on.")
+@_JSON
+def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- the options of `prepare` as they are
+    """Make the inference file FILE trainable: train.onnx, infer.onnx and manifest.json in one folder."""
+    reports: list[Report] = []
+    bundle = prepare(
+        file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options
+    )
+    folder = out or file.with_suffix(".bundle")
+    bundle.save(folder)
+    click.echo(_tables(bundle.manifest), err=as_json)
+    click.echo(_verdict(reports[0]), err=as_json)
+    click.echo(f"{folder}: architecture {bundle.architecture.digest.hex()}", err=as_json)
+    if as_json:
+        _print({"bundle": str(folder), **_facts(bundle), "check": _checked(reports[0])})
+
+
+@model.command(epilog="Example: hushfleet model inspect net.onnx")
+@click.argument("path", type=click.Path(exists=True, path_type=Path))
+@_LOGITS
+@_SIZE
+@_RANGE
+@_JSON
+def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool) -> None:
+    """What would train in the ONNX file PATH and what would not, or what a bundle holds."""
+    if path.is_dir():
+        bundle = load_bundle(path)
+        click.echo(_tables(bundle.manifest), err=as_json)
+        click.echo(f"architecture {bundle.architecture.digest.hex()}", err=as_json)
+        if as_json:
+            _print(_facts(bundle))
+        return
+    source = read_source(path, Options("mse", logits, sizes=_sizes(sizes), ranges=_ranges(ranges)))
+    graph = source.graph
+    operators = Counter(node.op_type for node in graph.nodes)
+    unknown = sorted(operators.keys() - registry.load().keys())
+    shapes = {name: graph.initializers[name].shape for name in graph.parameters}
+    click.echo("\n".join(_parameters(shapes, source.frozen)), err=as_json)
+    click.echo(f"output {source.logits}: {graph.shape(source.logits)}", err=as_json)
+    click.echo("operators: " + ", ".join(f"{count} {name}" for name, count in sorted(operators.items())), err=as_json)
+    click.echo(f"without a derivative: {', '.join(unknown) or 'none'}", err=as_json)
+    if as_json:
+        frozen = msgspec.to_builtins(source.frozen)
+        _print({"parameters": shapes, "frozen": frozen, "operators": operators, "without_derivative": unknown, "output": source.logits})
+
+
+@model.command(epilog="Example: hushfleet model check net.bundle")
+@_BUNDLE
+@click.option("--seed", default=0, show_default=True, help="Of the random rows and directions.")
+@_JSON
+def check(*, bundle: Path, seed: int, as_json: bool) -> None:
+    """Verify a bundle's hashes, and its gradients by finite differences of the loss."""
+    report = check_gradients(load_bundle(bundle), seed=seed)
+    width = max(map(len, report.errors))
+    click.echo("\n".join(f"{name:{width}}  {error:.1e}" for name, error in report.errors.items()), err=as_json)
+    click.echo(_verdict(report), err=as_json)
+    if as_json:
+        _print(_checked(report))
+
+
+@model.command(epilog="Example: hushfleet model bench net.bundle --batch 32")
+@_BUNDLE
+@click.option("--batch", default=32, show_default=True, type=click.IntRange(1), help="Rows per step.")
+@click.option("--steps", default=50, show_default=True, type=click.IntRange(1), help="Steps that are timed.")
+@_JSON
+def bench(*, bundle: Path, batch: int, steps: int, as_json: bool) -> None:
+    """Time training steps of a bundle on this machine, with one thread."""
+    found = time_steps(load_bundle(bundle), batch, steps)
+    click.echo(f"{1e3 * found.step_s:.3f} ms a step of {batch} rows, {1e3 * found.inference_s:.3f} ms to infer them", err=as_json)
+    if as_json:
+        _print({"batch": batch, "steps": steps, "step_s": found.step_s, "inference_s": found.inference_s})
+
+
+def _progress(what: str) -> None:
+    click.echo(f"{what} ...", err=True)
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(found))
+
+
+def _sizes(given: Sequence[str]) -> dict[str, int]:
+    found = {}
+    for one in given:
+        axis, _, size = one.rpartition("=")
+        if not axis or not size.isdecimal() or int(size) < 1:
+            raise click.BadParameter(f"{one!r} is not AXIS=SIZE, as in --size length=128")
+        found[axis] = int(size)
+    return found
+
+
+def _ranges(given: Sequence[str]) -> dict[str, tuple[float, float]]:
+    found = {}
+    for one in given:
+        name, _, bounds = one.rpartition("=")
+        try:
+            low, high = map(float, bounds.split(":"))
+        except ValueError:
+            low, high = 1.0, 0.0
+        if not name or not low <= high:
+            raise click.BadParameter(f"{one!r} is not INPUT=LOW:HIGH, as in --range tokens=0:999")
+        found[name] = (low, high)
+    return found
+
+
+def _tables(manifest: Manifest) -> str:
+    shapes = {one.name: one.shape for one in manifest.parameters}
+    fed = [*manifest.features, manifest.targets, *filter(None, [manifest.weights])]
+    lines = [*_parameters(shapes, manifest.frozen), "", *(f"fed      {_fed(one)}" for one in fed)]
+    return "\n".join([*lines, f"loss     {manifest.loss} of {manifest.logits.output}{_removed(manifest)}"])
+
+
+def _removed(manifest: Manifest) -> str:
+    return "" if manifest.logits.activation == "none" else f", before its {manifest.logits.activation}"
+
+
+def _fed(one: Tensor) -> str:
+    bounds = "" if one.low is None else f" from {one.low:g}" + ("" if one.high is None else f" to {one.high:g}")
+    return f"{one.name}: {one.dtype} (rows{''.join(f', {size}' for size in one.shape)}){bounds}"
+
+
+def _parameters(shapes: Mapping[str, Sizes], frozen: Sequence[Frozen]) -> Iterator[str]:
+    """The table that a person reads before training."""
+    width = max(map(len, [*shapes, *(one.name for one in frozen), "trained"]))
+    for name, shape in shapes.items():
+        yield f"trained  {name:{width}}  {_size(shape):>16}"
+    for one in frozen:
+        yield f"frozen   {one.name:{width}}  {_size(one.shape):>16}  {one.why}"
+    yield f"{sum(_count(shape) for shape in shapes.values())} values are trained in {len(shapes)} parameters"
+
+
+def _size(shape: Sizes) -> str:
+    return " x ".join(map(str, shape)) or "()"
+
+
+def _count(shape: Sizes) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _verdict(report: Report) -> str:
+    found = f"largest error {report.worst:.1e}, {report.tolerance:.0e} allowed"
+    return f"gradients agree with finite differences in {report.precision}: {found}"
+
+
+def _checked(report: Report) -> dict[str, Any]:
+    return {"errors": dict(report.errors), "worst": report.worst, "tolerance": report.tolerance, "precision": report.precision}
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    manifest: dict[str, Any] = msgspec.to_builtins(bundle.manifest)
+    return {"architecture": bundle.architecture.digest.hex(), "values": bundle.manifest.dimension, "manifest": manifest}

@@ -1,0 +1,42 @@
+"""`prepare`: from an inference file to a trainable bundle."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from models.onnx.bundle import Bundle
+from models.onnx.prepare.check import Report, check_gradients
+from models.onnx.prepare.source import Options, Ranges, read_source
+from models.onnx.prepare.writing import build
+
+
+def prepare(
+    path: Path | str,
+    *,
+    loss: str,
+    logits: str | None = None,
+    freeze: Sequence[str] = (),
+    train: Sequence[str] = (),
+    sizes: Mapping[str, int] | None = None,
+    ranges: Ranges | None = None,
+    weights: bool = False,
+    dropout: bool = False,
+    progress: Callable[[str], None] = lambda _: None,
+    checked: Callable[[Report], None] = lambda _: None,
+) -> Bundle:
+    """A trainable bundle of the inference file at `path`, its gradients checked against finite differences.
+
+    `loss` is softmax-cross-entropy, mse, huber or binary-cross-entropy; `logits` names the output (or inner value) to train
+    where it is not the only one. See `Options` for the rest. `progress` hears what is being done, `checked` what the check
+    found. Raises `Unsupported` (a `LocalError`), `LocalError(MODEL_GRADIENT)`, FileNotFoundError.
+    """
+    options = Options(loss, logits, freeze, train, sizes or {}, ranges or {}, weights, dropout)
+    progress(f"reading {path}")
+    source = read_source(Path(path), options)
+    progress("differentiating")
+    bundle = build(source, options)
+    progress("comparing with finite differences")
+    # masks differ from run to run, so the check runs without them
+    quiet = replace(options, dropout=False)
+    checked(check_gradients(build(read_source(Path(path), quiet), quiet) if dropout else bundle))
+    return bundle

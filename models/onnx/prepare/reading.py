@@ -1,0 +1,205 @@
+"""Reads the files that exporters write: any opset from 11, initialisers also as inputs, weights in Constant nodes, functions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, defs, helper, inliner, numpy_helper, version_converter
+
+from models.onnx.prepare.graph import BATCH, Array, Graph, attribute
+from models.onnx.prepare.model import IR_VERSION, OPSET
+from models.onnx.prepare.refusals import Unsupported, unsupported
+
+OLDEST = 11
+
+# New meaning under an old name: written with older operators instead.
+_CHANGED = {"GroupNormalization"}
+# Attributes that came after opset 18, with the value that means what opset 18 does.
+_LATER: dict[str, Callable[[Any], bool]] = {
+    "dilations": lambda value: all(size == 1 for size in value),
+    "saturate": bool,
+    "round_mode": lambda value: value == "up",
+    "allowzero": lambda _: True,
+}
+
+
+def read(path: Path) -> ModelProto:
+    """The file as opset 18 without functions of its own. `Unsupported` for what is no ONNX model or older than opset 11."""
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # protobuf raises its own kinds, onnx others
+        raise Unsupported(f"{path} is not an ONNX model: {error}", next_step="Export it anew.") from error
+    if not model.graph.output:
+        raise Unsupported(f"{path} is not an ONNX model, or one without outputs", next_step="Export it anew.")
+    return to_opset_18(model)
+
+
+def to_opset_18(model: ModelProto) -> ModelProto:
+    """The model with functions inlined, in opset 18; operators of other domains stay."""
+    if model.functions:
+        model = inliner.inline_local_functions(model, convert_version=False)
+    _stored_are_no_inputs(model)
+    opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), OPSET)
+    if opset < OLDEST:
+        raise Unsupported(f"a file of opset {opset}", next_step=f"Export it with opset {OLDEST} or newer, best {OPSET}.")
+    if opset < OPSET:
+        model = _up(model)
+    if opset > OPSET:
+        _down(model, opset)
+    del model.graph.value_info[:]
+    for entry in model.opset_import:
+        if entry.domain in {"", "ai.onnx"}:
+            entry.version = OPSET
+    model.ir_version = IR_VERSION
+    return model
+
+
+def _stored_are_no_inputs(model: ModelProto) -> None:
+    stored = {value.name for value in model.graph.initializer}
+    kept = [value for value in model.graph.input if value.name not in stored]
+    del model.graph.input[:]
+    model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, 4)  # from there on, stored tensors need not be inputs
+
+
+def _up(model: ModelProto) -> ModelProto:
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # a C++ exception of the converter, of any kind
+        raise Unsupported(f"onnx cannot convert the file to opset {OPSET}: {error}", next_step=f"Export it with opset {OPSET}.") from error
+
+
+def _down(model: ModelProto, opset: int) -> None:
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        nodes += _lower(node, opset) if node.domain in {"", "ai.onnx"} else [node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _lower(node: NodeProto, opset: int) -> list[NodeProto]:
+    schema = defs.get_schema(node.op_type, opset)
+    if schema.since_version <= OPSET:
+        return [node]
+    if node.op_type == "Gelu":
+        return _gelu(node)
+    if node.op_type in _CHANGED or not defs.has(node.op_type, OPSET):
+        return _expand(node, schema)
+    known = defs.get_schema(node.op_type, OPSET).attributes
+    for one in list(node.attribute):
+        if one.name not in known:
+            if one.name not in _LATER or not _LATER[one.name](attribute(node, one.name)):
+                raise unsupported(node, f"its attribute {one.name!r} came after opset {OPSET}", f"Export it with opset {OPSET}.")
+            node.attribute.remove(one)
+    return [node]
+
+
+def _expand(node: NodeProto, schema: defs.OpSchema) -> list[NodeProto]:
+    function = schema.get_function_with_opset_version(OPSET)  # type: ignore[attr-defined]  # missing in onnx's stubs
+    if not function:
+        raise unsupported(node, f"this operator came after opset {OPSET}", f"Export it with opset {OPSET}.")
+    return _inline(node, FunctionProto.FromString(function))
+
+
+def _inline(node: NodeProto, function: FunctionProto) -> list[NodeProto]:
+    """The function's nodes under names of their own, its attributes filled in."""
+    stem = node.output[0]
+    names = {**dict(zip(function.input, [*node.input, *[""] * len(function.input)], strict=False)), "": ""}
+    names.update(zip(function.output, node.output, strict=False))
+    given = {one.name: one for one in [*function.attribute_proto, *node.attribute]}
+    nodes = []
+    for inner in function.node:
+        copy = NodeProto()
+        copy.CopyFrom(inner)
+        copy.name = f"{stem}/{inner.name or inner.output[0]}"
+        for field in (copy.input, copy.output):
+            field[:] = [names.setdefault(name, f"{stem}/{name}") for name in field]
+        for one in list(copy.attribute):
+            if one.ref_attr_name:
+                copy.attribute.remove(one)
+                if one.ref_attr_name in given:
+                    filled = copy.attribute.add()
+                    filled.CopyFrom(given[one.ref_attr_name])
+                    filled.name = one.name
+        nodes.append(copy)
+    return nodes
+
+
+def _gelu(node: NodeProto) -> list[NodeProto]:
+    """It is x / 2 (1 + erf(x / sqrt 2)), or the formula with tanh (ONNX, Gelu-20)."""
+    x, y = node.input[0], node.output[0]
+    tanh = attribute(node, "approximate", "none") == "tanh"
+    if tanh:
+        inner = [
+            ("Mul", [x, x], "square"), ("Mul", ["square", x], "cube"), ("Mul", ["cube", 0.044715], "scaled"),
+            ("Add", [x, "scaled"], "sum"), ("Mul", ["sum", float(np.sqrt(2 / np.pi))], "argument"), ("Tanh", ["argument"], "curve"),
+        ]
+    else:
+        inner = [("Mul", [x, float(np.sqrt(0.5))], "argument"), ("Erf", ["argument"], "curve")]
+    steps = [*inner, ("Add", ["curve", 1.0], "raised"), ("Mul", [x, "raised"], "double"), ("Mul", ["double", 0.5], y)]
+    nodes: list[NodeProto] = []
+    for op_type, inputs, output in steps:
+        names = []
+        for one in inputs:
+            if isinstance(one, float):
+                number = helper.make_node("Constant", [], [f"{y}/number_{len(nodes)}"], value_float=one)
+                nodes += [number, helper.make_node("CastLike", [number.output[0], x], [f"{y}/number_{len(nodes)}_like"])]
+                names.append(nodes[-1].output[0])
+            else:
+                names.append(one if one == x else f"{y}/{one}")
+        nodes.append(helper.make_node(op_type, names, [y if output == y else f"{y}/{output}"], name=f"{y}/{op_type}_{len(nodes)}"))
+    return nodes
+
+
+def to_graph(model: ModelProto, sizes: dict[str, int]) -> Graph:
+    """The model's nodes and tensors; Constant nodes become stored tensors, every node gets a name, inputs a batch axis.
+
+    `sizes` gives numbers to named axes. `Unsupported` for another axis without a size.
+    """
+    graph = Graph([], [], [value.name for value in model.graph.output], {})
+    for value in model.graph.initializer:
+        graph.initializers[value.name] = numpy_helper.to_array(value)
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.domain in {"", "ai.onnx"}:
+            graph.initializers[node.output[0]] = _constant(node)
+        else:
+            node.name = node.name or f"{node.op_type}_{len(graph.nodes)}"
+            graph.nodes.append(node)
+    for value in model.graph.input:
+        graph.inputs.append(value.name)
+        graph.shapes[value.name] = _shape(value, sizes)
+        graph.dtypes[value.name] = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    return graph
+
+
+def _shape(value: onnx.ValueInfoProto, sizes: dict[str, int]) -> tuple[int | str, ...]:
+    if not value.type.HasField("tensor_type"):
+        raise Unsupported(f"the input {value.name!r} is no tensor", next_step="Export a model that takes tensors.")
+    dims = value.type.tensor_type.shape.dim
+    if not dims:
+        raise Unsupported(f"the input {value.name!r} has no batch axis", next_step="Export with a batch axis first.")
+    shape: list[int | str] = [BATCH]
+    for number, dim in enumerate(dims[1:], start=1):
+        size = dim.dim_value or sizes.get(dim.dim_param, 0)
+        if size < 1:
+            named = f"--size {dim.dim_param}=..." if dim.dim_param else "a fixed size"
+            message = f"axis {number} of the input {value.name!r} has no fixed size ({dim.dim_param or 'unknown'})"
+            raise Unsupported(message, next_step=f"Only the batch axis may vary: export with, or give, {named}.")
+        shape.append(size)
+    return tuple(shape)
+
+
+def _constant(node: NodeProto) -> Array:
+    one = node.attribute[0]
+    value = helper.get_attribute_value(one)
+    if isinstance(value, TensorProto):
+        return numpy_helper.to_array(value)
+    if one.name in {"value_float", "value_floats"}:
+        return np.array(value, dtype=np.float32)
+    if one.name in {"value_int", "value_ints"}:
+        return np.array(value, dtype=np.int64)
+    raise unsupported(node, f"a constant given as {one.name!r}", "Only numbers can be used.")

@@ -1,0 +1,4 @@
+"""A training job: its file, the check against the fleet before anything is sent, its holdout, and epsilon.
+
+May import the library and `models.catalogue`; nothing here touches the store or the network.
+"""

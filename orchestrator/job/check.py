@@ -1,0 +1,225 @@
+"""A job held against its fleet before the first byte is sent: everything that is wrong at once, and what it will cost."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from hushfleet.documents import Plan, PrivacyPlan, VerifiedRoster
+from hushfleet.documents.plan import SELECT_ALL
+from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
+from hushfleet.errors import HushfleetError, LocalError, Refusal
+from hushfleet.privacy.blocks import padded_dimension
+from hushfleet.program.settings import Mistake, wrong
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.plan_check import nano_rho, plan_problems
+from hushfleet.rounds.planning import Job, make_plan
+from hushfleet.schemes.base import public_key
+from hushfleet.training import GlobalModel
+from models import catalogue
+from models.catalogue import Model
+from orchestrator.job.epsilon import epsilon
+from orchestrator.job.file import NEXT_STEP, JobFile
+from orchestrator.job.holdout import Holdout, open_holdout
+
+USUAL_VALUES = 4096
+"""Most values that scheme `paillier` is meant for; more take long (PROTOCOL 4)."""
+HEADROOM = 1.5
+"""More devices are asked than a cohort holds, since some are away."""
+
+_WHERE: Mapping[Refusal, tuple[str, str]] = {
+    Refusal.MODEL_NAME: ("model", "name"),
+    Refusal.PLAN_ARCHITECTURE: ("model", "name"),
+    Refusal.PLAN_DIMENSION: ("model", "name"),
+    Refusal.PLAN_SCHEME: ("aggregation", "scheme"),
+    Refusal.SETTINGS_INVALID: ("aggregation", "optimizer"),
+    Refusal.PLAN_COHORT_FLOOR: ("cohort", "min_devices"),
+    Refusal.PLAN_COHORT_ORDER: ("cohort", "min_devices"),
+    Refusal.PLAN_COHORT_CEILING: ("cohort", "max_devices"),
+    Refusal.PLAN_HONEST_CONTRIBUTORS: ("cohort", "min_devices"),
+    Refusal.PLAN_DEADLINE: ("cohort", "deadline_s"),
+    Refusal.PLAN_WITHOUT_PRIVACY: ("privacy", "noise_multiplier"),
+    Refusal.PLAN_NOISE: ("privacy", "noise_multiplier"),
+    Refusal.PLAN_UNREACHABLE: ("privacy", "noise_multiplier"),
+    Refusal.PLAN_CLIP_NORM: ("privacy", "clip_norm"),
+    Refusal.PLAN_SCALE: ("privacy", "clip_norm"),
+    Refusal.PLAN_STEPS: ("training", "local_steps"),
+    Refusal.PLAN_BATCH_SIZE: ("training", "batch_size"),
+    Refusal.PLAN_LEARNING_RATE: ("training", "learning_rate"),
+    Refusal.PLAN_PROXIMAL: ("training", "proximal"),
+}
+"""The line that a refusal is about."""
+_OF_THE_INTEGERS = {Refusal.PLAN_VARIANCE, Refusal.PLAN_NOISE, Refusal.PLAN_SLOTS, Refusal.PLAN_SENSITIVITY, Refusal.PLAN_SCALE}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a job costs. `epsilons`: (rounds, epsilon) after each tenth of the rounds, of a device that takes part in all of them."""
+
+    values: int
+    rho_nano: int
+    budget_nano: int
+    delta: float
+    epsilons: tuple[tuple[int, float], ...]
+    contribution_bytes: int
+    model_bytes: int
+    request_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedJob:
+    """A job that this fleet can run. `first` is the model it begins with; `notes` is what a person should know."""
+
+    file: JobFile
+    text: str
+    model: Model
+    job: Job
+    first: GlobalModel
+    holdout: Holdout | None
+    cost: Cost
+    notes: tuple[str, ...]
+    enrolled: int
+
+    @property
+    def target(self) -> int:
+        """Contributions at which a round closes before its deadline."""
+        return self.file.cohort.target or max(self.file.cohort.min_devices, min(self.file.cohort.max_devices, self.enrolled))
+
+    @property
+    def identity(self) -> bytes:
+        """Which jobs are one and the same."""
+        return self.file.identity(self.job.architecture)
+
+
+def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, *, insecure_keys: bool = False) -> CheckedJob:
+    """The job, ready to run. Raises `LocalError(CONFIG_INVALID)` with every mistake and its line."""
+    mistakes: list[Mistake] = []
+    model = _model(file, mistakes)
+    holdout = _holdout(file, model, mistakes)
+    devices = len(roster.roster.devices)
+    if devices < file.cohort.min_devices:
+        text_ = f"[cohort] min_devices: {devices} devices are enrolled, {file.cohort.min_devices} are needed"
+        mistakes.append(Mistake("cohort", "min_devices", text_))
+    if model is not None:
+        job = file.to_job(model.architecture, selection(devices, file.cohort.max_devices))
+        first = model.initial(SystemRandomness())
+        plan = _plan(job, roster, first, mistakes)
+        if not mistakes and plan is not None:
+            cost = _cost(file, plan, roster, insecure_keys=insecure_keys)
+            mistakes += _over_budget(file, cost)
+            if not mistakes:
+                return CheckedJob(file, text, model, job, first, holdout, cost, tuple(_notes(file, model, roster)), devices)
+    raise wrong(source, text, [_as_written(file, one) for one in mistakes], f"{NEXT_STEP} {source}")
+
+
+def selection(enrolled: int, max_devices: int) -> int:
+    """Of 65,536 draws how many ask a device: all of a small fleet, of a large one somewhat more than a cohort holds."""
+    return min(SELECT_ALL, math.ceil(SELECT_ALL * HEADROOM * max_devices / max(1, enrolled)))
+
+
+def _model(file: JobFile, mistakes: list[Mistake]) -> Model | None:
+    try:
+        return catalogue.trainer(file.model.full_name)
+    except LocalError as error:
+        mistakes.append(Mistake("model", "name", f"[model] {error.message}. {error.next_step}"))
+        return None
+
+
+def _as_written(file: JobFile, mistake: Mistake) -> Mistake:
+    """What is wrong with a model's name stands on another line where a bundle is named."""
+    if file.model.onnx is None or (mistake.table, mistake.key) != ("model", "name"):
+        return mistake
+    return replace(mistake, key="onnx", text=mistake.text.replace("[model] name:", "[model] onnx:"))
+
+
+def _holdout(file: JobFile, model: Model | None, mistakes: list[Mistake]) -> Holdout | None:
+    if file.evaluation is None or model is None:
+        return None
+    try:
+        return open_holdout(file.evaluation, model)
+    except LocalError as error:
+        mistakes.append(Mistake("evaluation", "path", f"[evaluation] {error.message}"))
+    except OSError as error:
+        mistakes.append(Mistake("evaluation", "path", f"[evaluation] {file.evaluation.path}: {error.strerror or error}"))
+    return None
+
+
+def _plan(job: Job, roster: VerifiedRoster, first: GlobalModel, mistakes: list[Mistake]) -> Plan | None:
+    """The plan of a first round, unsigned, with every problem that device or member would find."""
+    unreachable: set[Refusal] = set()
+    try:
+        job.make_optimizer()
+    except LocalError as error:
+        mistakes.append(_mistake(error))
+    try:
+        plan = make_plan(job, roster, first, 1)
+    except HushfleetError as error:
+        mistakes.append(_mistake(error))
+        unreachable = {error.reason, *_OF_THE_INTEGERS}
+        plan = _without_integers(job, roster, first)
+    for reason, text in plan_problems(plan, roster):
+        if reason not in unreachable:
+            table, key = _WHERE.get(reason, ("job", ""))
+            mistakes.append(Mistake(table, key, f"[{table}] {key}: {text}" if key else text))
+    return None if unreachable else plan
+
+
+def _without_integers(job: Job, roster: VerifiedRoster, first: GlobalModel) -> Plan:
+    """A plan for a fleet that asks for nothing, with the job's other values: what else is wrong with it can still be said."""
+    return msgspec.structs.replace(
+        make_plan(_easy(job), roster, first, 1),
+        privacy=PrivacyPlan(1, 0 if job.without_privacy else 16, 1, job.k_min, job.k_max),
+        clip_norm=job.clip_norm,
+        dimension=job.architecture.dimension,
+    )
+
+
+def _easy(job: Job) -> Job:
+    return replace(job, clip_norm=1.0, noise_multiplier=0, without_privacy=True, k_min=1000, k_max=1000, accept_slow=True)
+
+
+def _mistake(error: HushfleetError) -> Mistake:
+    table, key = _WHERE.get(error.reason, ("job", ""))
+    return Mistake(table, key, f"[{table}] {error.message}" + (f" {error.next_step}" if error.next_step else ""))
+
+
+def _cost(file: JobFile, plan: Plan, roster: VerifiedRoster, *, insecure_keys: bool) -> Cost:
+    key = public_key(roster.roster.paillier, len(roster.roster.committee), insecure=insecure_keys)
+    count = plaintext_count(padded_dimension(plan.dimension), UPDATE_WIDTH, key.bits)
+    contribution = count * (key.ciphertext_bytes + 5) + 2048
+    rho = nano_rho(plan, roster)
+    return Cost(
+        values=plan.dimension,
+        rho_nano=rho,
+        budget_nano=roster.policy.budget_nano_rho,
+        delta=file.privacy.delta,
+        epsilons=tuple((done, epsilon(done * rho, file.privacy.delta)) for done in _tenths(file.job.rounds)),
+        contribution_bytes=contribution,
+        model_bytes=4 * plan.dimension,
+        request_bytes=contribution * file.cohort.max_devices,
+    )
+
+
+def _tenths(rounds: int) -> list[int]:
+    return sorted({max(1, round(rounds * tenth / 10)) for tenth in range(1, 11)})
+
+
+def _over_budget(file: JobFile, cost: Cost) -> Iterator[Mistake]:
+    if cost.rho_nano * file.job.rounds > cost.budget_nano:
+        last = cost.budget_nano // cost.rho_nano
+        text = f"[job] rounds: a device's lifetime budget of {cost.budget_nano / 1e9:g} rho is spent after {last} rounds of this noise"
+        yield Mistake("job", "rounds", text)
+
+
+def _notes(file: JobFile, model: Model, roster: VerifiedRoster) -> Iterator[str]:
+    values, enrolled = model.architecture.dimension, len(roster.roster.devices)
+    if values > USUAL_VALUES:
+        yield f"{values} values are many for scheme paillier: every committee member takes about {values // 153 * 0.06:.0f} s a round"
+    if file.privacy.without_privacy:
+        yield "no DP: this job adds no noise, and single updates can follow from several rounds"
+    if enrolled < file.cohort.max_devices:
+        yield f"{enrolled} devices are enrolled: a round closes early only once all of them have contributed"
+    if file.evaluation is None:
+        yield "no [evaluation]: nothing says how good a model is, and the last one counts as the best"

@@ -1,0 +1,233 @@
+"""`job.toml`: a training job in the words of the person who runs it."""
+
+import json
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from hushfleet.documents import OptimizerSettings, TrainingPlan
+from hushfleet.documents.limits import MAX_COHORT
+from hushfleet.documents.plan import SELECT_ALL
+from hushfleet.errors import PeerError
+from hushfleet.ids import parse_id
+from hushfleet.labels import length_prefixed, sha256
+from hushfleet.program.settings import parse_settings, text_of
+from hushfleet.rounds.planning import Job
+from hushfleet.training import Architecture
+from models import catalogue
+
+NEXT_STEP = "Correct the lines, then run: hushfleet orchestrator check"
+
+_ONNX = re.compile(r"""(?m)^(\s*onnx\s*=\s*)("[^"\n]*"|'[^'\n]*')""")
+
+_AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class JobTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the job is called, and how many rounds it is to release."""
+
+    name: str
+    rounds: _AtLeastOne
+
+    def __post_init__(self) -> None:
+        try:
+            parse_id(self.name)
+        except PeerError as error:
+            raise ValueError(f"name: {error.message}") from error
+
+
+class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`name` is a family with `inputs`, `hidden` and `outputs`, or a full name of the catalogue, such as `mlp:64x32x10:tanh`.
+
+    Instead of it all, `onnx` is a bundle: a folder that `hushfleet model prepare` made.
+    """
+
+    name: _Text | None = None
+    inputs: _AtLeastOne | None = None
+    hidden: tuple[_AtLeastOne, ...] = ()
+    outputs: _AtLeastOne | None = None
+    activation: _Text | None = None
+    loss: _Text | None = None
+    onnx: Path | None = None
+
+    def __post_init__(self) -> None:
+        parts = (self.inputs, self.outputs, *self.hidden, self.activation, self.loss)
+        if self.onnx is not None:
+            if any(part is not None for part in (self.name, *parts)):
+                raise ValueError("onnx says everything itself: remove the other keys")
+            if not catalogue.is_bundle(self.onnx.name):
+                raise ValueError("onnx: expected a folder whose name ends in .bundle, as hushfleet model prepare makes it")
+            return
+        if self.name is None:
+            raise ValueError('name is missing: write name = "softmax", inputs and outputs, or onnx = "net.bundle"')
+        if ":" in self.name and any(part is not None for part in parts):
+            raise ValueError(f"{self.name} says its sizes itself: remove the other keys")
+        if ":" not in self.name and None in (self.inputs, self.outputs):
+            raise ValueError("inputs and outputs are needed")
+
+    @property
+    def full_name(self) -> str:
+        """As the catalogue takes it."""
+        if self.onnx is not None:
+            return str(self.onnx)
+        if self.name is None or ":" in self.name:
+            return self.name or ""
+        sizes = "x".join(str(size) for size in (self.inputs, *self.hidden, self.outputs))
+        return ":".join(part for part in (self.name, sizes, self.activation, self.loss) if part)
+
+
+class TrainingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How each device trains."""
+
+    local_steps: _AtLeastOne
+    batch_size: _AtLeastOne
+    learning_rate: _Positive
+    proximal: _NotNegative = 0.0
+
+    @property
+    def plan(self) -> TrainingPlan:
+        """As a plan has it."""
+        return TrainingPlan(self.local_steps, self.batch_size, self.learning_rate, self.proximal)
+
+
+class PrivacyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Clip norm, noise of the sum, and the delta at which epsilon is reported. `without_privacy` belongs to a multiplier of 0."""
+
+    clip_norm: _Positive
+    noise_multiplier: _NotNegative
+    delta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    without_privacy: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.noise_multiplier == 0) != self.without_privacy:
+            raise ValueError("noise_multiplier = 0 and without_privacy = true belong together: without noise nothing is private")
+
+    @property
+    def noise(self) -> Fraction:
+        """The multiplier exactly as it was typed."""
+        return Fraction(str(self.noise_multiplier))
+
+
+class CohortTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """k_min, k_max, and how long a round waits. A round closes at `target` contributions (default: `max_devices`) or at its deadline."""
+
+    min_devices: _AtLeastOne
+    max_devices: Annotated[int, msgspec.Meta(ge=1, le=MAX_COHORT)]
+    deadline_s: _AtLeastOne = 600
+    target: _AtLeastOne | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_devices < self.min_devices:
+            raise ValueError("max_devices must be at least min_devices")
+        if self.target is not None and not self.min_devices <= self.target <= self.max_devices:
+            raise ValueError("target must lie between min_devices and max_devices")
+
+
+class AggregationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Scheme, and the server optimiser with its settings. `accept_slow`: take a model that the scheme was not made for, and wait."""
+
+    scheme: Literal["auto", "paillier", "masked", "shared"] = "auto"
+    optimizer: Literal["fedavg", "fedavgm", "fedadam"] = "fedavg"
+    learning_rate: float | None = None
+    momentum: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    tau: float | None = None
+    accept_slow: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scheme in ("masked", "shared"):
+            raise ValueError(f'scheme: this version has no scheme {self.scheme}; write scheme = "auto"')
+
+    @property
+    def chosen(self) -> str:
+        """The scheme; `auto` is the only one of this version."""
+        return "paillier"
+
+    @property
+    def settings(self) -> OptimizerSettings:
+        """As a record has it."""
+        given = {name: getattr(self, name) for name in ("beta1", "beta2", "learning_rate", "momentum", "tau")}
+        return OptimizerSettings(self.optimizer, tuple((name, value) for name, value in given.items() if value is not None))
+
+
+class EvaluationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An npz file with rows that no device has. `gate`: refuse a model whose accuracy on them is lower by more than this."""
+
+    path: Path
+    features: _Text = "x"
+    labels: _Text = "y"
+    gate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+
+class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole job."""
+
+    job: JobTable
+    model: ModelTable
+    training: TrainingTable
+    privacy: PrivacyTable
+    cohort: CohortTable
+    aggregation: AggregationTable = AggregationTable()
+    evaluation: EvaluationTable | None = None
+
+    def to_job(self, architecture: Architecture, selection: int = SELECT_ALL) -> Job:
+        """What every round has in common."""
+        return Job(
+            architecture=architecture,
+            training=self.training.plan,
+            clip_norm=self.privacy.clip_norm,
+            noise_multiplier=self.privacy.noise,
+            k_min=self.cohort.min_devices,
+            k_max=self.cohort.max_devices,
+            optimizer=self.aggregation.settings,
+            scheme=self.aggregation.chosen,
+            deadline_s=self.cohort.deadline_s,
+            selection=selection,
+            without_privacy=self.privacy.without_privacy,
+            accept_slow=self.aggregation.accept_slow,
+        )
+
+    def identity(self, architecture: Architecture) -> bytes:
+        """Equal for jobs that go on with each other's model: name, architecture and server optimiser."""
+        parts = (self.job.name.encode(), architecture.digest, self.aggregation.optimizer.encode())
+        return sha256(b"".join(map(length_prefixed, parts)))
+
+
+def read(path: Path) -> tuple[JobFile, str]:
+    """The job in a file, and its text, in which the path of a bundle is whole: what is kept of a job knows no folder.
+
+    Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every mistake.
+    """
+    text = text_of(path, next_step=f"{NEXT_STEP} {path}")
+    file = parse(text, path)
+    whole = json.dumps(str(file.model.onnx), ensure_ascii=False)
+    return file, text if file.model.onnx is None else _ONNX.sub(lambda found: found[1] + whole, text, count=1)
+
+
+def parse(text: str, source: Path) -> JobFile:
+    """The job in a text that is, or was, the file `source`. Raises `LocalError(CONFIG_INVALID)`."""
+    return parse_settings(JobFile, text, source=source, next_step=f"{NEXT_STEP} {source}")
+
+
+def changes(before: JobFile, after: JobFile) -> tuple[str, ...]:
+    """What differs between two versions of a job, as `[table] key: old -> new`."""
+    old, new = _flat(before), _flat(after)
+    return tuple(f"{key}: {old.get(key, 'unset')} -> {new.get(key, 'unset')}" for key in {**old, **new} if old.get(key) != new.get(key))
+
+
+def _flat(job: JobFile) -> Mapping[str, object]:
+    tables = {table: getattr(job, table) for table in job.__struct_fields__}
+    return {
+        f"[{table}] {key}": getattr(values, key)
+        for table, values in tables.items()
+        if values is not None
+        for key in values.__struct_fields__
+    }

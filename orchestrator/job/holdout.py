@@ -1,0 +1,86 @@
+"""What a model is worth on rows that no device has, and the gate that keeps a worse one back."""
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.rounds.coordinator.machine import Judge, no_objection
+from hushfleet.training import Data, GlobalModel
+from models import catalogue
+from orchestrator.job.file import EvaluationTable, JobFile
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Mean loss on the holdout, and the share of right answers in [0, 1] where the loss knows any."""
+
+    loss: float
+    accuracy: float | None
+
+
+class Holdout:
+    """Scores models on one set of rows; what was scored once is remembered."""
+
+    def __init__(self, model: catalogue.Model, data: Data) -> None:
+        """Raises `DataError` for rows that `model` could not train on."""
+        model.check(data.features, data.targets)
+        self._model, self._data = model, data
+        self._known: dict[bytes, Score] = {}
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def score(self, model: GlobalModel) -> Score:
+        """The same for the same model."""
+        if model.digest not in self._known:
+            metrics = catalogue.score(self._model, model, self._data)
+            self._known[model.digest] = Score(metrics.loss, metrics.accuracy)
+        return self._known[model.digest]
+
+    def gate(self, margin: float) -> Judge:
+        """Raises `PeerError(HOLDOUT_GATE)` for a model whose accuracy is lower by more than `margin` than that of the one in force.
+
+        Where the loss knows no right answer, `margin` is the relative rise of the loss.
+        """
+
+        def judge(before: GlobalModel, after: GlobalModel) -> None:
+            old, new = self.score(before), self.score(after)
+            if old.accuracy is not None and new.accuracy is not None:
+                worse, text = old.accuracy - new.accuracy > margin, f"accuracy would fall from {old.accuracy:.1%} to {new.accuracy:.1%}"
+            else:
+                worse, text = new.loss > old.loss * (1 + margin), f"loss would rise from {old.loss:.4g} to {new.loss:.4g}"
+            if worse:
+                raise PeerError(Refusal.HOLDOUT_GATE, f"{text} on the holdout, by more than the gate of {margin:g}")
+
+        return judge
+
+
+def open_holdout(table: EvaluationTable, model: catalogue.Model) -> Holdout:
+    """The rows that `[evaluation]` names. Raises `LocalError(CONFIG_INVALID)`, `DataError`, `OSError`."""
+    arrays = _read(table.path)
+    missing = [name for name in (table.features, table.labels) if name not in arrays]
+    if missing:
+        have = ", ".join(arrays) or "none"
+        raise LocalError(Refusal.CONFIG_INVALID, f"{table.path} has no array {' and no array '.join(missing)}; it has {have}")
+    return Holdout(model, Data(arrays[table.features], arrays[table.labels]))
+
+
+def judge_of(job: JobFile, holdout: Holdout | None) -> Judge:
+    """The job's gate, or none."""
+    if job.evaluation is None or job.evaluation.gate is None or holdout is None:
+        return no_objection
+    return holdout.gate(job.evaluation.gate)
+
+
+def _read(path: Path) -> Mapping[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
+        raise LocalError(Refusal.CONFIG_INVALID, f"{path} is no npz file of numbers: {error}") from error
+
+

@@ -1,0 +1,93 @@
+"""The archive: one folder per finished round, which an outsider can check with `hushfleet verify`."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.labels import length_prefixed, sha256
+from hushfleet.rounds.effects import Change, KeepOutcome
+from hushfleet.signing import VerifyKey
+from hushfleet.system.durable import sync_folder
+
+ROOT_KEY_FILE = "root.pub"
+
+Files = tuple[tuple[str, bytes], ...]
+
+
+class Archive:
+    """A job's folder of rounds. A round's folder appears whole or not at all.
+
+    With a store around it a round is first prepared, then committed by the store, then published: so a round that is not over
+    leaves at most a `.part` behind, which the next attempt replaces.
+    """
+
+    def __init__(self, folder: Path, root: VerifyKey) -> None:
+        """Use `folder`, made if missing, and leave the root public key in it."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ROOT_KEY_FILE).write_text(root.raw.hex() + "\n")
+
+    def store(self, key_epoch: int, round_number: int, files: Files) -> Path:
+        """Prepare and publish. Rounds count from 1 again under a new key."""
+        return self.publish(self.prepare(key_epoch, round_number, files))
+
+    def persist(self, changes: tuple[Change, ...]) -> None:
+        """Keep finished rounds and nothing else: for a job that need not survive its process."""
+        for change in changes:
+            if isinstance(change, KeepOutcome):
+                self.store(change.key_epoch, change.round, change.archive)
+
+    def prepare(self, key_epoch: int, round_number: int, files: Files) -> str:
+        """Write one round beside its place, durably; the name for `publish`."""
+        name = f"epoch-{key_epoch:03d}-round-{round_number:06d}"
+        beside = self._beside(name)
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        for file_name, data in files:
+            with (beside / file_name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        sync_folder(beside)
+        sync_folder(self.folder)
+        return name
+
+    def publish(self, name: str) -> Path:
+        """Put a prepared round in its place, durably. A round that is there already is never overwritten: OSError if it differs."""
+        beside, target = self._beside(name), self.folder / name
+        if target.exists() and _read(target) == _read(beside):
+            shutil.rmtree(beside)
+        else:
+            beside.replace(target)
+        sync_folder(self.folder)
+        return target
+
+    def settle(self, ended: Mapping[str, bytes]) -> None:
+        """After a restart: publish what the store committed (name -> `digest` of its files), drop what it did not.
+
+        Raises `LocalError(STORE_UNUSABLE)` if a committed round is gone.
+        """
+        for name, expected in ended.items():
+            beside = self._beside(name)
+            if beside.exists() and digest(tuple(_read(beside).items())) == expected:
+                self.publish(name)
+            elif not (self.folder / name).exists():
+                message = f"{self.folder / name} is gone, or not what was stored"
+                next_step = "Restore it from a backup; the job cannot be verified without it."
+                raise LocalError(Refusal.STORE_UNUSABLE, message, next_step=next_step)
+        for beside in self.folder.glob("*.part"):
+            shutil.rmtree(beside)
+
+    def _beside(self, name: str) -> Path:
+        return self.folder / (name + ".part")
+
+
+def digest(files: Files) -> bytes:
+    """32 bytes over names and contents."""
+    return sha256(b"".join(length_prefixed(name.encode()) + length_prefixed(data) for name, data in sorted(files)))
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}

@@ -1,0 +1,234 @@
+"""What the store says of a job, its rounds and its devices. Reads only, also while a job runs."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+
+from hushfleet.codec import decode
+from hushfleet.documents import Outcome, RoundRecord, VerifiedRoster
+from hushfleet.documents.limits import MAX_RECORD_BYTES
+from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.signing import VerifyKey
+from hushfleet.training import GlobalModel
+from hushfleet.wire import decode_signed, decode_status
+from orchestrator.store import database
+from orchestrator.store.blobs import Blobs
+from orchestrator.store.schema import accepted, jobs, presence, rounds
+from orchestrator.store.store import load_roster
+
+
+@dataclass(frozen=True, slots=True)
+class RoundView:
+    """One round of the current job. Times as ISO 8601 in UTC; what is not known yet is None."""
+
+    number: int
+    key_epoch: int | None
+    state: str
+    reason: str
+    began_at: str
+    ended_at: str | None
+    contributions: int
+    devices: tuple[str, ...]
+    version: int | None
+    accuracy: float | None
+    loss: float | None
+    rho_nano: int | None
+    bytes_up: int | None
+    duration_s: float | None
+    archive: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceView:
+    """One enrolled device: what it last said of itself, and when it last contributed."""
+
+    device_id: str
+    member: bool
+    presence: str
+    software: str
+    heard_at: str | None
+    contributions: int
+    last_round: int | None
+    last_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """The current job."""
+
+    name: str
+    state: str
+    settings: str
+    began_at: str
+    released: int
+    aborted: int
+    version: int
+    best_version: int
+    rho_nano: int
+    open_round: int | None
+    contributions: int
+    archive: str
+
+
+class Reports:
+    """A store, opened for reading."""
+
+    def __init__(self, folder: Path, root: VerifyKey, url: str | None = None) -> None:
+        """Raises `LocalError(STORE_UNUSABLE)` if there is none, or of another version."""
+        self._folder, self._root = folder, root
+        if not database.exists(folder, url):
+            raise database.lost(str(folder))
+        self._engine = database.connect(url or database.default_url(folder))
+        try:
+            database.require_current(self._engine)
+        except LocalError:
+            self._engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Close the database."""
+        self._engine.dispose()
+
+    def roster(self) -> VerifiedRoster:
+        """The roster in force."""
+        with self._engine.connect() as connection:
+            return load_roster(connection, self._root)
+
+    def job(self) -> JobView | None:
+        """The current job, or None before the first."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one_or_none()
+            if row is None:
+                return None
+            views = list(self._rounds(connection, row.id))
+        ended = [view for view in views if view.ended_at is not None]
+        still = next((view for view in views if view.ended_at is None), None)
+        return JobView(
+            name=row.name,
+            state="done" if row.ended_at is not None else "unfinished",
+            settings=row.settings,
+            began_at=_when(row.began_at) or "",
+            released=sum(view.state == Outcome.RELEASED.value for view in ended),
+            aborted=sum(view.state == Outcome.ABORTED.value for view in ended),
+            version=row.version,
+            best_version=row.best_version,
+            rho_nano=sum(view.rho_nano or 0 for view in ended),
+            open_round=still.number if still else None,
+            contributions=still.contributions if still else 0,
+            archive=str(self._folder / "archive" / f"{row.id:03d}-{row.name}"),
+        )
+
+    def current(self) -> JobView:
+        """As `job`. Raises `LocalError(JOB_UNKNOWN)` before the first."""
+        job = self.job()
+        if job is None:
+            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step="hushfleet orchestrator run job.toml")
+        return job
+
+    def rounds(self) -> tuple[RoundView, ...]:
+        """The current job's rounds, in order."""
+        with self._engine.connect() as connection:
+            job_id = connection.execute(select(func.max(jobs.c.id))).scalar_one()
+            return tuple(self._rounds(connection, job_id)) if job_id is not None else ()
+
+    def round(self, number: int) -> RoundView:
+        """The latest round of this number. Raises `LocalError(ROUND_UNKNOWN)`."""
+        found = [view for view in self.rounds() if view.number == number]
+        if not found:
+            raise LocalError(Refusal.ROUND_UNKNOWN, f"this job has no round {number}", next_step="hushfleet orchestrator rounds")
+        return found[-1]
+
+    def devices(self) -> tuple[DeviceView, ...]:
+        """Every enrolled device, in id order."""
+        roster = self.roster().roster
+        with self._engine.connect() as connection:
+            heard = {row.device_id: row for row in connection.execute(select(presence))}
+            latest = _latest_contributions(connection)
+        return tuple(
+            _device_view(name, member=name in roster.committee, heard=heard.get(name), latest=latest.get(name))
+            for name in sorted(entry.device_id for entry in roster.devices)
+        )
+
+    def model(self, dimension: int, *, best: bool = False) -> GlobalModel:
+        """The current job's model. Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
+        self.current()
+        with self._engine.connect() as connection:
+            row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one()
+        digest, version = (row.best_model, row.best_version) if best else (row.model, row.version)
+        data = Blobs(self._folder / "blobs").get(digest)
+        return GlobalModel.from_bytes(data, version=version, dimension=dimension, max_abs=math.inf)
+
+    def _rounds(self, connection: Connection, job_id: int) -> Iterator[RoundView]:
+        names: dict[int, list[str]] = {}
+        of_job = select(accepted.c.round_id, accepted.c.device_id).join(rounds).where(rounds.c.job_id == job_id)
+        for round_id, device_id in connection.execute(of_job.order_by(accepted.c.device_id)):
+            names.setdefault(round_id, []).append(device_id)
+        for row in connection.execute(select(rounds).where(rounds.c.job_id == job_id).order_by(rounds.c.id)):
+            record = _record(row.record) if row.record else None
+            yield RoundView(
+                number=row.number,
+                key_epoch=int(row.archive.split("-")[1]) if row.archive else None,
+                state=row.outcome or ("decrypting" if row.request else "collecting"),
+                reason=record.reason if record else "",
+                began_at=_when(row.began_at) or "",
+                ended_at=_when(row.ended_at),
+                contributions=len(names.get(row.id, [])),
+                devices=tuple(names.get(row.id, [])),
+                version=row.version,
+                accuracy=row.accuracy,
+                loss=row.loss,
+                rho_nano=record.rho_nano if record else None,
+                bytes_up=record.bytes_up if record else None,
+                duration_s=record.duration_ms / 1000 if record else None,
+                archive=row.archive,
+            )
+
+
+@contextmanager
+def reading(folder: Path, root: VerifyKey, url: str | None = None) -> Iterator[Reports]:
+    """A store for reading, closed at the end."""
+    reports = Reports(folder, root, url)
+    try:
+        yield reports
+    finally:
+        reports.close()
+
+
+def _latest_contributions(connection: Connection) -> dict[str, tuple[int, int, float]]:
+    """Device id -> (contributions, latest round's number, when)."""
+    found: dict[str, tuple[int, int, float]] = {}
+    query = select(accepted.c.device_id, rounds.c.number, accepted.c.accepted_at).join(rounds).order_by(rounds.c.id)
+    for device_id, number, at in connection.execute(query):
+        found[device_id] = (found.get(device_id, (0, 0, 0.0))[0] + 1, number, at)
+    return found
+
+
+def _device_view(
+    name: str,
+    *,
+    member: bool,
+    heard: object,
+    latest: tuple[int, int, float] | None,
+) -> DeviceView:
+    said, software = "never heard of", ""
+    if heard is not None:
+        try:
+            status = decode_status(getattr(heard, "status"))  # noqa: B009 -- a row, whose type differs between versions of SQLAlchemy
+            said, software = status.presence.value, status.software
+        except PeerError:
+            said = "unreadable"
+    count, number, at = latest or (0, None, None)
+    return DeviceView(name, member, said, software, _when(getattr(heard, "heard_at", None)), count, number, _when(at))
+
+
+def _record(data: bytes) -> RoundRecord:
+    return decode(RoundRecord, decode_signed(data).content, max_bytes=MAX_RECORD_BYTES)
+
+
+def _when(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,321 @@
+"""What the orchestrator must never forget: blobs and archive folders first, then one transaction that names them by their hashes."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import singledispatchmethod
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from hushfleet.codec import decode, encode
+from hushfleet.documents import Outcome, Plan, Roster, RoundRecord, VerifiedRoster, open_roster
+from hushfleet.documents.limits import MAX_PLAN_BYTES, MAX_RECORD_BYTES, MAX_ROSTER_BYTES
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.labels import sha256
+from hushfleet.rounds.effects import Change, KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound
+from hushfleet.signing import Signed, VerifyKey
+from hushfleet.training import GlobalModel
+from hushfleet.wire import decode_signed
+from orchestrator.store import database
+from orchestrator.store.archive_folder import Archive, digest
+from orchestrator.store.blobs import Blobs
+from orchestrator.store.schema import accepted, jobs, presence, rosters, rounds
+
+
+class Scores(Protocol):
+    """What a model is worth on the holdout; `orchestrator.job.holdout.Score` is one."""
+
+    @property
+    def loss(self) -> float:
+        """Mean loss."""
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right answers, if the loss knows any."""
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentJob:
+    """The job that the store goes on with. `identity` says which jobs are one and the same."""
+
+    id: int
+    name: str
+    identity: bytes
+    settings: str
+    ended: bool
+    released: int
+
+
+class Store:
+    """One orchestrator's memory: a database, and blobs and archives in `folder`. One process at a time writes.
+
+    After an error while storing, the state in memory may be older than the store: stop, and begin again from the store.
+    `score` is asked for every released model, and must give the same for the same model.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        root: VerifyKey,
+        *,
+        url: str | None = None,
+        now_s: Callable[[], float] = time.time,
+        score: Callable[[GlobalModel], Scores | None] = lambda _: None,
+    ) -> None:
+        """Open what `create` made. Raises `LocalError(STORE_UNUSABLE)` if it is gone: which rounds were signed is not known then."""
+        self.folder, self.root, self.score = folder, root, score
+        self._now_s = now_s
+        self.blobs = Blobs(folder / "blobs")
+        if url is None and not (folder / database.FILE).exists():
+            raise database.lost(str(folder / database.FILE))
+        self.engine = database.connect(url or database.default_url(folder))
+        try:
+            database.bring_up_to_date(self.engine)
+            self._settle()
+        except LocalError:
+            self.engine.dispose()
+            raise
+
+    @classmethod
+    def create(cls, folder: Path, roster: VerifiedRoster, *, url: str | None = None, **options: object) -> "Store":
+        """A fresh store, once, at enrolment, holding the first roster. Raises `LocalError(STORE_UNUSABLE)` if one is there."""
+        engine = database.connect(url or database.default_url(folder))
+        try:
+            database.create(engine)
+            with engine.begin() as connection:
+                _insert_roster(connection, roster.signed, time.time())
+        finally:
+            engine.dispose()
+        return cls(folder, roster.root, url=url, **options)  # type: ignore[arg-type]  # the keywords of the constructor
+
+    def close(self) -> None:
+        """Close the database."""
+        self.engine.dispose()
+
+    def roster(self) -> VerifiedRoster:
+        """The roster in force, verified again."""
+        with self.engine.connect() as connection:
+            return load_roster(connection, self.root)
+
+    def job(self) -> CurrentJob | None:
+        """The current job, or None before the first."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one_or_none()
+            if row is None:
+                return None
+            ours = (rounds.c.job_id == row.id) & (rounds.c.outcome == Outcome.RELEASED.value)
+            released = connection.execute(select(func.count()).select_from(rounds).where(ours)).scalar_one()
+        return CurrentJob(row.id, row.name, row.identity, row.settings, row.ended_at is not None, released)
+
+    def model(self) -> bytes:
+        """The current job's model in force. Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
+        with self.engine.connect() as connection:
+            return self.blobs.get(connection.execute(select(jobs.c.model).where(jobs.c.id == self._current().id)).scalar_one())
+
+    def begin_job(self, name: str, identity: bytes, settings: str, model: GlobalModel, optimizer_state: bytes) -> CurrentJob:
+        """Begin a job with its first model. The one before it, if any, is over."""
+        model_hash, state_hash = self.blobs.put(model.to_bytes()), self.blobs.put(optimizer_state)
+        score = self.score(model)
+        with self.engine.begin() as connection:
+            connection.execute(update(jobs).where(jobs.c.ended_at.is_(None)).values(ended_at=self._now_s()))
+            connection.execute(
+                insert(jobs).values(
+                    name=name,
+                    identity=identity,
+                    settings=settings,
+                    began_at=self._now_s(),
+                    version=model.version,
+                    model=model_hash,
+                    optimizer_state=state_hash,
+                    best_version=model.version,
+                    best_model=model_hash,
+                    best_score=_rank(score),
+                )
+            )
+        return self._current()
+
+    def continue_job(self, settings: str) -> CurrentJob:
+        """Go on with the current job under new settings, also if it was over."""
+        with self.engine.begin() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == self._current().id).values(settings=settings, ended_at=None))
+        return self._current()
+
+    def end_job(self) -> None:
+        """The current job is over: another may begin."""
+        with self.engine.begin() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == self._current().id).values(ended_at=self._now_s()))
+
+    def archive(self, job: CurrentJob) -> Archive:
+        """Where a job's finished rounds are."""
+        return Archive(self.folder / "archive" / f"{job.id:03d}-{job.name}", self.root)
+
+    def hear(self, statuses: Mapping[str, bytes]) -> None:
+        """Keep what devices last said of themselves, in one transaction."""
+        with self.engine.begin() as connection:
+            for device_id, status in statuses.items():
+                values = {"status": status, "heard_at": self._now_s()}
+                known = connection.execute(update(presence).where(presence.c.device_id == device_id).values(**values))
+                if known.rowcount == 0:
+                    connection.execute(insert(presence).values(device_id=device_id, **values))
+
+    def persist(self, changes: tuple[Change, ...]) -> None:
+        """Make all changes durable in one transaction; on an error, none."""
+        prepared: list[tuple[Archive, str]] = []
+        for change in changes:
+            match change:
+                case KeepAccepted(contributions=contributions):
+                    for _, sealed in contributions:
+                        self.blobs.put(sealed)
+                case KeepRequest(request=request):
+                    self.blobs.put(request)
+                case KeepOutcome():
+                    self.blobs.put(change.model.to_bytes())
+                    self.blobs.put(change.optimizer_state)
+                    archive = self.archive(self._current())
+                    prepared.append((archive, archive.prepare(change.key_epoch, change.round, change.archive)))
+        with self.engine.begin() as connection:
+            for change in changes:
+                self._keep(change, connection)
+        for archive, name in prepared:
+            archive.publish(name)
+        if any(isinstance(change, KeepRound | KeepOutcome) for change in changes):
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Remove blobs that nothing needs any more: contributions and requests of all rounds but the latest, models in between."""
+        with self.engine.connect() as connection:
+            latest = select(func.max(rounds.c.id)).scalar_subquery()
+            keep = {*connection.scalars(select(accepted.c.sealed).where(accepted.c.round_id == latest))}
+            keep |= {*connection.scalars(select(rounds.c.request).where(rounds.c.id == latest, rounds.c.request.is_not(None)))}
+            for column in (jobs.c.model, jobs.c.best_model, jobs.c.optimizer_state):
+                keep |= {*connection.scalars(select(column))}
+        self.blobs.sweep(keep)
+
+    def _settle(self) -> None:
+        """Finish what a crash interrupted between a commit and what follows it."""
+        self.sweep()
+        job = self.job()
+        if job is None:
+            return
+        with self.engine.connect() as connection:
+            ended = connection.execute(
+                select(rounds.c.archive, rounds.c.archive_hash).where(rounds.c.job_id == job.id, rounds.c.outcome.is_not(None))
+            ).all()
+        self.archive(job).settle({row.archive: row.archive_hash for row in ended})
+
+    def _current(self) -> CurrentJob:
+        job = self.job()
+        if job is None:
+            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step="hushfleet orchestrator run job.toml")
+        return job
+
+    @singledispatchmethod
+    def _keep(self, change: object, _: Connection) -> None:
+        raise TypeError(f"the orchestrator stores no {type(change).__name__}")
+
+    @_keep.register
+    def _(self, change: KeepRoster, connection: Connection) -> None:
+        _insert_roster(connection, change.signed, self._now_s())
+
+    @_keep.register
+    def _(self, change: KeepRound, connection: Connection) -> None:
+        plan = decode(Plan, change.plan.content, max_bytes=MAX_PLAN_BYTES)
+        connection.execute(
+            insert(rounds).values(
+                job_id=self._current().id,
+                key_id=change.key_id,
+                number=change.round,
+                roster_serial=plan.roster_serial,
+                plan=encode(change.plan),
+                began_at=self._now_s(),
+            )
+        )
+
+    @_keep.register
+    def _(self, change: KeepAccepted, connection: Connection) -> None:
+        round_id, _ = _open_round(connection, change.round)
+        rows = [
+            {"round_id": round_id, "device_id": name, "sealed": sha256(sealed), "size": len(sealed), "accepted_at": self._now_s()}
+            for name, sealed in change.contributions
+        ]
+        connection.execute(insert(accepted), rows)
+
+    @_keep.register
+    def _(self, change: KeepRequest, connection: Connection) -> None:
+        round_id, _ = _open_round(connection, change.round)
+        # The database itself keeps to one request a round, whatever a second process believes.
+        once = update(rounds).where(rounds.c.id == round_id, rounds.c.request.is_(None))
+        if connection.execute(once.values(request=sha256(change.request))).rowcount != 1:
+            raise _second_process(f"round {change.round} has a request already")
+
+    @_keep.register
+    def _(self, change: KeepOutcome, connection: Connection) -> None:
+        round_id, job_id = _open_round(connection, change.round)
+        signed = decode_signed(dict(change.archive)["record"])
+        record = decode(RoundRecord, signed.content, max_bytes=MAX_RECORD_BYTES)
+        score = self.score(change.model)
+        connection.execute(
+            update(rounds)
+            .where(rounds.c.id == round_id)
+            .values(
+                ended_at=self._now_s(),
+                record=encode(signed),
+                outcome=record.outcome.value,
+                version=change.model.version,
+                loss=score.loss if score else None,
+                accuracy=score.accuracy if score else None,
+                archive=f"epoch-{change.key_epoch:03d}-round-{change.round:06d}",
+                archive_hash=digest(change.archive),
+            )
+        )
+        self._keep_model(connection, job_id, change, score)
+
+    def _keep_model(self, connection: Connection, job_id: int, change: KeepOutcome, score: Scores | None) -> None:
+        model_hash = sha256(change.model.to_bytes())
+        values: dict[str, object] = {
+            "version": change.model.version,
+            "model": model_hash,
+            "optimizer_state": sha256(change.optimizer_state),
+        }
+        before = connection.execute(select(jobs.c.best_score).where(jobs.c.id == job_id)).scalar_one()
+        rank = _rank(score)
+        # Without a holdout the latest is the best that is known.
+        if rank is None or before is None or rank > before:
+            values |= {"best_version": change.model.version, "best_model": model_hash, "best_score": rank}
+        connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+
+
+def load_roster(connection: Connection, root: VerifyKey, serial: int | None = None) -> VerifiedRoster:
+    """The roster in force, or the one of this serial."""
+    wanted = select(rosters.c.signed).order_by(rosters.c.serial.desc()).limit(1)
+    if serial is not None:
+        wanted = select(rosters.c.signed).where(rosters.c.serial == serial)
+    return open_roster(decode_signed(connection.execute(wanted).scalar_one()), root)
+
+
+def _insert_roster(connection: Connection, signed: Signed, now_s: float) -> None:
+    roster = decode(Roster, signed.content, max_bytes=MAX_ROSTER_BYTES)
+    connection.execute(insert(rosters).values(serial=roster.serial, signed=encode(signed), kept_at=now_s))
+
+
+def _open_round(connection: Connection, number: int) -> tuple[int, int]:
+    """Row id and job id of the open round."""
+    wanted = select(rounds.c.id, rounds.c.job_id).where(rounds.c.number == number, rounds.c.outcome.is_(None))
+    row = connection.execute(wanted).one_or_none()
+    if row is None:
+        raise _second_process(f"round {number} is not open")
+    return row.id, row.job_id
+
+
+def _second_process(what: str) -> LocalError:
+    return LocalError(Refusal.STATE_IN_USE, what, next_step="Is another orchestrator running on this store? Only one may.")
+
+
+def _rank(score: Scores | None) -> float | None:
+    """Greater is better: accuracy where there is one, else the loss, negated."""
+    if score is None:
+        return None
+    return score.accuracy if score.accuracy is not None else -score.loss
+

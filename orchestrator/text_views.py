@@ -1,0 +1,61 @@
+"""What a person reads of a job's cost, its state, its rounds and its devices: plain lines."""
+
+from collections.abc import Iterator, Sequence
+
+from hushfleet.documents import Roster
+from hushfleet.program.folder import Membership
+from orchestrator.job.check import CheckedJob
+from orchestrator.store.reports import DeviceView, JobView, RoundView
+
+
+def cost_lines(checked: CheckedJob) -> Iterator[str]:
+    """What a job will cost."""
+    file, cost = checked.file, checked.cost
+    yield f"{file.job.name}: {checked.job.architecture.name}, {cost.values} values, {file.job.rounds} rounds"
+    cohort = f"{file.cohort.min_devices} to {file.cohort.max_devices} of {checked.enrolled} enrolled devices"
+    yield f"cohort: {cohort}; scheme {checked.job.scheme}"
+    if cost.rho_nano:
+        yield f"privacy of a device that takes part in every round, at delta {cost.delta:g}:"
+        for rounds, value in cost.epsilons:
+            yield f"  after {rounds:>5} rounds  epsilon {value:8.3f}  rho {rounds * cost.rho_nano / 1e9:.4f} of {cost.budget_nano / 1e9:g}"
+    else:
+        yield "privacy: no DP"
+    yield (
+        f"bytes a round: {cost.contribution_bytes:,} up and {cost.model_bytes:,} down per device; "
+        f"each committee member reads up to {cost.request_bytes:,}"
+    )
+    if checked.holdout is not None:
+        yield f"holdout: {len(checked.holdout)} rows"
+    for note in checked.notes:
+        yield f"note: {note}"
+
+
+def status_lines(fleet: Membership, roster: Roster, job: JobView | None) -> Iterator[str]:
+    """Where the fleet and its job stand."""
+    yield f"fleet {fleet.fleet}, roster {roster.serial}, {len(roster.devices)} devices, committee {', '.join(roster.committee)}"
+    if job is None:
+        yield "no job yet. Next: hushfleet orchestrator run job.toml"
+        return
+    yield f"job {job.name}: {job.state}, {job.released} rounds released, {job.aborted} aborted, model version {job.version}"
+    if job.open_round is not None:
+        yield f"round {job.open_round} is open with {job.contributions} contributions"
+    yield f"best version {job.best_version}; archive {job.archive}"
+
+
+def round_lines(views: Sequence[RoundView]) -> Iterator[str]:
+    """A table of rounds."""
+    yield f"{'round':>6} {'state':<11} {'devices':>7} {'version':>7} {'accuracy':>8} {'seconds':>8}  reason"
+    for view in views:
+        accuracy = "-" if view.accuracy is None else f"{view.accuracy:.1%}"
+        seconds = "-" if view.duration_s is None else f"{view.duration_s:.1f}"
+        version = "-" if view.version is None else view.version
+        yield f"{view.number:>6} {view.state:<11} {view.contributions:>7} {version:>7} {accuracy:>8} {seconds:>8}  {view.reason}".rstrip()
+
+
+def device_lines(views: Sequence[DeviceView]) -> Iterator[str]:
+    """A table of devices."""
+    width = max([6, *(len(view.device_id) for view in views)])
+    yield f"{'device':<{width}} {'role':<7} {'presence':<14} {'rounds':>6} {'latest':>6}  at"
+    for view in views:
+        role, latest = "member" if view.member else "device", view.last_round or "-"
+        yield f"{view.device_id:<{width}} {role:<7} {view.presence:<14} {view.contributions:>6} {latest:>6}  {view.last_at or '-'}"

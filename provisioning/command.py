@@ -1,0 +1,138 @@
+"""The owner's desk: what all of the owner's commands share. Options, showing a change, asking, signing, and the result."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hushfleet.errors import PhaseError
+from provisioning.contents import VaultContents
+from provisioning.folder import VaultFolder
+from provisioning.passphrase import PassphraseSource
+from provisioning.policy_file import PolicyFile
+from provisioning.proposals import Proposal
+from provisioning.vault import Vault
+
+Body = TypeVar("Body", bound=Callable[..., Any])
+Propose = Callable[[VaultContents], Proposal]
+Finish = Callable[[Vault, Proposal], Proposal]
+
+DEFAULT_VAULT = Path("vault")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerCommand:
+    """One command's common options."""
+
+    folder: VaultFolder
+    source: PassphraseSource
+    yes: bool
+    dry_run: bool
+    as_json: bool
+
+    @property
+    def registry(self) -> VaultContents:
+        """The public part of the vault. Raises `LocalError(VAULT_MISSING)`."""
+        return self.folder.registry()
+
+    def open(self) -> Vault:
+        """The vault, with the passphrase from where the options say. Raises `LocalError(VAULT_MISSING)` before it asks."""
+        self.folder.registry()
+        return Vault.open(self.folder.path, self.source.read())
+
+    @property
+    def policy(self) -> PolicyFile:
+        """What the policy file says now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
+        return self.folder.policy()
+
+    def carry(self, propose: Propose, finish: Finish = Vault.carry_out) -> tuple[Proposal, bool]:
+        """Show what `propose` would change, ask, and carry it out with `finish`; the change, and whether that was done.
+
+        What can be refused is refused before anybody is asked, and the passphrase is asked for before `finish` takes its time.
+        """
+        shown = propose(self.registry)
+        say(shown.lines or ("There is nothing to sign.",))
+        if self.dry_run:
+            say(["Dry run: nothing was changed."])
+        if self.dry_run or shown.is_empty:
+            return shown, False
+        self.confirm("Do it?")
+        with self.open() as vault:
+            change = propose(vault.registry)
+            if (change.lines, change.roster) != (shown.lines, shown.roster):
+                raise PhaseError("the vault or its policy has changed since this was shown; run the command again")
+            return finish(vault, change), True
+
+    def confirm(self, question: str) -> None:
+        """Ask, unless `--yes`. Raises `click.UsageError` if nobody can be asked, `click.ClickException` for a no."""
+        if self.yes:
+            return
+        if not sys.stdin.isatty():
+            raise click.UsageError("there is no terminal to ask at: look at it with --dry-run, then add --yes")
+        if not click.confirm(question, err=True):
+            raise click.ClickException("nothing was changed")
+
+    def tell(self, result: dict[str, Any], lines: Sequence[str]) -> None:
+        """The result on standard output: as JSON for a program, else these lines."""
+        if self.as_json or lines:
+            click.echo(json.dumps(result) if self.as_json else "\n".join(lines))
+
+
+def say(lines: Iterable[str]) -> None:
+    """For a person: on standard error, so that standard output stays the result."""
+    for line in lines:
+        click.echo(line, err=True)
+
+
+def at_desk(*, passphrase: bool = False, consent: bool = False) -> Callable[[Body], Callable[..., Any]]:
+    """Give a command the common options and hand them to it as `desk`."""
+
+    def decorate(body: Body) -> Callable[..., Any]:
+        @functools.wraps(body)
+        def wrapped(
+            *,
+            vault: Path,
+            as_json: bool,
+            passphrase_file: Path | None = None,
+            passphrase_fd: int | None = None,
+            yes: bool = False,
+            dry_run: bool = False,
+            **own: object,
+        ) -> object:
+            desk = OwnerCommand(VaultFolder(vault), PassphraseSource(passphrase_file, passphrase_fd), yes, dry_run, as_json)
+            return body(desk=desk, **own)
+
+        # click lists options in the order in which decorators stand, the outermost first
+        wanted = [_VAULT, *(_PASSPHRASE if passphrase else ()), *(_CONSENT if consent else ()), _JSON]
+        return functools.reduce(lambda command, option: option(command), reversed(wanted), wrapped)
+
+    return decorate
+
+
+_VAULT = click.option(
+    "--vault",
+    envvar="HUSHFLEET_VAULT",
+    default=DEFAULT_VAULT,
+    show_default=True,
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The vault's folder.",
+)
+_PASSPHRASE = (
+    click.option(
+        "--passphrase-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Read the passphrase from the first line of this file instead of asking for it.",
+    ),
+    click.option("--passphrase-fd", type=click.IntRange(min=0), help="Or from this open file descriptor."),
+)
+_CONSENT = (
+    click.option("--yes", is_flag=True, help="Sign without asking."),
+    click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing. Needs no passphrase."),
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")

@@ -1,0 +1,160 @@
+"""What a vault knows that is no secret: who is enrolled with which keys, what was signed, which certificates were withdrawn.
+
+One JSON file, replaced as a whole, so that a crash leaves the old state or the new one.
+"""
+
+from datetime import datetime
+from functools import cached_property
+
+import msgspec
+
+from hushfleet.codec import decode
+from hushfleet.documents import DeviceEntry, EnrolledRole, VerifiedRoster, fingerprint, open_roster
+from hushfleet.errors import HushfleetError, LocalError, Refusal
+from hushfleet.signing import Signed, VerifyKey
+from hushfleet.wire.limits import LIMITS
+
+VERSION = 1
+
+
+class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of what the registry holds. Bytes stand in base64."""
+
+
+class Identity(_Record, frozen=True):
+    """A device or orchestrator as approved: its public keys, and the certificate that the CA gave it (both PEM)."""
+
+    role: EnrolledRole
+    device_id: str
+    verify_key: bytes
+    sealing_key: bytes
+    certificate_request: str
+    fingerprint: str
+    approved: datetime
+    certificate: str = ""
+
+    @property
+    def entry(self) -> DeviceEntry:
+        """As it stands in a roster."""
+        return DeviceEntry(self.device_id, self.verify_key, self.sealing_key)
+
+
+class Withdrawn(_Record, frozen=True):
+    """A certificate that must not be accepted any more. `serial_number` in hex."""
+
+    serial_number: str
+    device_id: str
+    date: datetime
+
+
+class Address(_Record, frozen=True):
+    """Where the bundles say that the broker is."""
+
+    host: str
+    port: int = 8883
+
+
+class VaultContents(_Record, frozen=True, dict=True):
+    """All of it. `roster` is the encoded signed roster, empty before the first committee.
+
+    `due` names files of the vault that follow from the registry and are still to be written after a change; `grants` are the
+    sealed key shares that go into them, and stay no longer.
+    """
+
+    version: int
+    fleet: str
+    root_key: bytes
+    broker: Address
+    ca_certificate: str
+    orchestrator: Identity | None = None
+    devices: tuple[Identity, ...] = ()
+    roster: bytes = b""
+    grants: dict[str, bytes] = {}
+    withdrawn: tuple[Withdrawn, ...] = ()
+    due: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> VerifyKey:
+        """The root public key."""
+        return VerifyKey(self.root_key)
+
+    @cached_property
+    def verified(self) -> VerifiedRoster | None:
+        """The roster in force, None before the first. Raises `LocalError(VAULT_DAMAGED)`."""
+        if not self.roster:
+            return None
+        try:
+            return open_roster(decode(Signed, self.roster, max_bytes=LIMITS.signed_document), self.root)
+        except HushfleetError as error:
+            raise damaged(f"the roster in the registry: {error.message}") from error
+
+    @cached_property
+    def _enrolled(self) -> frozenset[str]:
+        return frozenset(entry.device_id for entry in self.verified.roster.devices) if self.verified else frozenset()
+
+    @property
+    def root_fingerprint(self) -> str:
+        """What everybody compares before pinning the root key."""
+        return fingerprint(self.root_key)
+
+    def joins(self, device_id: str) -> bool:
+        """Whether the roster in force holds this identity's own keys: then it can join with a bundle."""
+        identity, roster = self.find(device_id), self.verified
+        if identity is None or roster is None:
+            return False
+        if identity.role is EnrolledRole.ORCHESTRATOR:
+            return (identity.verify_key, identity.sealing_key) == (
+                roster.roster.orchestrator_verify_key,
+                roster.roster.orchestrator_sealing_key,
+            )
+        return device_id in self._enrolled and roster.device(device_id) == identity.entry
+
+    def identities(self) -> tuple[Identity, ...]:
+        """Everybody: the devices, then the orchestrator."""
+        return (*self.devices, *((self.orchestrator,) if self.orchestrator else ()))
+
+    def find(self, device_id: str) -> Identity | None:
+        """Who has this id."""
+        return next((one for one in self.identities() if one.device_id == device_id), None)
+
+    def device(self, device_id: str) -> Identity:
+        """An approved device. `LocalError(NOT_ENROLLED)` if there is none of this id."""
+        found = self.find(device_id)
+        if found is None or found.role is not EnrolledRole.DEVICE:
+            what = "is the orchestrator, not a device" if found else "is not an approved device of this fleet"
+            raise LocalError(Refusal.NOT_ENROLLED, f"{device_id[:63]!r} {what}", next_step="Run: hushfleet provision device list")
+        return found
+
+    def with_identity(self, identity: Identity) -> "VaultContents":
+        """With `identity` in the place of whoever has its id or, for an orchestrator, its role; new devices come last."""
+        if identity.role is EnrolledRole.ORCHESTRATOR:
+            return msgspec.structs.replace(self, orchestrator=identity)
+        known = [one.device_id for one in self.devices]
+        if identity.device_id not in known:
+            return msgspec.structs.replace(self, devices=(*self.devices, identity))
+        devices = tuple(identity if one.device_id == identity.device_id else one for one in self.devices)
+        return msgspec.structs.replace(self, devices=devices)
+
+    def without(self, device_id: str) -> "VaultContents":
+        """Without this device."""
+        return msgspec.structs.replace(self, devices=tuple(one for one in self.devices if one.device_id != device_id))
+
+    def to_json(self) -> bytes:
+        """The file's content."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "VaultContents":
+        """Inverse of `to_json`. Raises `LocalError(VAULT_DAMAGED)`."""
+        try:
+            registry = msgspec.json.decode(data, type=cls)
+        except msgspec.MsgspecError as error:
+            raise damaged(f"the registry: {error}") from error
+        if registry.version != VERSION:
+            raise damaged(f"a registry of version {registry.version}, this program knows {VERSION}")
+        return registry
+
+
+def damaged(what: str) -> LocalError:
+    """The error for a vault that contradicts itself."""
+    return LocalError(Refusal.VAULT_DAMAGED, what, next_step="Restore your backup of the vault.")

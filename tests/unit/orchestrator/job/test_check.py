@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+
+from hushfleet.documents.plan import SELECT_ALL
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.rounds.plan_check import nano_rho
+from orchestrator.job import file as job_file
+from orchestrator.job.check import check, selection
+from orchestrator.job.epsilon import epsilon
+from tests.support.hand_made_bundle import hand_made
+from tests.support.jobs import job_world, with_policy, write_holdout, write_job
+from tests.support.refusals import refused
+from tests.support.world import World, make_world
+
+WORLD = job_world(budget_nano_rho=10**10)
+
+
+def checked(folder, world: World = WORLD, **changes: str):
+    path = write_job(folder, **changes)
+    return held_against(path, world)
+
+
+def held_against(path, world: World = WORLD):
+    file, text = job_file.read(path)
+    return check(file, text, path, world.roster, insecure_keys=True)
+
+
+def mistakes(folder, world: World = WORLD, **changes: str) -> list[str]:
+    with pytest.raises(LocalError) as caught:
+        checked(folder, world, **changes)
+    assert caught.value.reason is Refusal.CONFIG_INVALID
+    return [line.strip() for line in caught.value.message.splitlines()[1:]]
+
+
+def test_a_job_that_fits_is_ready_to_run(tmp_path):
+    job = checked(tmp_path)
+
+    assert (job.first.version, job.first.dimension, len(job.holdout)) == (0, 10, 20)
+    assert (job.enrolled, job.target, job.job.selection) == (6, 5, SELECT_ALL)
+
+
+def test_what_it_costs(tmp_path):
+    job = checked(tmp_path, rounds="rounds = 20")
+    rho = nano_rho(WORLD.plan().plan, WORLD.roster)
+
+    assert (job.cost.rho_nano, job.cost.values, job.cost.model_bytes) == (rho, 10, 40)
+    assert [rounds for rounds, _ in job.cost.epsilons] == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
+    assert job.cost.epsilons[-1][1] == epsilon(20 * rho, 1e-6)
+
+
+def test_few_rounds_have_fewer_than_ten_lines(tmp_path):
+    assert [rounds for rounds, _ in checked(tmp_path, rounds="rounds = 3").cost.epsilons] == [1, 2, 3]
+
+
+def test_a_contributions_size_is_not_understated(tmp_path):
+    plan = WORLD.plan()
+    for name in WORLD.names[:3]:
+        sealed = WORLD.sealed(plan, name, WORLD.body(plan, name))
+        assert len(sealed) <= checked(tmp_path).cost.contribution_bytes <= len(sealed) + 2048
+
+
+def test_everything_that_is_wrong_is_named_at_once(tmp_path):
+    limits = {"max_local_steps": 1, "max_batch_size": 3, "max_learning_rate": 0.1}
+    world = job_world(architectures=(), schemes=("masked",), min_noise_numerator=100, **limits)
+
+    found = mistakes(tmp_path, world)
+
+    assert [line.split(":")[0] for line in found] == ["line 5", "line 9", "line 10", "line 11", "line 14", "line 21"]
+
+
+def test_a_noise_that_no_plan_can_hold_hides_nothing_else(tmp_path):
+    world = job_world(max_local_steps=1)
+
+    found = mistakes(tmp_path, world, noise_multiplier="noise_multiplier = 1e6", max_devices="max_devices = 11")
+
+    assert [line.split(":")[0] for line in found] == ["line 9", "line 14", "line 18"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"inputs": "inputs = 4\nhidden = [3]"}, "are not sizes from inputs to outputs"),
+        ({"min_devices": "min_devices = 3"}, "is below the owner's 4"),
+        ({"max_devices": "max_devices = 11"}, "is above the owner's"),
+        ({"noise_multiplier": "noise_multiplier = 0.5"}, "below the owner's z^2"),
+        ({"noise_multiplier": "noise_multiplier = 0\nwithout_privacy = true"}, "which the owner did not allow"),
+        ({"momentum": "momentum = 1.5"}, "momentum"),
+        ({"rounds": "rounds = 100000"}, "lifetime budget"),
+        ({"deadline_s": "deadline_s = 99999999"}, "deadline"),
+        ({"path": 'path = "nowhere.npz"'}, "No such file"),
+        ({"path": 'path = "job.toml"'}, "is no npz file of numbers"),
+        ({"path": 'path = "holdout.npz"\nlabels = "z"'}, "has no array z; it has x, y"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, changes, text):
+    assert any(text in line for line in mistakes(tmp_path, **changes))
+
+
+def test_too_few_enrolled_devices(tmp_path):
+    small = WORLD.without(*WORLD.names[4:])
+
+    assert "4 devices are enrolled, 5 are needed" in mistakes(tmp_path, small, min_devices="min_devices = 5")[0]
+
+
+def test_a_holdout_that_the_model_cannot_score(tmp_path):
+    path = write_job(tmp_path)
+    write_holdout(tmp_path / "holdout.npz", width=3)
+
+    with pytest.raises(LocalError, match="a row of features has shape"):
+        held_against(path)
+
+
+def write_onnx_job(folder):
+    path = write_job(folder)
+    path.write_text(path.read_text().replace('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.bundle"'))
+    return path
+
+
+def test_a_bundle_is_a_model_if_the_owner_allows_its_graph(tmp_path):
+    bundle, path = hand_made(), write_onnx_job(tmp_path)
+    np.savez(tmp_path / "holdout.npz", x=np.ones((3, 4)), y=np.arange(3))
+    with pytest.raises(LocalError, match=r"line 5: \[model\] there is no bundle .*net\.bundle"):
+        held_against(path)
+    bundle.save(tmp_path / "net.bundle")
+    with pytest.raises(LocalError, match=r"line 5: \[model\] onnx: the owner did not allow this model"):
+        held_against(path)
+    allowing = make_world(devices=6, policy={"architectures": (bundle.architecture.digest,)}, job={"architecture": bundle.architecture})
+    found = held_against(path, allowing)
+    assert found.job.architecture == bundle.architecture
+    assert found.first.parameters.tobytes() == bundle.initial.tobytes()
+    assert found.holdout.score(found.first).accuracy is not None
+
+
+def test_every_mistake_is_one_refusal_with_the_command_that_comes_next(tmp_path):
+    with refused(Refusal.CONFIG_INVALID, LocalError):
+        checked(tmp_path, rounds="rounds = 100000")
+
+
+def test_what_a_person_should_know_is_noted(tmp_path):
+    world = job_world(devices=5)
+    assert not checked(tmp_path, world).notes
+
+    small = WORLD.without(*WORLD.names[4:])
+    path = write_job(tmp_path)
+    path.write_text(path.read_text().split("[evaluation]")[0])
+    notes = held_against(path, small).notes
+    assert [note.split(":")[0] for note in notes] == ["4 devices are enrolled", "no [evaluation]"]
+
+
+def test_without_privacy_is_said(tmp_path):
+    world = job_world()
+    allowed = world.newer(policy=with_policy(world.policy, allow_without_privacy=True))
+
+    job = checked(tmp_path, allowed, noise_multiplier="noise_multiplier = 0\nwithout_privacy = true")
+
+    assert job.cost.rho_nano == 0
+    assert job.notes[0].startswith("no DP")
+
+
+def test_a_target_closes_a_round_early(tmp_path):
+    assert checked(tmp_path, max_devices="max_devices = 5\ntarget = 4").target == 4
+
+
+@pytest.mark.parametrize(("enrolled", "most", "expected"), [(6, 5, SELECT_ALL), (100, 50, 49_152), (1_000_000, 10, 1), (0, 10, SELECT_ALL)])
+def test_of_a_large_fleet_somewhat_more_than_a_cohort_is_asked(enrolled, most, expected):
+    assert selection(enrolled, most) == expected

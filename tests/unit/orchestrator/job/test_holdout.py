@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from hushfleet.errors import DataError, PeerError, Refusal
+from hushfleet.rounds.coordinator.machine import no_objection
+from hushfleet.training import Data, GlobalModel
+from models import catalogue
+from orchestrator.job import file as job_file
+from orchestrator.job.holdout import Holdout, judge_of
+from tests.support.jobs import write_job
+from tests.support.refusals import refused
+
+FEATURES = np.array([[1.0], [2.0], [-1.0], [-2.0]])
+
+
+def classes(sign: float, version: int = 1) -> GlobalModel:
+    """Of `softmax:1x2`: gives class 1 to features of this sign."""
+    return GlobalModel(version, np.array([0, sign, 0, 0], dtype=np.float32))
+
+
+def half() -> GlobalModel:
+    """Always class 1: right for half of the rows."""
+    return GlobalModel(1, np.array([0, 0, 0, 1], dtype=np.float32))
+
+
+@pytest.fixture
+def holdout():
+    return Holdout(catalogue.trainer("softmax:1x2"), Data(FEATURES, np.array([1, 1, 0, 0])))
+
+
+def test_accuracy_and_loss(holdout):
+    good, bad = holdout.score(classes(5.0)), holdout.score(classes(-5.0))
+
+    assert (good.accuracy, bad.accuracy, holdout.score(half()).accuracy) == (1.0, 0.0, 0.5)
+    assert good.loss < bad.loss
+    assert len(holdout) == 4
+
+
+def test_a_model_is_scored_once(holdout, monkeypatch):
+    calls, score = [], catalogue.score
+    monkeypatch.setattr(catalogue, "score", lambda *args: (calls.append(args), score(*args))[1])
+
+    assert holdout.score(classes(1.0)) == holdout.score(classes(1.0, version=9))
+    assert len(calls) == 1
+
+
+def test_rows_that_the_model_cannot_take_are_refused():
+    with refused(Refusal.DATA_LABEL, DataError):
+        Holdout(catalogue.trainer("softmax:1x2"), Data(FEATURES, np.array([0, 1, 2, 0])))
+
+
+class TestGate:
+    def test_a_worse_model_is_refused(self, holdout):
+        with refused(Refusal.HOLDOUT_GATE, PeerError):
+            holdout.gate(0.05)(classes(5.0), half())
+
+    def test_a_model_worse_by_no_more_than_the_margin_passes(self, holdout):
+        holdout.gate(0.5)(classes(5.0), half())
+
+    def test_a_better_model_passes(self, holdout):
+        holdout.gate(0.0)(half(), classes(5.0))
+
+    def test_where_no_answer_is_right_the_loss_counts(self):
+        holdout = Holdout(catalogue.trainer("mlp:1x1:mse"), Data(FEATURES, FEATURES[:, 0]))
+        exact, off = (GlobalModel(1, np.array([slope, 0.5], dtype=np.float32)) for slope in (1.0, 2.0))
+
+        holdout.gate(0.0)(off, exact)
+        with refused(Refusal.HOLDOUT_GATE, PeerError):
+            holdout.gate(0.5)(exact, off)
+
+
+def test_a_jobs_gate_is_its_judge(tmp_path, holdout):
+    without, _ = job_file.read(write_job(tmp_path))
+    gated, _ = job_file.read(write_job(tmp_path, path='path = "holdout.npz"\ngate = 0.05'))
+
+    assert judge_of(without, holdout) is no_objection
+    assert judge_of(gated, None) is no_objection
+    with refused(Refusal.HOLDOUT_GATE, PeerError):
+        judge_of(gated, holdout)(classes(5.0), half())

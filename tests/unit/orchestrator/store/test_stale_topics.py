@@ -1,0 +1,62 @@
+"""What a crash may have left at the broker is cleared at the next connection, and nothing that is in force."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hushfleet.rounds.effects import KeepRoster
+from hushfleet.wire import Kind
+from orchestrator.store.stale_topics import removals
+from tests.support.stored_orchestrator import StoredOrchestrator, new_store
+from tests.support.world import make_world
+
+WORLD = make_world()
+
+
+@pytest.fixture
+def party(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    new_store(WORLD, tmp_path)
+    party = StoredOrchestrator(WORLD, tmp_path)
+    yield party
+    party.store.close()
+
+
+def play(party, number):
+    world = WORLD if number == 1 else with_model(party.state.model)
+    plan = world.plan(number)
+    values = np.full(WORLD.setting(plan).padded, 5)
+    party.go_on({name: WORLD.sealed(plan, name, WORLD.body(plan, name, values)) for name in WORLD.names[:4]}, number)
+
+
+def with_model(model):
+    return replace(WORLD, model=model)
+
+
+def cleared(party, kind):
+    return [one for one in removals(party.store) if one.topic.kind is kind]
+
+
+def test_before_the_first_round_nothing_is_cleared(party):
+    assert removals(party.store) == ()
+
+
+def test_the_model_before_and_its_record_are_cleared_and_not_those_in_force(party):
+    play(party, 1)
+    first = party.state.model
+    play(party, 2)
+
+    assert {one.topic.digest for one in cleared(party, Kind.MODEL)} == {WORLD.model.digest.hex(), first.digest.hex()}
+    assert [one.topic.number for one in cleared(party, Kind.RECORD)] == [1]
+    assert all(one.data == b"" for one in removals(party.store))
+    assert {one.clears_bytes for one in cleared(party, Kind.MODEL)} == {len(first.to_bytes())}
+
+
+def test_rosters_before_the_one_in_force_are_cleared(party):
+    party.store.persist((KeepRoster(WORLD.newer().roster.signed),))
+
+    (removal,) = cleared(party, Kind.ROSTER)
+    assert (removal.topic.number, removal.topic.chunk) == (1, 0)
+    assert removal.clears_bytes > 0

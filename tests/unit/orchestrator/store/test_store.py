@@ -1,0 +1,284 @@
+"""The store beside the kill tests of `tests/properties/test_orchestrator_restarts.py`: jobs, damage, versions, which models are kept."""
+
+import os
+import sqlite3
+import stat
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
+
+from hushfleet.aggregation import OptimizerState
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.labels import sha256
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.effects import KeepAccepted, KeepRequest, KeepRoster, KeepRound, KeepSeen
+from hushfleet.rounds.events import ContributionsArrived, RoundWanted
+from hushfleet.rounds.machine import Running
+from hushfleet.training import GlobalModel
+from orchestrator.store.restore import coordinator_state
+from orchestrator.store.schema import jobs, metadata, presence, rosters, rounds
+from orchestrator.store.store import Store, database
+from tests.support.refusals import refused
+from tests.support.stored_orchestrator import StoredOrchestrator, new_store
+from tests.support.world import make_world
+
+WORLD = make_world()
+ROOT = WORLD.parties.owner.root.verify_key
+PLAN = WORLD.plan()
+SEALED = {name: WORLD.sealed(PLAN, name, WORLD.body(PLAN, name)) for name in WORLD.names[:4]}
+STATE = OptimizerState.initial(WORLD.model.dimension).to_bytes()
+
+
+@pytest.fixture(autouse=True)
+def _without_syncing(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = Store.create(tmp_path, WORLD.roster)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def begun(store):
+    store.begin_job("tiny", b"tiny", "text", WORLD.model, STATE)
+    return store
+
+
+def column(store, which):
+    with store.engine.connect() as connection:
+        return list(connection.scalars(sa.select(which)))
+
+
+class TestOpening:
+    @pytest.mark.usefixtures("store")
+    def test_the_database_is_this_users_alone(self, tmp_path):
+        assert stat.S_IMODE((tmp_path / "orchestrator.db").stat().st_mode) == 0o600
+
+    def test_a_commit_survives_a_power_cut(self, store):
+        with store.engine.connect() as connection:
+            modes = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("synchronous", "foreign_keys")]
+        assert modes == [3, 1]
+
+    def test_a_store_is_made_once(self, store, tmp_path):
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            Store.create(tmp_path, WORLD.roster)
+        assert store.roster() == WORLD.roster
+
+    def test_a_making_that_was_interrupted_is_repeated(self, tmp_path):
+        (tmp_path / database.FILE).touch()
+        assert not database.exists(tmp_path, None)
+
+        Store.create(tmp_path, WORLD.roster).close()
+
+        assert database.exists(tmp_path, None)
+
+    def test_a_damaged_store_is_refused(self, tmp_path):
+        new_store(WORLD, tmp_path)
+        for path in tmp_path.glob(f"{database.FILE}*"):
+            path.write_bytes(b"no database " * 400)
+
+        with pytest.raises(LocalError, match="damaged") as caught:
+            Store(tmp_path, ROOT)
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            raise caught.value
+
+    def test_a_refused_connection_is_closed(self, tmp_path):
+        (tmp_path / database.FILE).write_bytes(b"no database " * 400)
+        connection = sqlite3.connect(tmp_path / database.FILE)
+
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            database._set_up_sqlite(connection, None)
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
+
+    def test_a_store_that_is_gone_is_refused(self, tmp_path):
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            Store(tmp_path, ROOT)
+
+    def test_a_database_without_tables_is_refused(self, tmp_path):
+        (tmp_path / database.FILE).touch()
+
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            Store(tmp_path, ROOT)
+
+    def test_a_store_of_a_newer_version_is_refused(self, store, tmp_path):
+        with store.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+        with refused(Refusal.STORE_UNUSABLE, LocalError):
+            Store(tmp_path, ROOT)
+
+    def test_a_database_elsewhere_is_named_by_its_url(self, tmp_path):
+        url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
+        (tmp_path / "state").mkdir()
+
+        Store.create(tmp_path / "state", WORLD.roster, url=url).close()
+        again = Store(tmp_path / "state", ROOT, url=url)
+
+        assert again.roster() == WORLD.roster
+        again.close()
+        assert not (tmp_path / "state" / database.FILE).exists()
+        again.close()
+
+
+def test_the_migrations_make_the_tables_of_the_schema(store):
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_change_of_the_schema_without_a_migration_would_be_noticed(store):
+    changed = sa.MetaData()
+    for table in metadata.sorted_tables:
+        table.to_metadata(changed)
+    sa.Table("more", changed, sa.Column("id", sa.Integer, primary_key=True))
+
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), changed)
+
+
+class TestJobs:
+    def test_before_the_first_job_there_is_none(self, store):
+        assert store.job() is None
+        with refused(Refusal.JOB_UNKNOWN, LocalError):
+            store.end_job()
+        with refused(Refusal.JOB_UNKNOWN, LocalError):
+            coordinator_state(store, WORLD.coordinator(), now_ms=0, now_s=0)
+
+    def test_a_new_job_ends_the_one_before_it(self, begun):
+        begun.begin_job("other", b"other", "text", WORLD.model, STATE)
+
+        assert begun.job().name == "other"
+        assert [ended is None for ended in column(begun, jobs.c.ended_at)] == [False, True]
+
+    def test_a_job_that_was_over_can_go_on_under_new_settings(self, begun):
+        begun.end_job()
+        assert begun.job().ended
+
+        job = begun.continue_job("more rounds")
+
+        assert (job.ended, job.settings) == (False, "more rounds")
+
+    def test_archives_of_two_jobs_of_one_name_are_two(self, begun):
+        first = begun.archive(begun.job()).folder
+        begun.begin_job("tiny", b"tiny", "text", WORLD.model, STATE)
+
+        assert begun.archive(begun.job()).folder != first
+
+
+class TestChanges:
+    def test_what_a_device_stores_is_not_for_this_store(self, begun):
+        with pytest.raises(TypeError, match="KeepSeen"):
+            begun.persist((KeepSeen(b"", 1),))
+
+    def test_a_round_number_is_used_once(self, begun):
+        change = KeepRound(PLAN.plan.key_id, 1, PLAN.signed)
+        begun.persist((change,))
+
+        with pytest.raises(IntegrityError):
+            begun.persist((change,))
+
+    def test_a_second_request_for_a_round_is_refused_by_the_database(self, begun):
+        begun.persist((KeepRound(PLAN.plan.key_id, 1, PLAN.signed),))
+        begun.persist((KeepRequest(1, b"first"),))
+
+        with refused(Refusal.STATE_IN_USE, LocalError):
+            begun.persist((KeepRequest(1, b"second"),))
+        assert column(begun, rounds.c.request) == [sha256(b"first")]
+
+    def test_nothing_is_stored_for_a_round_that_is_not_open(self, begun):
+        with refused(Refusal.STATE_IN_USE, LocalError):
+            begun.persist((KeepAccepted(1, (("device-01", b"sealed"),)),))
+
+    def test_changes_of_one_step_are_stored_together_or_not_at_all(self, begun):
+        newer = WORLD.newer()
+
+        with refused(Refusal.STATE_IN_USE, LocalError):
+            begun.persist((KeepRoster(newer.roster.signed), KeepRequest(1, b"request")))
+
+        assert column(begun, rosters.c.serial) == [1]
+
+    def test_blobs_of_earlier_rounds_are_removed(self, tmp_path):
+        new_store(WORLD, tmp_path)
+        party = StoredOrchestrator(WORLD, tmp_path)
+        party.go_on(SEALED)
+        kept = {path.name for path in (tmp_path / "blobs").iterdir()}
+        assert {sha256(sealed).hex() for sealed in SEALED.values()} <= kept
+
+        party.store.persist((KeepRound(PLAN.plan.key_id, 2, PLAN.signed),))
+
+        left = {path.name for path in (tmp_path / "blobs").iterdir()}
+        assert not {sha256(sealed).hex() for sealed in SEALED.values()} & left
+        assert party.state.model.digest.hex() in left
+        party.store.close()
+
+
+@dataclass(frozen=True)
+class Worth:
+    loss: float
+    accuracy: float | None
+
+
+def after_rounds(folder, scores):
+    """The current job's row after as many rounds as there are scores, the first being that of the first model."""
+    store = Store.create(folder, WORLD.roster)
+    store.score = lambda model: scores[model.version]
+    store.begin_job("tiny", b"tiny", "", WORLD.model, STATE)
+    store.close()
+    party = StoredOrchestrator(WORLD, folder)
+    party.store.score = lambda model: scores[model.version]
+    for number in range(1, len(scores)):
+        moved = GlobalModel(number - 1, np.full(10, number, dtype=np.float32))
+        state = replace(party.running.state, model=moved if number > 1 else WORLD.model)
+        party.running = Running(WORLD.coordinator(), state, party.store.persist, SystemRandomness())
+        plan = replace(WORLD, model=state.model).plan(number)
+        party.go_on({name: WORLD.sealed(plan, name, WORLD.body(plan, name)) for name in WORLD.names[:4]}, number)
+    with party.store.engine.connect() as connection:
+        row = connection.execute(sa.select(jobs)).one()
+    party.store.close()
+    return row
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"),
+    [
+        ([Worth(1, 0.5), Worth(1, 0.7), Worth(1, 0.6)], 1),
+        ([Worth(1, 0.9), Worth(1, 0.7), Worth(1, 0.6)], 0),
+        ([Worth(3, None), Worth(2, None), Worth(1, None)], 2),
+        ([Worth(1, None), Worth(2, None), Worth(3, None)], 0),
+        ([None, None, None], 2),
+    ],
+)
+def test_the_best_model_is_the_one_with_the_best_score_or_without_scores_the_latest(tmp_path, scores, best):
+    row = after_rounds(tmp_path, scores)
+
+    assert (row.version, row.best_version) == (2, best)
+
+
+def test_damage_to_a_contribution_is_noticed_at_the_next_start(tmp_path):
+    new_store(WORLD, tmp_path)
+    party = StoredOrchestrator(WORLD, tmp_path)
+    name = WORLD.names[0]
+    party.take(RoundWanted())
+    party.take(ContributionsArrived(((name, SEALED[name]),)))
+    party.store.close()
+    (tmp_path / "blobs" / sha256(SEALED[name]).hex()).write_bytes(b"damage")
+
+    with refused(Refusal.STORE_UNUSABLE, LocalError):
+        StoredOrchestrator(WORLD, tmp_path)
+
+
+def test_what_devices_say_replaces_what_they_said(store):
+    store.hear({"device-01": b"one", "device-02": b"two"})
+    store.hear({"device-01": b"three"})
+
+    with store.engine.connect() as connection:
+        found = {row.device_id: row.status for row in connection.execute(sa.select(presence))}
+    assert found == {"device-01": b"three", "device-02": b"two"}

@@ -1,0 +1,663 @@
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from hushfleet.codec import decode, encode
+from hushfleet.documents import OptimizerSettings, Outcome, ReceiptStatus, open_header, open_receipt, open_record
+from hushfleet.encryption.paillier.contexts import masked_vector_hash
+from hushfleet.encryption.paillier.knowledge import prove
+from hushfleet.encryption.paillier.public import encrypt
+from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
+from hushfleet.errors import FaultyDevice, FaultyMember, FaultyOwner, LocalError, PeerError, PhaseError, Refusal
+from hushfleet.labels import Label, sha256
+from hushfleet.randomness import SeededRandomness, SystemRandomness
+from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.coordinator.machine import Phase
+from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound, Note, Publish
+from hushfleet.rounds.events import (
+    AbortWanted,
+    AnswerArrived,
+    Connected,
+    ContributionsArrived,
+    DeadlinePassed,
+    RequestArrived,
+    RosterArrived,
+    RoundWanted,
+)
+from hushfleet.rounds.plan_check import nano_rho
+from hushfleet.training import Architecture
+from hushfleet.wire import (
+    Answer,
+    Body,
+    Kind,
+    SealedAnswer,
+    answer_seal_context,
+    contribution_seal_context,
+    decode_decryption_request,
+    decode_signed,
+    encode_signed,
+)
+from hushfleet.wire.limits import LIMITS
+from tests.support.company import Company
+from tests.support.refusals import refused
+from tests.support.world import changes, make_world, of, published, raise_refusal, update_of, without_privacy
+
+WORLD = make_world()
+SILENT = without_privacy(WORLD)
+KEY_ID = WORLD.roster.key_id
+NAMES = WORLD.names
+
+
+class Desk:
+    """The orchestrator's machine alone, fed with what a test makes."""
+
+    def __init__(self, world=WORLD, *, target=None) -> None:
+        self.world, self.machine = world, world.coordinator(target=target)
+        self.state = world.coordinator_state()
+
+    def take(self, event):
+        self.state, effects = self.machine.step(self.state, event, SeededRandomness(b"coordinator"))
+        return effects
+
+    def refuses(self, reason, kind, event):
+        before = self.state
+        effects = self.take(event)
+        assert not changes(effects)
+        assert self.state == before
+        with refused(reason, kind):
+            raise_refusal(effects)
+        return effects
+
+    @property
+    def plan(self):
+        return self.state.setting.verified_plan
+
+    def sealed(self, name, values=None, seed=b""):
+        return self.world.sealed(self.plan, name, self.world.body(self.plan, name, values, seed))
+
+    def collect(self, *names: str, values=None):
+        return self.take(ContributionsArrived(tuple((name, self.sealed(name, values)) for name in names)))
+
+    def answer(self, name, request=None):
+        """What this member answers to the request that is out, sealed."""
+        member, state = self.world.member(name), self.world.member_state(name)
+        _, effects = member.step(state, RequestArrived(request or encode(self.state.request)), SystemRandomness())
+        return published(effects, Kind.PARTIAL)[0]
+
+    def reseal(self, name, place=1, *, by=None, **fields: object):
+        """A member's answer with other fields, signed by that member or another, sealed again."""
+        context = answer_seal_context(KEY_ID, self.plan.plan.round, place)
+        content = encode(msgspec.structs.replace(self.opened(name, place), **fields))
+        signed = self.world.parties.devices[by or name].signing.sign(Label.ANSWER, content)
+        recipient = SealingPublicKey(self.world.parties.orchestrator.entry.sealing_key)
+        return AnswerArrived(name, seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed))))
+
+    def opened(self, name, index):
+        context = answer_seal_context(KEY_ID, self.plan.plan.round, index)
+        plain = unseal(self.world.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, self.answer(name))
+        return decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
+
+
+def collecting(world=WORLD, **fields: object):
+    desk = Desk(world, **fields)
+    desk.take(RoundWanted(1000))
+    return desk
+
+
+def decrypting(world=WORLD, values=None):
+    desk = collecting(world)
+    desk.collect(*NAMES[:4], values=values)
+    desk.take(DeadlinePassed(5000))
+    assert desk.state.phase is Phase.DECRYPTING
+    return desk
+
+
+def receipts(effects):
+    return {
+        effect.topic.device: open_receipt(decode_signed(effect.data), WORLD.roster.orchestrator)
+        for effect in of(effects, Publish)
+        if effect.topic.kind is Kind.RECEIPT
+    }
+
+
+def record_in(effects):
+    (data,) = [data for data in published(effects, Kind.RECORD) if data]
+    return open_record(decode_signed(data), WORLD.roster.orchestrator)
+
+
+class TestRound:
+    def test_a_round_is_stored_before_its_plan_is_published(self):
+        desk = Desk()
+
+        effects = desk.take(RoundWanted(1000))
+
+        assert changes(effects) == [KeepRound(KEY_ID, 1, desk.plan.signed)]
+        assert published(effects, Kind.PLAN) == [encode_signed(desk.plan.signed)]
+        assert desk.state.phase is Phase.COLLECTING
+
+    def test_rounds_rise_whatever_they_came_to(self):
+        desk = collecting()
+        desk.take(AbortWanted("no reason"))
+
+        desk.take(RoundWanted())
+
+        assert desk.plan.plan.round == 2
+
+    def test_rounds_count_anew_under_a_new_key(self):
+        desk = collecting()
+        desk.take(AbortWanted("no reason"))
+        desk.take(RosterArrived(encode_signed(WORLD.newer(key_epoch=1).roster.signed)))
+
+        desk.take(RoundWanted())
+
+        assert (desk.plan.plan.round, desk.plan.plan.key_id) == (1, WORLD.newer(key_epoch=1).roster.key_id)
+
+    def test_a_job_outside_the_policy_starts_no_round(self):
+        desk = Desk(replace(WORLD, job=replace(WORLD.job, k_min=5), policy=msgspec.structs.replace(WORLD.policy, min_devices=6)))
+
+        desk.refuses(Refusal.PLAN_COHORT_FLOOR, PeerError, RoundWanted())
+
+    def test_a_job_that_no_plan_can_hold_starts_no_round(self):
+        desk = Desk(replace(WORLD, job=replace(WORLD.job, noise_multiplier=1e6)))
+
+        desk.refuses(Refusal.PLAN_UNREACHABLE, LocalError, RoundWanted())
+
+
+    def test_a_model_too_large_for_the_scheme_starts_no_round_unless_asked_for(self):
+        large = Architecture("large", (("weights", (65_537,)),), "none", b"large")
+        policy = msgspec.structs.replace(WORLD.policy, architectures=(large.digest,), max_values=100_000)
+        job = replace(WORLD.job, architecture=large)
+
+        Desk(replace(WORLD, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
+        patient = collecting(replace(WORLD, policy=policy, job=replace(job, accept_slow=True)))
+        assert patient.plan.plan.dimension == 65_537
+
+    def test_a_target_below_k_min_is_no_target(self):
+        with refused(Refusal.SETTINGS_INVALID, LocalError):
+            WORLD.coordinator(target=3)
+
+
+class TestCollection:
+    def test_what_passes_is_stored_then_receipted_as_one_batch(self):
+        desk = collecting()
+
+        effects = desk.collect(*NAMES[:3])
+
+        (kept,) = changes(effects)
+        assert isinstance(kept, KeepAccepted)
+        assert [name for name, _ in kept.contributions] == list(NAMES[:3])
+        assert {name: one.status for name, one in receipts(effects).items()} == dict.fromkeys(NAMES[:3], ReceiptStatus.ACCEPTED)
+        assert [one.whole_hash for one in receipts(effects).values()] == [sha256(sealed) for _, sealed in kept.contributions]
+        assert set(desk.state.accepted) == set(NAMES[:3])
+
+    def test_a_duplicate_gets_its_receipt_again_and_counts_once(self):
+        desk = collecting()
+        sealed = desk.sealed(NAMES[0])
+        first = desk.take(ContributionsArrived(((NAMES[0], sealed),)))
+        before = desk.state
+
+        again = desk.take(ContributionsArrived(((NAMES[0], sealed), (NAMES[0], sealed))))
+
+        assert desk.state == before
+        assert not changes(again)
+        assert receipts(again) == receipts(first)
+
+    @pytest.mark.parametrize("together", [True, False])
+    def test_a_second_different_contribution_is_refused_and_the_first_stands(self, together):
+        desk = collecting()
+        first, second = desk.sealed(NAMES[0]), desk.sealed(NAMES[0], seed=b"again")
+        batches = [((NAMES[0], first), (NAMES[0], second))] if together else [((NAMES[0], first),), ((NAMES[0], second),)]
+
+        for batch in batches:
+            effects = desk.take(ContributionsArrived(batch))
+
+        with refused(Refusal.CONTRIBUTION_SECOND, FaultyDevice):
+            raise_refusal(effects)
+        assert desk.state.accepted[NAMES[0]].whole_hash == sha256(first)
+        assert receipts(effects)[NAMES[0]].reason == "contribution-second"
+
+    def test_a_contribution_to_a_full_cohort_is_late(self):
+        desk = collecting(target=4)
+
+        effects = desk.collect(*NAMES[:5])
+
+        assert list(desk.state.accepted) == list(NAMES[:4])
+        late = receipts(effects)[NAMES[4]]
+        assert (late.status, late.reason) == (ReceiptStatus.REFUSED, Refusal.CONTRIBUTION_LATE)
+        with refused(Refusal.CONTRIBUTION_LATE, LocalError):
+            raise LocalError(Refusal(late.reason), "as the receipt says")
+
+    @pytest.mark.parametrize("ended", [False, True], ids=["decrypting", "ended"])
+    def test_after_the_collection_a_receipt_tells_what_was_counted_and_what_came_too_late(self, ended):
+        desk = collecting()
+        sealed = {name: desk.sealed(name) for name in NAMES[:6]}
+        for name in NAMES[:5]:
+            desk.take(ContributionsArrived(((name, sealed[name]),)))
+        if ended:
+            desk.take(AbortWanted("x"))
+
+        effects = desk.take(ContributionsArrived((*sealed.items(), (NAMES[0], b"other bytes"))))
+
+        told = [open_receipt(decode_signed(effect.data), WORLD.roster.orchestrator) for effect in of(effects, Publish)]
+        assert [one.status for one in told] == [*[ReceiptStatus.ACCEPTED] * 5, *[ReceiptStatus.REFUSED] * 2]
+        assert [one.whole_hash for one in told[:6]] == [sha256(data) for data in sealed.values()]
+        assert {one.reason for one in told[5:]} == {Refusal.CONTRIBUTION_LATE}
+        assert not changes(effects)
+
+    def test_contributions_before_any_round_leave_a_note(self):
+        assert [type(effect) for effect in Desk().take(ContributionsArrived(((NAMES[0], b"x"),)))] == [Note]
+
+    @pytest.mark.parametrize(("target", "closes_at"), [(None, 5), (4, 4), (99, 5)])
+    def test_a_round_closes_at_its_target_never_above_k_max(self, target, closes_at):
+        desk = collecting(target=target)
+        for name in NAMES[:closes_at]:
+            assert desk.state.phase is Phase.COLLECTING
+            effects = desk.collect(name)
+        assert desk.state.phase is Phase.DECRYPTING
+        assert published(effects, Kind.REQUEST)
+
+    @pytest.mark.parametrize(
+        ("reason", "make"),
+        [
+            (Refusal.SEAL, lambda *_: b"noise"),
+            (Refusal.SEAL, lambda desk, name: desk.sealed(name)[:-1]),
+            (Refusal.SEAL, lambda desk, _: desk.sealed(NAMES[1])),
+            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(desk.plan, NAMES[1]))),
+            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(WORLD.plan(7), name))),
+            (
+                Refusal.SIGNATURE,
+                lambda desk, name: desk.world.sealed(
+                    desk.plan,
+                    name,
+                    desk.world.sign_body(decode(Body, desk.world.body(desk.plan, name).content, max_bytes=LIMITS.body), by=NAMES[1]),
+                ),
+            ),
+            (Refusal.MASKED_VECTOR, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(desk.plan, name), b"mask")),
+            (Refusal.MASKED_VECTOR, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(desk.plan, name), b"", (b"s",))),
+            (Refusal.MESSAGE_MALFORMED, lambda desk, name: sealed_bytes(desk, name, b"not a contribution")),
+        ],
+        ids=["noise", "cut", "another's", "another's body", "another plan", "another's signature", "mask", "shares", "garbage"],
+    )
+    def test_what_does_not_pass_is_refused_beside_what_does(self, reason, make):
+        desk = collecting()
+
+        effects = desk.take(ContributionsArrived(((NAMES[0], make(desk, NAMES[0])), (NAMES[2], desk.sealed(NAMES[2])))))
+
+        with refused(reason, PeerError):
+            raise_refusal(effects)
+        assert set(desk.state.accepted) == {NAMES[2]}
+        assert receipts(effects)[NAMES[0]].reason == reason
+        assert receipts(effects)[NAMES[2]].status is ReceiptStatus.ACCEPTED
+
+    def test_a_device_outside_the_roster_is_refused(self):
+        stranger = make_world(devices=7).parties.devices["device-07"]
+        desk = collecting()
+        body = Body(desk.plan.digest, "device-07", masked_vector_hash(b""), (), b"")
+        sealed = desk.world.sealed(desk.plan, "device-07", stranger.signing.sign(Label.BODY, encode(body)))
+
+        effects = desk.take(ContributionsArrived((("device-07", sealed),)))
+
+        with refused(Refusal.NOT_ENROLLED, PeerError):
+            raise_refusal(effects)
+        assert not desk.state.accepted
+
+    def test_a_batch_of_nothing_but_garbage_leaves_the_state(self):
+        desk = collecting()
+
+        effects = desk.refuses(Refusal.SEAL, PeerError, ContributionsArrived(tuple((name, b"x") for name in NAMES)))
+
+        assert len(receipts(effects)) == len(NAMES)
+
+
+def sealed_bytes(desk, name, plain):
+    recipient = SealingPublicKey(desk.world.parties.orchestrator.entry.sealing_key)
+    return seal(recipient, Label.SEAL_CONTRIBUTION, contribution_seal_context(KEY_ID, desk.plan.plan.round, name), plain)
+
+
+class TestDeadline:
+    @pytest.mark.parametrize("count", [0, 3])
+    def test_below_k_min_the_round_aborts(self, count):
+        desk = collecting()
+        if count:
+            desk.collect(*NAMES[:count])
+
+        record = record_in(desk.take(DeadlinePassed(4000)))
+
+        assert desk.state.phase is Phase.IDLE
+        assert (record.outcome, record.root, len(record.device_ids)) == (Outcome.ABORTED, b"", count)
+        assert str(count) in record.reason
+        assert record.duration_ms == 3000
+
+    def test_with_k_min_the_committee_is_asked(self):
+        desk = collecting()
+        desk.collect(*reversed(NAMES[:4]))
+
+        effects = desk.take(DeadlinePassed(4000))
+
+        (keep,) = changes(effects)
+        assert keep == KeepRequest(1, published(effects, Kind.REQUEST)[0])
+        request = decode_decryption_request(keep.request)
+        header = open_header(request.header, WORLD.roster.orchestrator)
+        assert (header.count, header.root) == (4, cohort_of(desk.plan.digest, request.bodies))
+        ids = [decode(Body, body.content, max_bytes=LIMITS.body).device_id for body in request.bodies]
+        assert ids == sorted(NAMES[:4])
+
+    def test_without_enough_answers_the_round_aborts(self):
+        desk = decrypting()
+        desk.take(AnswerArrived(NAMES[0], desk.answer(NAMES[0])))
+
+        record = record_in(desk.take(DeadlinePassed(9000)))
+
+        assert record.outcome is Outcome.ABORTED
+        assert "1 committee answers" in record.reason
+        assert len(record.root) == 32
+
+
+class TestAnswers:
+    def test_a_quorum_releases_the_model_and_its_record(self):
+        desk = decrypting()
+        for name in NAMES[:2]:
+            assert desk.take(AnswerArrived(name, desk.answer(name))) == ()
+
+        effects = desk.take(AnswerArrived(NAMES[3], desk.answer(NAMES[3]), 7000))
+
+        (keep,) = changes(effects)
+        record = record_in(effects)
+        assert isinstance(keep, KeepOutcome)
+        assert desk.state.model.version == record.version_after == 1
+        assert record.model_after == desk.state.model.digest == sha256(dict(keep.archive)["model-after"])
+        assert record.device_ids == tuple(sorted(NAMES[:4]))
+        assert record.rho_nano == nano_rho(WORLD.plan().plan, WORLD.roster)
+        assert (record.duration_ms, record.outcome, desk.state.phase) == (6000, Outcome.RELEASED, Phase.IDLE)
+        assert record.bytes_up > 0
+        assert {name for name, _ in keep.archive} == {
+            *("roster", "plan", "record", "request", "model-before", "model-after"),
+            *("answer-1", "answer-2", "answer-4"),
+        }
+
+    def test_the_new_model_replaces_the_old_and_the_plan_is_cleared(self):
+        desk = decrypting(values=np.arange(64))
+        before = desk.state.model
+        for name in NAMES[:3]:
+            effects = desk.take(AnswerArrived(name, desk.answer(name)))
+
+        models = {effect.topic.digest: effect.data for effect in of(effects, Publish) if effect.topic.kind is Kind.MODEL}
+        assert models == {before.digest.hex(): b"", desk.state.model.digest.hex(): desk.state.model.to_bytes()}
+        assert published(effects, Kind.PLAN) == [b""]
+
+    def test_an_answer_twice_counts_once(self):
+        desk = decrypting()
+        event = AnswerArrived(NAMES[0], desk.answer(NAMES[0]))
+        desk.take(event)
+        before = desk.state
+
+        assert desk.take(event) == ()
+        assert desk.state is before
+
+    @pytest.mark.parametrize(
+        ("reason", "fields"),
+        [
+            (Refusal.ANSWER_MEMBER, {"index": 2}),
+            (Refusal.ANSWER_ROUND, {"round": 2}),
+            (Refusal.ANSWER_ROUND, {"root": bytes(32)}),
+            (Refusal.ANSWER_ROUND, {"plan_hash": bytes(32)}),
+            (Refusal.ANSWER_ROUND, {"key_id": bytes(32)}),
+            (Refusal.PARTIAL_INVALID, {"items": ()}),
+            (Refusal.PARTIAL_INVALID, {"proof": b""}),
+            (Refusal.PARTIAL_INVALID, {"items": (bytes(128),) * 3}),
+            (Refusal.PARTIAL_PROOF, {"items": (bytes(127) + b"\x02",) * 3}),
+        ],
+        ids=str,
+    )
+    def test_a_wrong_answer_names_the_member_and_a_right_one_is_still_taken(self, reason, fields):
+        desk = decrypting()
+
+        effects = desk.refuses(reason, FaultyMember, desk.reseal(NAMES[0], **fields))
+
+        assert effects[0].error.index == 1
+        desk.take(AnswerArrived(NAMES[0], desk.answer(NAMES[0])))
+        assert set(desk.state.answers) == {1}
+
+    def test_an_answer_of_a_device_outside_the_committee_is_refused(self):
+        desk = decrypting()
+
+        desk.refuses(Refusal.NOT_ENROLLED, PeerError, AnswerArrived(NAMES[5], desk.answer(NAMES[0])))
+
+    def test_an_answer_of_another_member_under_this_name_does_not_open(self):
+        desk = decrypting()
+
+        desk.refuses(Refusal.SEAL, PeerError, AnswerArrived(NAMES[1], desk.answer(NAMES[0])))
+
+    def test_an_answer_that_another_member_signed_is_refused(self):
+        desk = decrypting()
+
+        desk.refuses(Refusal.SIGNATURE, PeerError, desk.reseal(NAMES[0], by=NAMES[1]))
+
+    def test_with_one_faulty_member_three_others_still_open_the_sum(self):
+        desk = decrypting()
+        desk.refuses(Refusal.PARTIAL_PROOF, FaultyMember, desk.reseal(NAMES[0], items=(bytes(127) + b"\x02",) * 3))
+
+        for name in NAMES[1:4]:
+            desk.take(AnswerArrived(name, desk.answer(name)))
+
+        assert desk.state.model.version == 1
+
+
+class TestRelease:
+    def opened(self, desk):
+        for name in NAMES[:3]:
+            effects = desk.take(AnswerArrived(name, desk.answer(name)))
+        return effects
+
+    def aborted(self, reason, desk):
+        before = desk.state.model
+        effects = self.opened(desk)
+        with refused(reason, PeerError):
+            raise_refusal(effects)
+        record = record_in(effects)
+        assert (record.outcome, record.reason, desk.state.phase) == (Outcome.ABORTED, reason, Phase.IDLE)
+        assert desk.state.model is before
+        assert record.model_after == record.model_before == before.digest
+        assert not published(effects, Kind.MODEL)
+
+    def test_a_sum_that_no_honest_cohort_can_give_aborts(self):
+        self.aborted(Refusal.RELEASE_NORM, decrypting(values=np.full(64, 2**16)))
+
+    def test_a_sum_that_overflows_its_slots_aborts(self):
+        desk = collecting()
+        desk.collect(*NAMES[:3])
+        desk.take(ContributionsArrived(((NAMES[3], self.overflowing(desk, NAMES[3])),)))
+        desk.take(DeadlinePassed())
+
+        self.aborted(Refusal.SUM_REMAINDER, desk)
+
+    def overflowing(self, desk, name):
+        """A contribution with a good proof whose plaintext has a rest beyond its last slot."""
+        setting, randomness = desk.state.setting, SeededRandomness(b"overflow")
+        plaintexts = [1 << 505, 0, 0]
+        encryption = encrypt(setting.key, plaintexts, randomness)
+        context = setting.proof_context(name, masked_vector_hash(b""))
+        proof = prove(setting.key, encryption, plaintexts, context, randomness).to_bytes(setting.key)
+        items = tuple(value.to_bytes(setting.key.ciphertext_bytes, "big") for value in encryption.ciphertexts)
+        body = Body(desk.plan.digest, name, masked_vector_hash(b""), items, proof)
+        return desk.world.sealed(desk.plan, name, desk.world.sign_body(body))
+
+    def test_a_model_that_the_policy_forbids_aborts(self):
+        optimizer = OptimizerSettings("fedavg", (("learning_rate", 1e6),))
+        desk = collecting(replace(WORLD, job=replace(WORLD.job, optimizer=optimizer)))
+        desk.collect(*NAMES[:4], values=np.arange(64))
+        desk.take(DeadlinePassed())
+
+        self.aborted(Refusal.MODEL_TOO_LARGE, desk)
+
+    def test_the_next_round_starts_after_an_abort(self):
+        desk = decrypting(values=np.full(64, 2**16))
+        self.opened(desk)
+
+        desk.take(RoundWanted())
+
+        assert (desk.plan.plan.round, desk.plan.plan.model_version, desk.state.accepted, desk.state.answers) == (2, 0, {}, {})
+
+
+class TestRoster:
+    def test_a_new_roster_aborts_the_round_and_comes_into_force(self):
+        desk, newer = collecting(), WORLD.without("device-06")
+        desk.collect(*NAMES[:2])
+
+        effects = desk.take(RosterArrived(encode_signed(newer.roster.signed)))
+
+        assert [type(change) for change in changes(effects)] == [KeepOutcome, KeepRoster]
+        assert record_in(effects).reason == "a new roster"
+        assert (desk.state.phase, desk.state.roster.digest) == (Phase.IDLE, newer.roster.digest)
+        desk.take(RoundWanted())
+        assert desk.plan.plan.roster_hash == newer.roster.digest
+
+    def test_the_old_roster_is_cleared_and_the_new_one_published(self):
+        desk = Desk()
+
+        effects = desk.take(RosterArrived(encode_signed(WORLD.newer().roster.signed)))
+
+        topics = [(effect.topic.number, bool(effect.data)) for effect in of(effects, Publish) if effect.topic.kind is Kind.ROSTER]
+        assert topics == [(2, True), (1, False)]
+
+    def test_the_roster_in_force_again_does_not_abort(self):
+        desk = collecting()
+
+        assert desk.take(RosterArrived(encode_signed(WORLD.roster.signed))) == ()
+        assert desk.state.phase is Phase.COLLECTING
+
+    def test_an_older_roster_changes_nothing(self):
+        desk = collecting(WORLD.newer())
+
+        desk.refuses(Refusal.ROSTER_OLDER, FaultyOwner, RosterArrived(encode_signed(WORLD.roster.signed)))
+
+
+class TestConnected:
+    def kinds(self, desk):
+        return [(effect.topic.kind, effect.topic.number, bool(effect.data)) for effect in desk.take(Connected())]
+
+    def test_an_idle_orchestrator_publishes_roster_and_model_and_clears_any_plan(self):
+        assert self.kinds(Desk()) == [(Kind.ROSTER, 1, True), (Kind.MODEL, None, True), (Kind.PLAN, None, False)]
+
+    def test_a_round_under_way_is_published_again(self):
+        desk = collecting()
+
+        assert self.kinds(desk) == [(Kind.ROSTER, 1, True), (Kind.MODEL, None, True), (Kind.PLAN, None, True)]
+
+    def test_a_request_goes_out_again_byte_for_byte(self):
+        desk = decrypting()
+
+        assert published(desk.take(Connected()), Kind.REQUEST) == [encode(desk.state.request)]
+
+    def test_the_latest_record_stands_under_its_own_round(self):
+        desk = collecting()
+        desk.take(AbortWanted("no reason"))
+        desk.take(RoundWanted())
+
+        assert (Kind.RECORD, 1, True) in self.kinds(desk)
+
+    def test_the_latest_record_outlives_its_key(self):
+        desk = collecting()
+        desk.take(AbortWanted("no reason"))
+        desk.take(RosterArrived(encode_signed(WORLD.newer(key_epoch=1).roster.signed)))
+
+        assert (Kind.RECORD, 1, True) in self.kinds(desk)
+
+    def test_only_the_latest_record_stays_retained(self):
+        desk = collecting()
+        desk.take(AbortWanted("first"))
+        desk.take(RoundWanted())
+
+        effects = desk.take(AbortWanted("second"))
+
+        records = [(effect.topic.number, bool(effect.data)) for effect in of(effects, Publish) if effect.topic.kind is Kind.RECORD]
+        assert records == [(1, False), (2, True)]
+
+
+class TestAbort:
+    @pytest.mark.parametrize("start", [collecting, decrypting])
+    def test_giving_up_is_an_ordinary_outcome(self, start):
+        desk = start()
+
+        effects = desk.take(AbortWanted("the operator said so", 3000))
+
+        record = record_in(effects)
+        assert (record.outcome, record.reason, record.duration_ms) == (Outcome.ABORTED, "the operator said so", 2000)
+        assert isinstance(changes(effects)[0], KeepOutcome)
+        assert published(effects, Kind.PLAN) == [b""]
+        assert desk.state.phase is Phase.IDLE
+
+
+ILLEGAL = {
+    Phase.IDLE: [AnswerArrived(NAMES[0], b""), DeadlinePassed(), AbortWanted("x"), object()],
+    Phase.COLLECTING: [RoundWanted(), AnswerArrived(NAMES[0], b""), object()],
+    Phase.DECRYPTING: [RoundWanted(), object()],
+}
+
+
+@pytest.mark.parametrize(("phase", "event"), [(phase, event) for phase, events in ILLEGAL.items() for event in events])
+def test_an_event_at_the_wrong_time_raises_and_leaves_the_state(phase, event):
+    desk = {Phase.IDLE: Desk, Phase.COLLECTING: collecting, Phase.DECRYPTING: decrypting}[phase]()
+    before = desk.state
+
+    with refused(Refusal.PHASE, PhaseError):
+        desk.take(event)
+    assert desk.state is before
+
+
+def test_without_noise_the_released_model_is_plain_fedavg_within_the_rounding():
+    company = Company(SILENT)
+    updates = {name: update_of(b"common", norm=0.8) + update_of(name.encode(), norm=0.2) for name in NAMES[:5]}
+
+    company.run_round(updates)
+
+    plan = SILENT.plan().plan
+    mean = SILENT.model.parameters.astype(float) + np.mean(list(updates.values()), axis=0)
+    # Each device's rounding moves each of the 64 coordinates by less than one step.
+    assert np.linalg.norm(company.coordinator.state.model.parameters - mean) < np.sqrt(64) / plan.scale + 1e-5
+    assert np.linalg.norm(SILENT.model.parameters - mean) > np.sqrt(64) / plan.scale
+
+
+def test_momentum_is_carried_from_round_to_round_and_through_aborts():
+    world = replace(SILENT, job=replace(SILENT.job, optimizer=OptimizerSettings("fedavgm", (("momentum", 0.5),))))
+    company, constant = Company(world), np.full(10, 0.25)
+
+    company.run_round(dict.fromkeys(NAMES[:4], constant))
+    company.start()
+    company.orchestrate(AbortWanted("in between"))
+    company.run_round(dict.fromkeys(NAMES[:4], constant))
+
+    moved = company.coordinator.state.model.parameters - world.model.parameters
+    assert np.linalg.norm(moved - (1 + 1.5) * constant) < np.linalg.norm(moved - 2 * constant) / 4
+
+
+def test_the_noise_of_every_contributor_is_in_the_sum():
+    company = Company(WORLD)
+    n, rounds, seen = WORLD.plan().plan.privacy, 25, []
+    for _ in range(rounds):
+        before = company.coordinator.state.model.parameters
+        company.run_round(dict.fromkeys(NAMES[:4]))
+        seen.append((company.coordinator.state.model.parameters - before) * 4 * WORLD.plan().plan.scale)
+
+    # The rotation is orthogonal, so each of the 250 values has the variance of a sum of four noises.
+    measured = np.mean(np.square(seen)) / (4 * n.variance)
+    assert 0.65 < measured < 1.45
+
+
+def test_a_model_that_the_judge_refuses_reaches_nobody():
+    def strict(before, after):
+        assert before == WORLD.model
+        raise PeerError(Refusal.HOLDOUT_GATE, f"version {after.version} is worse")
+
+    desk = decrypting()
+    desk.machine = replace(desk.machine, judge=strict)
+    effects = [effect for name in NAMES[:3] for effect in desk.take(AnswerArrived(name, desk.answer(name)))]
+
+    assert desk.state.model == WORLD.model
+    assert not published(effects, Kind.MODEL)
+    record = record_in(effects)
+    assert (record.outcome, record.reason) == (Outcome.ABORTED, "holdout-gate")
+    with refused(Refusal.HOLDOUT_GATE, PeerError):
+        raise_refusal(effects)

@@ -1,0 +1,53 @@
+"""From a job's settings to a plan, and what no plan or coordinator is made of."""
+
+from dataclasses import replace
+
+import pytest
+
+from hushfleet.documents import OptimizerSettings
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.rounds.plan_check import check_plan
+from hushfleet.rounds.planning import make_plan
+from hushfleet.schemes.paillier import MOST_VALUES
+from hushfleet.training import Architecture
+from tests.support.refusals import refused
+from tests.support.world import make_world
+
+
+def test_the_plan_of_a_job_passes_the_policy_it_was_made_for():
+    world = make_world()
+    plan = make_plan(world.job, world.roster, world.model, 3)
+
+    check_plan(world.signed(plan), world.roster)
+    assert (plan.round, plan.parameter_hash, plan.roster_hash) == (3, world.model.digest, world.roster.digest)
+
+
+def test_models_that_the_scheme_was_not_made_for_are_refused_unless_asked_for():
+    world = make_world()
+    architecture = Architecture("large", (("w", (MOST_VALUES + 1,)),), "none", b"large")
+    job = replace(world.job, architecture=architecture)
+
+    with refused(Refusal.PLAN_DIMENSION, LocalError):
+        make_plan(job, world.roster, world.model, 1)
+    assert make_plan(replace(job, accept_slow=True), world.roster, world.model, 1).dimension == MOST_VALUES + 1
+    just_fits = replace(job, architecture=replace(architecture, shapes=(("w", (MOST_VALUES,)),)))
+    assert make_plan(just_fits, world.roster, world.model, 1).dimension == MOST_VALUES
+
+
+def test_a_noise_that_no_slot_can_hold_names_what_to_change():
+    world = make_world()
+    with refused(Refusal.PLAN_UNREACHABLE, LocalError):
+        make_plan(replace(world.job, noise_multiplier=100_000), world.roster, world.model, 1)
+
+
+def test_a_target_below_k_min_would_close_rounds_that_members_refuse():
+    world = make_world()
+    with refused(Refusal.SETTINGS_INVALID, LocalError):
+        world.coordinator(target=world.job.k_min - 1)
+    assert world.coordinator(target=world.job.k_min).enough == world.job.k_min
+
+
+@pytest.mark.parametrize("settings", [OptimizerSettings("adagrad", ()), OptimizerSettings("fedavg", (("beta", 1.0),))])
+def test_unknown_optimisers_and_settings_are_refused(settings: OptimizerSettings):
+    with refused(Refusal.SETTINGS_INVALID, LocalError):
+        replace(make_world().job, optimizer=settings).make_optimizer()

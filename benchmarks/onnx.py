@@ -26,17 +26,17 @@ from torch import Tensor, nn
 
 from benchmarks.onnx_nets import BATCH, NETS, RATE, case, torch_step
 from models.onnx import OnnxTrainer, prepare
-from models.onnx.bundle import Bundle
+from models.onnx.trainable import TrainableModel
 
 LOSS = "softmax-cross-entropy"
 ALONE = {
     "onnx": """
 import sys, numpy
 from pathlib import Path
-from models.onnx import OnnxTrainer, load_bundle
-bundle = load_bundle(Path(sys.argv[1]))
+from models.onnx import OnnxTrainer, load_trainable
+trainable = load_trainable(Path(sys.argv[1]))
 batch = numpy.load(sys.argv[1] + "/batch.npz")
-trainer, parameters = OnnxTrainer(bundle), bundle.initial
+trainer, parameters = OnnxTrainer(trainable), trainable.initial
 for _ in range(10):
     parameters = parameters - 0.01 * trainer.gradient(parameters, batch["x"], batch["y"])[1]
 """,
@@ -53,10 +53,10 @@ for _ in range(10):
 PRINT_PEAK = "print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) / 1024)"
 
 
-def onnx_step(bundle: Bundle, features: Tensor, targets: Tensor) -> Callable[[], object]:
+def onnx_step(trainable: TrainableModel, features: Tensor, targets: Tensor) -> Callable[[], object]:
     """One step as a device takes it."""
-    trainer, x, y = OnnxTrainer(bundle), features.numpy(), targets.numpy()
-    parameters = bundle.initial.astype(np.float64)
+    trainer, x, y = OnnxTrainer(trainable), features.numpy(), targets.numpy()
+    parameters = trainable.initial.astype(np.float64)
 
     def step() -> None:
         _, gradient = trainer.gradient(parameters, x, y)
@@ -65,7 +65,7 @@ def onnx_step(bundle: Bundle, features: Tensor, targets: Tensor) -> Callable[[],
     return step
 
 
-def bundle_of(net: nn.Module, features: Tensor, folder: Path) -> tuple[Bundle, float]:
+def trainable_of(net: nn.Module, features: Tensor, folder: Path) -> tuple[TrainableModel, float]:
     """The net prepared for training, and the seconds that `prepare` took."""
     path = folder / "net.onnx"
     with warnings.catch_warnings():
@@ -117,13 +117,13 @@ def main() -> None:
 def row(name: str, folder: Path, repeats: int, least: float) -> str:
     """One net's line of the table."""
     net, features, targets = case(name)
-    bundle, built = bundle_of(net, features, folder)
-    bundle.save(folder)
+    trainable, built = trainable_of(net, features, folder)
+    trainable.save(folder)
     np.savez(folder / "batch.npz", x=features.numpy(), y=targets.numpy())
-    ours, theirs = alternated([onnx_step(bundle, features, targets), torch_step(net, features, targets)], repeats, least)
+    ours, theirs = alternated([onnx_step(trainable, features, targets), torch_step(net, features, targets)], repeats, least)
     times = f"{ours * 1e3:.3f} | {theirs * 1e3:.3f} | {theirs / ours:.2f}"
     memory = " | ".join(f"{peak(side, folder, name):.0f}" for side in ("onnx", "torch"))
-    return f"| {name} | {bundle.manifest.dimension:,} | {times} | {memory} | {built:.2f} |"
+    return f"| {name} | {trainable.manifest.dimension:,} | {times} | {memory} | {built:.2f} |"
 
 
 if __name__ == "__main__":

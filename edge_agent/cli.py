@@ -67,7 +67,7 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
 
 
 @agent.command(epilog="Example: hushfleet agent join pi-01.bundle")
-@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path))
 @_STATE
 @_SERVICE
 @_CONFIG
@@ -128,7 +128,7 @@ def check(*, config_path: Path | None, with_data: bool, as_json: bool) -> None:
 
 
 @agent.command(epilog="Example: sudo hushfleet agent install pi-01.bundle")
-@click.argument("bundle", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
 @click.option("--config", "config_path", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Copy this agent.toml.")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Where enrol made the keys, if not for the service.")
 @click.option("--dry-run", is_flag=True, help="Print every action and do none.")

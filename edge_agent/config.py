@@ -31,7 +31,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether this device trains, and what it takes from the machine meanwhile. `nice`: 0 as others, 19 after all others.
 
-    `models` are names of the catalogue, and bundles, `net.bundle`; empty: those that the agent finds for a plan by itself.
+    `models` are names of the catalogue, and trainable models, `net.trainable`; empty: those that the agent finds for a plan by itself.
     """
 
     enabled: bool = True
@@ -75,5 +75,5 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ, *, need
 
 
 def _placed(name: str, folder: Path) -> str:
-    """As `models.catalogue.placed`, which brings numpy along: a bundle's path counts from the folder of the file that names it."""
-    return str(folder / Path(name).expanduser()) if name.endswith(".bundle") else name
+    """As `models.catalogue.placed`, which brings numpy along: a trainable model's path counts from the folder of the file that names it."""
+    return str(folder / Path(name).expanduser()) if name.endswith((".trainable", ".bundle")) else name

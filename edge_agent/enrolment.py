@@ -125,8 +125,8 @@ def write_request(request: RequestFile, folder: Path) -> Path:
 
 def join_fleet(folder: StateFolder, bundle: Path, *, yes: bool, config: Config, err: bool) -> Offer[DeviceKeys]:
     """Show whose bundle it is, ask, join, and delete a bundle that held a key share (PROTOCOL 2)."""
-    offer = read_bundle(folder, bundle.read_bytes())
-    click.echo(f"Membership {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=err)
+    offer = read_bundle(folder, folder.bundle_bytes(bundle))
+    click.echo(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=err)
     if not offer.pinned:
         ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
     join(folder, offer, insecure_keys=config.testing.insecure_keys)

@@ -47,6 +47,7 @@ class ExitCode(IntEnum):
 
 _CONFIGURATION = {
     Refusal.CONFIG_INVALID,
+    Refusal.FILE_KIND,
     Refusal.SYSTEM_UNSUPPORTED,
     Refusal.SETTINGS_INVALID,
     Refusal.POLICY_INVALID,

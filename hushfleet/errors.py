@@ -11,8 +11,9 @@ from enum import StrEnum
 class Refusal(StrEnum):
     """One identifier per refusal that the protocol names. Each is reached by a test."""
 
-    # settings files
+    # settings and other files that a person names
     CONFIG_INVALID = "config-invalid"
+    FILE_KIND = "file-kind"
 
     # an agent's machine and state folder
     SYSTEM_UNSUPPORTED = "system-unsupported"
@@ -89,7 +90,7 @@ class Refusal(StrEnum):
     # model files made trainable
     MODEL_UNSUPPORTED = "model-unsupported"
     MODEL_GRADIENT = "model-gradient"
-    BUNDLE_DAMAGED = "bundle-damaged"
+    MODEL_DAMAGED = "model-damaged"
 
     # the device's own data
     DATA_SOURCE = "data-source"

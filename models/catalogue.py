@@ -2,8 +2,8 @@
 
 A name is `FAMILY:SIZES[:OPTION...]`, for example `softmax:64x10`, `mlp:64x32x10:tanh`, `mlp:13x8x1:mse`. Sizes run from
 inputs to outputs; an option is an activation or a loss of the family, in any order, the first of each kind being the default.
-`net.bundle`, or a path that ends so, is a bundle of `models.onnx`; a relative path counts from the working folder, so programs
-that read a name from a file place it first.
+`net.trainable`, or a path that ends so, is a trainable model of `models.onnx` (the ending `.bundle` is read too); a relative path
+counts from the working folder, so programs that read a name from a file place it first.
 """
 
 import re
@@ -17,7 +17,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.training import Architecture, Data, GlobalModel
 from models import mlp, softmax
 from models.evaluation import Metrics, Model, evaluate
-from models.onnx.bundle import Bundle, load_bundle
+from models.onnx.trainable import TrainableModel, load_trainable
 from models.onnx.trainer import OnnxTrainer
 
 __all__ = [
@@ -30,14 +30,14 @@ __all__ = [
     "families",
     "find",
     "inference_file",
-    "is_bundle",
+    "is_trainable",
     "parse",
     "placed",
     "score",
     "trainer",
 ]
 
-_SUFFIX = ".bundle"
+_ENDINGS = (".trainable", ".bundle")
 
 _MOST_OUTPUTS, _MOST_HIDDEN = 128, 4096  # of a model that `find` finds
 
@@ -97,40 +97,40 @@ def parse(name: str) -> ModelName:
     return ModelName(kind, numbers, activation, loss)
 
 
-def is_bundle(name: str) -> bool:
-    """Whether `name` means a bundle, not a family."""
-    return name.endswith(_SUFFIX)
+def is_trainable(name: str) -> bool:
+    """True if `name` is the path of a trainable model, False if it is of a family."""
+    return name.endswith(_ENDINGS)
 
 
 def placed(name: str, folder: Path) -> str:
-    """`name` as it stands in a file of `folder`: the path of a bundle counts from there, other names stay."""
-    return str(folder.absolute() / Path(name).expanduser()) if is_bundle(name) else name
+    """`name` as it stands in a file of `folder`: the path of a trainable model counts from there, other names stay."""
+    return str(folder.absolute() / Path(name).expanduser()) if is_trainable(name) else name
 
 
 def trainer(name: str, *, threads: int = 1) -> Model:
-    """The model that `name` stands for, under its canonical name. `threads` are those of a bundle's session.
+    """The model that `name` stands for, under its canonical name. `threads` are those of a trainable model's session.
 
-    `LocalError`: `MODEL_NAME` as `parse` and for a bundle that is not there, `BUNDLE_DAMAGED`.
+    `LocalError`: `MODEL_NAME` as `parse` and for a trainable model that is not there; else as `load_trainable`.
     """
-    if is_bundle(name):
-        return OnnxTrainer(_bundle(name), threads=threads)
+    if is_trainable(name):
+        return OnnxTrainer(_trainable(name), threads=threads)
     parsed = parse(name)
     return FAMILIES[parsed.family].build(str(parsed), parsed.sizes, parsed.activation, parsed.loss)
 
 
 def architecture(name: str) -> Architecture:
     """Shapes and hash of the model that `name` stands for. Needs no onnxruntime. Raises as `trainer`."""
-    return _bundle(name).architecture if is_bundle(name) else trainer(name).architecture
+    return _trainable(name).architecture if is_trainable(name) else trainer(name).architecture
 
 
 def inference_file(name: str, model: GlobalModel) -> bytes:
-    """An ordinary ONNX file with the values of `model`, with the inputs and outputs of the file that the bundle `name` was made of.
+    """An ordinary ONNX file with the values of `model`, with inputs and outputs as in the file that the trainable model was made of.
 
     `LocalError`: `MODEL_NAME` for a name of a family, else as `trainer`.
     """
-    if not is_bundle(name):
+    if not is_trainable(name):
         raise LocalError(Refusal.MODEL_NAME, f"{name} is a numpy model and was no ONNX file", next_step="Export it without --onnx.")
-    return _bundle(name).inference_file(model.parameters)
+    return _trainable(name).inference_file(model.parameters)
 
 
 def find(digest: bytes, dimension: int) -> Model | None:
@@ -183,11 +183,12 @@ def families() -> tuple[str, ...]:
     )
 
 
-def _bundle(name: str) -> Bundle:
+def _trainable(name: str) -> TrainableModel:
     try:
-        return load_bundle(Path(name))
+        return load_trainable(Path(name))
     except FileNotFoundError as error:
-        raise LocalError(Refusal.MODEL_NAME, f"there is no bundle {name}", next_step="Make it: hushfleet model prepare.") from error
+        message = f"there is no trainable model {name}"
+        raise LocalError(Refusal.MODEL_NAME, message, next_step="Make it: hushfleet model prepare.") from error
 
 
 def _choose(name: str, options: list[str], choices: tuple[str, ...]) -> str:

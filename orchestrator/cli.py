@@ -70,7 +70,7 @@ def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator join orchestrator.bundle")
-@click.argument("bundle", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path))
 @_STATE
 @_CONFIG
 @_YES
@@ -80,7 +80,7 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
     from orchestrator import enrolment  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)
-    offer = enrolment.read_bundle(folder, bundle.read_bytes())
+    offer = enrolment.read_bundle(folder, folder.bundle_bytes(bundle))
     click.echo(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=as_json)
     if not offer.pinned:
         _ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)

@@ -20,7 +20,7 @@ def export_model(reports: Reports, file: Path, *, best: bool = False, onnx: bool
     """Write one array per parameter, and `metadata`, a JSON text; returns what that says. `onnx`: an ordinary inference file.
 
     `epsilon` is that of a device that took part in every round so far; None without privacy. Raises `LocalError`:
-    `JOB_UNKNOWN`, `STORE_UNUSABLE`, and with `onnx` also `MODEL_NAME` (no ONNX model, or its bundle is gone), `BUNDLE_DAMAGED`.
+    `JOB_UNKNOWN`, `STORE_UNUSABLE`, and with `onnx` also `MODEL_NAME` (no ONNX model, or its trainable model is gone), `MODEL_DAMAGED`.
     """
     job = reports.current()
     settings = job_file.parse(job.settings, Path(job.name))

@@ -94,7 +94,7 @@ class Models(_Table, frozen=True):
         text = f"schemes: there is no scheme {{!r}}; there are {', '.join(SCHEMES)}"
         _require(
             *(("schemes", text.format(name), False) for name in unknown),
-            *(("allowed", text, False) for text in _problems(name for name in self.allowed if not catalogue.is_bundle(name))),
+            *(("allowed", text, False) for text in _problems(name for name in self.allowed if not catalogue.is_trainable(name))),
         )
 
 
@@ -142,10 +142,10 @@ def read_policy(path: Path) -> PolicyFile:
 
 
 def parse_policy(text: str, source: Path) -> PolicyFile:
-    """As `read_policy`, from the text that is, or would be, the file `source`. Relative paths of bundles count from its folder."""
+    """As `read_policy`, from the text that is, or would be, the file `source`. Relative paths of trainable models count from its folder."""
     file = parse_settings(PolicyFile, text, source=source, next_step=NEXT_STEP, parse_float=Decimal)
     allowed = tuple(catalogue.placed(name, source.parent) for name in file.models.allowed)
-    mistakes = [Mistake("models", "allowed", f"[models] {problem}") for problem in _problems(filter(catalogue.is_bundle, allowed))]
+    mistakes = [Mistake("models", "allowed", f"[models] {problem}") for problem in _problems(filter(catalogue.is_trainable, allowed))]
     if mistakes:
         raise wrong(source, text, mistakes, NEXT_STEP)
     return msgspec.structs.replace(file, models=msgspec.structs.replace(file.models, allowed=allowed))

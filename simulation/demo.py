@@ -166,7 +166,7 @@ def run(settings: Settings, screen: Screen) -> Result:
     """Play the whole demo. Raises `LocalError` if a setting cannot work or an attack was not refused."""
     started = time.monotonic()
     folder = _folder(settings)
-    name = SHORT_NAMES[settings.model] or lenet.make_bundle(folder)
+    name = SHORT_NAMES[settings.model] or lenet.make_trainable(folder)
     model = catalogue.trainer(name)
     split = digits.split(settings.devices, SeededRandomness(b"demo"), settings.recipe.features_of)
     screen.opening(settings, model.architecture, sum(map(len, split.devices)))

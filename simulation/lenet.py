@@ -6,10 +6,10 @@ FILE = Path(__file__).with_name("lenet.onnx")
 """Two convolutions with pooling and one dense layer, 666 values; made by `tests/support/onnx_nets.py`."""
 
 
-def make_bundle(folder: Path) -> str:
-    """The catalogue's name of the trainable bundle that is made in `folder`. Needs the package `onnx`."""
+def make_trainable(folder: Path) -> str:
+    """The catalogue's name of the trainable model that is made in `folder`. Needs the package `onnx`."""
     from models.onnx.prepare import prepare  # noqa: PLC0415 -- the other models need no onnx
 
-    bundle = folder / "lenet.bundle"
-    prepare(FILE, loss="softmax-cross-entropy").save(bundle)
-    return str(bundle)
+    trainable = folder / "lenet.trainable"
+    prepare(FILE, loss="softmax-cross-entropy").save(trainable)
+    return str(trainable)

@@ -127,6 +127,17 @@ class PartyFolder:
             raise LocalError(Refusal.NOT_ENROLLED, f"{self.path} belongs to no fleet yet", next_step=f"Run: {self.JOIN}")
         return fleet
 
+    def bundle_bytes(self, file: Path) -> bytes:
+        """The content of the owner's bundle `file`. `LocalError(FILE_KIND)` for a folder, such as a trainable model."""
+        if not file.is_dir():
+            return file.read_bytes()
+        if (file / "manifest.json").exists():
+            message = f"{file} is a trainable model (a folder), not the owner's bundle for this party (a file)"
+            models = " A trainable model is named in agent.toml, job.toml or policy.toml."
+        else:
+            message, models = f"{file} is a folder, not the owner's bundle for this party (a file)", ""
+        raise LocalError(Refusal.FILE_KIND, message, next_step=f"Join with the file that the owner handed back: {self.JOIN}.{models}")
+
     def read_bundle(self, data: bytes, keys: Keys) -> Offer[Keys]:
         """Verify a bundle against `keys` and the root key pinned here.
 

@@ -1,6 +1,6 @@
 """Any ONNX model trains on a device: made trainable at build time (`models.onnx.prepare`, needs onnx), trained with plain onnxruntime.
 
-`manifest`, `bundle` and `trainer` are the run-time side: numpy, msgspec and onnxruntime only. Nothing here imports onnx or
+`manifest`, `trainable` and `trainer` are the run-time side: numpy, msgspec and onnxruntime only. Nothing here imports onnx or
 onnxruntime before a name that needs it is used.
 """
 
@@ -8,14 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.onnx.bundle import load_bundle
+    from models.onnx.trainable import load_trainable
     from models.onnx.trainer import OnnxTrainer
 
-__all__ = ["OnnxTrainer", "load_bundle"]
+__all__ = ["OnnxTrainer", "load_trainable"]
 
 _HOMES = {
     "OnnxTrainer": "models.onnx.trainer",
-    "load_bundle": "models.onnx.bundle",
+    "load_trainable": "models.onnx.trainable",
 }
 
 

@@ -1,4 +1,4 @@
-"""`manifest.json`: all that is needed to run a bundle's `train.onnx` with plain onnxruntime (docs/onnx.md describes it)."""
+"""`manifest.json`: all that is needed to run a trainable model's `train.onnx` with plain onnxruntime (docs/onnx.md describes it)."""
 
 from math import prod
 
@@ -60,7 +60,7 @@ class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The bundle's description. `hashes` are hex SHA-256 by file name, `source` that of the file it was made from.
+    """The trainable model's description. `hashes` are hex SHA-256 by file name, `source` that of the file it was made from.
 
     The loss is a mean: over rows for cross-entropy, over all elements otherwise; with `weights`, the mean weighted by row.
     """
@@ -91,12 +91,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def from_json(cls, text: bytes) -> "Manifest":
-        """The inverse. `LocalError(BUNDLE_DAMAGED)` for anything but a manifest of this format."""
+        """The inverse. `LocalError(MODEL_DAMAGED)` for anything but a manifest of this format."""
         try:
             manifest = msgspec.json.decode(text, type=cls)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise LocalError(Refusal.BUNDLE_DAMAGED, f"manifest.json is not a bundle's manifest: {error}") from error
+            raise LocalError(Refusal.MODEL_DAMAGED, f"manifest.json is not a trainable model's manifest: {error}") from error
         if manifest.format != FORMAT or not manifest.parameters or not manifest.features:
             message = f"manifest.json: format {manifest.format} with {len(manifest.parameters)} parameters; format {FORMAT} is read"
-            raise LocalError(Refusal.BUNDLE_DAMAGED, message)
+            raise LocalError(Refusal.MODEL_DAMAGED, message)
         return manifest

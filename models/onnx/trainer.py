@@ -1,4 +1,4 @@
-"""Training a bundle: gradients from its `train.onnx` through plain onnxruntime, everything else in numpy."""
+"""The trainer of a trainable model: gradients from its `train.onnx` through plain onnxruntime, everything else in numpy."""
 
 import math
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.training import Architecture, GlobalModel
 from models.losses import LOSSES, Array, FloatArray, Loss
-from models.onnx.bundle import Bundle
 from models.onnx.manifest import Tensor
 from models.onnx.runtime import Session, open_session
+from models.onnx.trainable import TrainableModel
 
 _ROWS_AT_ONCE = 256  # of a prediction, to bound its memory
 _TINY = 1e-30  # a probability that has underflowed
@@ -27,12 +27,12 @@ class OnnxTrainer:
     in such rows.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
-        self.architecture: Architecture = bundle.architecture
-        if bundle.manifest.loss not in LOSSES:
-            raise LocalError(Refusal.BUNDLE_DAMAGED, f"{bundle.manifest.name}: this version knows no loss {bundle.manifest.loss!r}")
-        self.loss: Loss = LOSSES[bundle.manifest.loss]
-        self._bundle, self._manifest, self._threads = bundle, bundle.manifest, threads
+    def __init__(self, trainable: TrainableModel, *, threads: int = 1) -> None:
+        self.architecture: Architecture = trainable.architecture
+        if trainable.manifest.loss not in LOSSES:
+            raise LocalError(Refusal.MODEL_DAMAGED, f"{trainable.manifest.name}: this version knows no loss {trainable.manifest.loss!r}")
+        self.loss: Loss = LOSSES[trainable.manifest.loss]
+        self._trainable, self._manifest, self._threads = trainable, trainable.manifest, threads
 
     def check(self, features: Array, targets: Array) -> None:
         """Raise `DataError` naming the first row that the graph cannot take: `DATA_SHAPE`, `DATA_VALUE`, `DATA_LABEL`."""
@@ -55,7 +55,7 @@ class OnnxTrainer:
     def outputs(self, parameters: FloatArray, features: Array) -> FloatArray:
         """What the loss takes (n, k), from the inference file: a softmax or sigmoid at its end is taken back."""
         manifest = self._manifest
-        session = open_session(self._bundle.inference_file(parameters.astype(np.float32)), self._threads)
+        session = open_session(self._trainable.inference_file(parameters.astype(np.float32)), self._threads)
         parts = []
         for begin in range(0, len(features), _ROWS_AT_ONCE):
             rows = features[begin : begin + _ROWS_AT_ONCE]
@@ -65,11 +65,11 @@ class OnnxTrainer:
 
     def initial(self, randomness: Randomness) -> GlobalModel:  # noqa: ARG002 -- every family starts through one signature
         """The values of the original file."""
-        return GlobalModel(0, self._bundle.initial)
+        return GlobalModel(0, self._trainable.initial)
 
     @cached_property
     def _session(self) -> Session:
-        return open_session(self._bundle.train, self._threads)
+        return open_session(self._trainable.train, self._threads)
 
     def _feeds(self, features: Array) -> dict[str, Array]:
         return {tensor.name: _fed(tensor, values) for tensor, values in self._parts(features).items()}

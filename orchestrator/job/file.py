@@ -46,7 +46,7 @@ class JobTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`name` is a family with `inputs`, `hidden` and `outputs`, or a full name of the catalogue, such as `mlp:64x32x10:tanh`.
 
-    Instead of it all, `onnx` is a bundle: a folder that `hushfleet model prepare` made.
+    Instead of it all, `onnx` is a trainable model: a folder that `hushfleet model prepare` made.
     """
 
     name: _Text | None = None
@@ -62,11 +62,11 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.onnx is not None:
             if any(part is not None for part in (self.name, *parts)):
                 raise ValueError("onnx says everything itself: remove the other keys")
-            if not catalogue.is_bundle(self.onnx.name):
-                raise ValueError("onnx: expected a folder whose name ends in .bundle, as hushfleet model prepare makes it")
+            if not catalogue.is_trainable(self.onnx.name):
+                raise ValueError("onnx: expected a folder whose name ends in .trainable, as hushfleet model prepare makes it")
             return
         if self.name is None:
-            raise ValueError('name is missing: write name = "softmax", inputs and outputs, or onnx = "net.bundle"')
+            raise ValueError('name is missing: write name = "softmax", inputs and outputs, or onnx = "net.trainable"')
         if ":" in self.name and any(part is not None for part in parts):
             raise ValueError(f"{self.name} says its sizes itself: remove the other keys")
         if ":" not in self.name and None in (self.inputs, self.outputs):
@@ -202,7 +202,7 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read(path: Path) -> tuple[JobFile, str]:
-    """The job in a file, and its text, in which the path of a bundle is whole: what is kept of a job knows no folder.
+    """The job in a file, and its text, in which the path of a trainable model is whole: what is kept of a job knows no folder.
 
     Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every mistake.
     """

@@ -16,7 +16,7 @@ from models.onnx import runtime
 from models.onnx.trainer import OnnxTrainer
 from simulation.memory_fleet import MemoryFleet
 from simulation.parties import Parties
-from tests.support.hand_made_bundle import hand_made
+from tests.support.hand_made_model import hand_made
 from tests.support.keys import load
 from tests.support.refusals import refused
 

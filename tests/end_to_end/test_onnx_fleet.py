@@ -28,7 +28,7 @@ JOB = """
 name = "net"
 rounds = 2
 [model]
-onnx = "{bundle}"
+onnx = "{trainable}"
 [training]
 local_steps = 2
 batch_size = 4
@@ -66,13 +66,13 @@ def images(number: int) -> Rows:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Field:
-    """Enrolled, dealt, joined, with two bundles that the owner allows; nothing runs yet."""
+    """Enrolled, dealt, joined, with two trainable models that the owner allows; nothing runs yet."""
     folder = tmp_path_factory.mktemp("whole")
     write_net(folder / "windows.onnx", SENSOR_WINDOWS, SENSOR_SHAPES)
     write_net(folder / "images.onnx", IMAGES, IMAGE_SHAPES)
-    make_trainable(folder / "windows.onnx", loss="softmax-cross-entropy").save(folder / "windows.bundle")
-    make_trainable(folder / "images.onnx", loss="softmax-cross-entropy", train=["head_*"]).save(folder / "head.bundle")
-    allowed = f"models.allowed={folder / 'windows.bundle'},{folder / 'head.bundle'}"
+    make_trainable(folder / "windows.onnx", loss="softmax-cross-entropy").save(folder / "windows.trainable")
+    make_trainable(folder / "images.onnx", loss="softmax-cross-entropy", train=["head_*"]).save(folder / "head.trainable")
+    allowed = f"models.allowed={folder / 'windows.trainable'},{folder / 'head.trainable'}"
     return prepare(folder, DEVICES, policy=(allowed, "privacy.allow_without_privacy=true", "cohort.colluding_contributors=1"))
 
 
@@ -82,15 +82,15 @@ def fleet(whole: Field, tmp_path: Path) -> Iterator[Field]:
         yield found
 
 
-def run_job(fleet: Field, bundle: str, rows: Callable[[int], Rows], *, privacy: str, k_min: int = 6) -> None:
+def run_job(fleet: Field, trainable: str, rows: Callable[[int], Rows], *, privacy: str, k_min: int = 6) -> None:
     for number, name in enumerate(DEVICES):
         x, y = rows(number)
         np.savez(fleet.folder / f"{name}.npz", x=x, y=y)
-        training = 'models = ["windows.bundle", "head.bundle"]'
+        training = 'models = ["windows.trainable", "head.trainable"]'
         (fleet.folder / f"{name}.toml").write_text(f'[data]\nsource = "npz"\npath = "{name}.npz"\n[training]\n{training}\n')
     holdout = [rows(number) for number in range(BAD)]
     np.savez(fleet.folder / "holdout.npz", x=np.concatenate([x[:2] for x, _ in holdout]), y=np.concatenate([y[:2] for _, y in holdout]))
-    (fleet.folder / "job.toml").write_text(JOB.format(bundle=bundle, privacy=privacy, k_min=k_min))
+    (fleet.folder / "job.toml").write_text(JOB.format(trainable=trainable, privacy=privacy, k_min=k_min))
     fleet.start_broker()
     fleet.start_agents()
     fleet.start_orchestrator()
@@ -136,9 +136,9 @@ def trained(model: Model, current: GlobalModel, rows: Rows) -> np.ndarray:
 
 
 def test_without_noise_a_convolutional_net_on_sensor_windows_is_averaged(fleet: Field) -> None:
-    run_job(fleet, "windows.bundle", windows, privacy=WITHOUT)
+    run_job(fleet, "windows.trainable", windows, privacy=WITHOUT)
 
-    model = catalogue.trainer(str(fleet.folder / "windows.bundle"))
+    model = catalogue.trainer(str(fleet.folder / "windows.trainable"))
     require_plain_averaging(fleet, model, lambda current: [trained(model, current, windows(n)) for n in range(len(DEVICES))])
     require_ordinary_file(fleet, model)
 
@@ -158,9 +158,9 @@ def require_ordinary_file(fleet: Field, model: Model) -> None:
 
 
 def test_a_head_is_fine_tuned_and_a_device_with_a_bad_row_adds_nothing(fleet: Field) -> None:
-    run_job(fleet, "head.bundle", images, privacy=WITHOUT)
+    run_job(fleet, "head.trainable", images, privacy=WITHOUT)
 
-    model = catalogue.trainer(str(fleet.folder / "head.bundle"))
+    model = catalogue.trainer(str(fleet.folder / "head.trainable"))
     assert [name for name, _ in model.architecture.shapes] == ["head_weight", "head_bias"]
     require_plain_averaging(
         fleet, model, lambda current: [*(trained(model, current, images(n)) for n in range(BAD)), np.zeros(current.dimension)]
@@ -170,7 +170,7 @@ def test_a_head_is_fine_tuned_and_a_device_with_a_bad_row_adds_nothing(fleet: Fi
 
 
 def test_with_noise_the_account_is_right(fleet: Field) -> None:
-    run_job(fleet, "windows.bundle", windows, privacy=WITH, k_min=4)
+    run_job(fleet, "windows.trainable", windows, privacy=WITH, k_min=4)
 
     cost = orchestrator(fleet, "rounds")["rounds"][0]["rho_nano"]
     spent = [fleet.json("agent", "status", "--state", str(fleet.state(name)))["rho_spent"] for name in DEVICES]

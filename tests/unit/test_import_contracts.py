@@ -72,7 +72,7 @@ VIOLATIONS = (
     Violation("onnxruntime", "hushfleet.training", "onnxruntime"),
     Violation("onnx-run-time", "models.onnx.trainer", "onnx"),
     Violation("onnx-run-time", "edge_agent", "models.onnx.prepare", through="models.bridge"),
-    Violation("onnx-run-time", "models.onnx.bundle", "models.onnx.prepare"),
+    Violation("onnx-run-time", "models.onnx.trainable", "models.onnx.prepare"),
     Violation("light-library", "hushfleet.cli", "rich"),
     Violation("light-library", "hushfleet.privacy", "scipy.stats", through="hushfleet.bridge"),
 )

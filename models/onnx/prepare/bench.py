@@ -1,4 +1,4 @@
-"""How long a bundle's training step takes here."""
+"""The time that a trainable model's training step takes on this machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from time import perf_counter
 
 import numpy as np
 
-from models.onnx.bundle import Bundle
 from models.onnx.prepare.model import session
 from models.onnx.prepare.samples import random_rows
+from models.onnx.trainable import TrainableModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +20,12 @@ class Times:
     inference_s: float
 
 
-def time_steps(bundle: Bundle, batch: int, steps: int) -> Times:
+def time_steps(trainable: TrainableModel, batch: int, steps: int) -> Times:
     """Medians over `steps` steps of `batch` random rows, with one thread, after three to warm up."""
-    manifest = bundle.manifest
+    manifest = trainable.manifest
     rows = random_rows(manifest, batch, np.random.default_rng(0))
-    parts = bundle.architecture.split(bundle.initial)
-    train, infer = session(bundle.train), session(bundle.infer)
+    parts = trainable.architecture.split(trainable.initial)
+    train, infer = session(trainable.train), session(trainable.infer)
     features = {value.name: rows[value.name] for value in infer.get_inputs() if value.name in rows}
     fed = {**rows, **{one.input: parts[one.name] for one in manifest.parameters}}
     wanted = [manifest.loss_output, *(one.gradient for one in manifest.parameters)]

@@ -8,12 +8,12 @@ import onnx
 import onnxruntime
 
 from hushfleet.errors import LocalError, Refusal
-from models.onnx.bundle import Bundle
 from models.onnx.manifest import Parameter
 from models.onnx.prepare.double import open_in_double
 from models.onnx.prepare.graph import Array
 from models.onnx.prepare.model import ancestors, reads, session
 from models.onnx.prepare.samples import random_rows
+from models.onnx.trainable import TrainableModel
 
 ROWS, DIRECTIONS, ATTEMPTS = 16, 3, 4
 DOUBLE, MIXED, SINGLE = "float64", "float64 and float32", "float32"
@@ -51,18 +51,18 @@ class Report:
         return [name for name, error in self.errors.items() if not error <= self.tolerance]
 
 
-def check_gradients(bundle: Bundle, *, seed: int = 0) -> Report:
+def check_gradients(trainable: TrainableModel, *, seed: int = 0) -> Report:
     """Compare each parameter's gradient with central differences of the loss in random directions and along itself.
 
     Rows are random, parameters the initial ones, slightly moved so that none stands on a kink. In float64, apart
     from operators that onnxruntime has in float32 only. A parameter that fails is tried at other random points, as
     a unit may stand on a kink at one; a wrong derivative fails at all. `LocalError(MODEL_GRADIENT)` names the parameters that fail.
     """
-    report = _compare(bundle, seed, bundle.manifest.parameters)
+    report = _compare(trainable, seed, trainable.manifest.parameters)
     for attempt in range(1, ATTEMPTS):
         if report.failed:
-            again = [one for one in bundle.manifest.parameters if one.name in report.failed]
-            report = replace(report, errors={**report.errors, **_compare(bundle, seed + attempt, again).errors})
+            again = [one for one in trainable.manifest.parameters if one.name in report.failed]
+            report = replace(report, errors={**report.errors, **_compare(trainable, seed + attempt, again).errors})
     if report.failed:
         listed = ", ".join(f"{name!r} by {report.errors[name]:.2g}" for name in report.failed)
         message = f"gradients differ from finite differences of the loss (at most {report.tolerance:.0e} allowed): {listed}"
@@ -70,30 +70,30 @@ def check_gradients(bundle: Bundle, *, seed: int = 0) -> Report:
     return report
 
 
-def _compare(bundle: Bundle, seed: int, parameters: Sequence[Parameter]) -> Report:
-    runner = _Runner(bundle, seed)
+def _compare(trainable: TrainableModel, seed: int, parameters: Sequence[Parameter]) -> Report:
+    runner = _Runner(trainable, seed)
     return Report({one.name: runner.error(one.input, one.gradient) for one in parameters}, runner.precision)
 
 
 class _Runner:
     """`train.onnx` with one batch and one set of parameters."""
 
-    def __init__(self, bundle: Bundle, seed: int) -> None:
+    def __init__(self, trainable: TrainableModel, seed: int) -> None:
         self._random = np.random.default_rng(seed)
-        self._manifest = bundle.manifest
-        model = onnx.load_from_string(bundle.train)
+        self._manifest = trainable.manifest
+        model = onnx.load_from_string(trainable.train)
         gradients_session, self.precision = _open(model)
-        alone = _loss_alone(model, bundle.manifest.loss_output)
+        alone = _loss_alone(model, trainable.manifest.loss_output)
         self._session = session(alone) if self.precision == SINGLE else open_in_double(alone)[0]
         self._read = {value.name for value in self._session.get_inputs()}
         kind = np.float32 if self.precision == SINGLE else np.float64
-        noise: Array = np.asarray(self._random.standard_normal(bundle.initial.size))
-        moved: Array = bundle.initial.astype(np.float64) + 1e-2 * (float(np.abs(bundle.initial).mean()) + 1e-2) * noise
-        parts = bundle.architecture.split(moved)
-        self._fed: dict[str, Array] = {one.input: parts[one.name].astype(kind) for one in bundle.manifest.parameters}
-        self._fed.update(random_rows(bundle.manifest, ROWS, self._random, kind))
-        names = [one.gradient for one in bundle.manifest.parameters]
-        loss, *gradients = gradients_session.run([bundle.manifest.loss_output, *names], self._fed)
+        noise: Array = np.asarray(self._random.standard_normal(trainable.initial.size))
+        moved: Array = trainable.initial.astype(np.float64) + 1e-2 * (float(np.abs(trainable.initial).mean()) + 1e-2) * noise
+        parts = trainable.architecture.split(moved)
+        self._fed: dict[str, Array] = {one.input: parts[one.name].astype(kind) for one in trainable.manifest.parameters}
+        self._fed.update(random_rows(trainable.manifest, ROWS, self._random, kind))
+        names = [one.gradient for one in trainable.manifest.parameters]
+        loss, *gradients = gradients_session.run([trainable.manifest.loss_output, *names], self._fed)
         self._loss, self._gradients = float(loss), dict(zip(names, gradients, strict=True))
 
     def error(self, name: str, gradient: str) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 import click
 import msgspec
 
-from models.onnx.bundle import Bundle, load_bundle
 from models.onnx.manifest import Frozen, Manifest, Sizes, Tensor
 from models.onnx.prepare import registry
 from models.onnx.prepare.bench import time_steps
@@ -17,10 +16,11 @@ from models.onnx.prepare.check import Report, check_gradients
 from models.onnx.prepare.losses import LOSSES
 from models.onnx.prepare.pipeline import prepare
 from models.onnx.prepare.source import Options, read_source
+from models.onnx.trainable import TrainableModel, load_trainable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-_BUNDLE = click.argument("bundle", type=click.Path(exists=True, file_okay=False, path_type=Path))
+_TRAINABLE = click.argument("trainable", type=click.Path(exists=True, path_type=Path))
 _LOGITS = click.option("--logits", metavar="NAME", help="The output (or inner value) to train, where there are several.")
 _SIZE = click.option("--size", "sizes", multiple=True, metavar="AXIS=SIZE", help="The size of a named axis. The batch axis needs none.")
 _RANGE = click.option("--range", "ranges", multiple=True, metavar="INPUT=LOW:HIGH", help="What an input's values lie between.")
@@ -34,7 +34,7 @@ def model() -> None:
 @model.command("prepare", epilog="Example: hushfleet model prepare net.onnx --loss softmax-cross-entropy --train 'head.*'")
 @_FILE
 @click.option("--loss", required=True, type=click.Choice(list(LOSSES)), help="What training minimises.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The bundle's folder. Default: NAME.bundle.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The trainable model's folder. Default: NAME.trainable.")
 @_LOGITS
 @click.option("--freeze", multiple=True, metavar="PATTERN", help="Do not train parameters whose name matches, as in 'features.*'.")
 @click.option("--train", multiple=True, metavar="PATTERN", help="Train only these. --freeze wins over it.")
@@ -46,16 +46,16 @@ def model() -> None:
 def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- the options of `prepare` as they are
     """Make the inference file FILE trainable: train.onnx, infer.onnx and manifest.json in one folder."""
     reports: list[Report] = []
-    bundle = prepare(
+    trainable = prepare(
         file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options
     )
-    folder = out or file.with_suffix(".bundle")
-    bundle.save(folder)
-    click.echo(_tables(bundle.manifest), err=as_json)
+    folder = out or file.with_suffix(".trainable")
+    trainable.save(folder)
+    click.echo(_tables(trainable.manifest), err=as_json)
     click.echo(_verdict(reports[0]), err=as_json)
-    click.echo(f"{folder}: architecture {bundle.architecture.digest.hex()}", err=as_json)
+    click.echo(f"{folder}: architecture {trainable.architecture.digest.hex()}", err=as_json)
     if as_json:
-        _print({"bundle": str(folder), **_facts(bundle), "check": _checked(reports[0])})
+        _print({"trainable": str(folder), **_facts(trainable), "check": _checked(reports[0])})
 
 
 @model.command(epilog="Example: hushfleet model inspect net.onnx")
@@ -65,13 +65,13 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
 @_RANGE
 @_JSON
 def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool) -> None:
-    """What would train in the ONNX file PATH and what would not, or what a bundle holds."""
-    if path.is_dir():
-        bundle = load_bundle(path)
-        click.echo(_tables(bundle.manifest), err=as_json)
-        click.echo(f"architecture {bundle.architecture.digest.hex()}", err=as_json)
+    """What would train in the ONNX file PATH and what would not, or what a trainable model holds."""
+    if path.is_dir() or path.suffix == ".bundle":
+        trainable = load_trainable(path)
+        click.echo(_tables(trainable.manifest), err=as_json)
+        click.echo(f"architecture {trainable.architecture.digest.hex()}", err=as_json)
         if as_json:
-            _print(_facts(bundle))
+            _print(_facts(trainable))
         return
     source = read_source(path, Options("mse", logits, sizes=_sizes(sizes), ranges=_ranges(ranges)))
     graph = source.graph
@@ -87,13 +87,13 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
         _print({"parameters": shapes, "frozen": frozen, "operators": operators, "without_derivative": unknown, "output": source.logits})
 
 
-@model.command(epilog="Example: hushfleet model check net.bundle")
-@_BUNDLE
+@model.command(epilog="Example: hushfleet model check net.trainable")
+@_TRAINABLE
 @click.option("--seed", default=0, show_default=True, help="Of the random rows and directions.")
 @_JSON
-def check(*, bundle: Path, seed: int, as_json: bool) -> None:
-    """Verify a bundle's hashes, and its gradients by finite differences of the loss."""
-    report = check_gradients(load_bundle(bundle), seed=seed)
+def check(*, trainable: Path, seed: int, as_json: bool) -> None:
+    """Verify a trainable model's hashes, and its gradients by finite differences of the loss."""
+    report = check_gradients(load_trainable(trainable), seed=seed)
     width = max(map(len, report.errors))
     click.echo("\n".join(f"{name:{width}}  {error:.1e}" for name, error in report.errors.items()), err=as_json)
     click.echo(_verdict(report), err=as_json)
@@ -101,14 +101,14 @@ def check(*, bundle: Path, seed: int, as_json: bool) -> None:
         _print(_checked(report))
 
 
-@model.command(epilog="Example: hushfleet model bench net.bundle --batch 32")
-@_BUNDLE
+@model.command(epilog="Example: hushfleet model bench net.trainable --batch 32")
+@_TRAINABLE
 @click.option("--batch", default=32, show_default=True, type=click.IntRange(1), help="Rows per step.")
 @click.option("--steps", default=50, show_default=True, type=click.IntRange(1), help="Steps that are timed.")
 @_JSON
-def bench(*, bundle: Path, batch: int, steps: int, as_json: bool) -> None:
-    """Time training steps of a bundle on this machine, with one thread."""
-    found = time_steps(load_bundle(bundle), batch, steps)
+def bench(*, trainable: Path, batch: int, steps: int, as_json: bool) -> None:
+    """Time training steps of a trainable model on this machine, with one thread."""
+    found = time_steps(load_trainable(trainable), batch, steps)
     click.echo(f"{1e3 * found.step_s:.3f} ms a step of {batch} rows, {1e3 * found.inference_s:.3f} ms to infer them", err=as_json)
     if as_json:
         _print({"batch": batch, "steps": steps, "step_s": found.step_s, "inference_s": found.inference_s})
@@ -192,6 +192,6 @@ def _checked(report: Report) -> dict[str, Any]:
     return {"errors": dict(report.errors), "worst": report.worst, "tolerance": report.tolerance, "precision": report.precision}
 
 
-def _facts(bundle: Bundle) -> dict[str, Any]:
-    manifest: dict[str, Any] = msgspec.to_builtins(bundle.manifest)
-    return {"architecture": bundle.architecture.digest.hex(), "values": bundle.manifest.dimension, "manifest": manifest}
+def _facts(trainable: TrainableModel) -> dict[str, Any]:
+    manifest: dict[str, Any] = msgspec.to_builtins(trainable.manifest)
+    return {"architecture": trainable.architecture.digest.hex(), "values": trainable.manifest.dimension, "manifest": manifest}

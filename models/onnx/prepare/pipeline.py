@@ -1,13 +1,13 @@
-"""`prepare`: from an inference file to a trainable bundle."""
+"""`prepare`: from an inference file to a trainable model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from models.onnx.bundle import Bundle
 from models.onnx.prepare.check import Report, check_gradients
 from models.onnx.prepare.source import Options, Ranges, read_source
 from models.onnx.prepare.writing import build
+from models.onnx.trainable import TrainableModel
 
 
 def prepare(
@@ -23,8 +23,8 @@ def prepare(
     dropout: bool = False,
     progress: Callable[[str], None] = lambda _: None,
     checked: Callable[[Report], None] = lambda _: None,
-) -> Bundle:
-    """A trainable bundle of the inference file at `path`, its gradients checked against finite differences.
+) -> TrainableModel:
+    """A trainable model of the inference file at `path`, its gradients checked against finite differences.
 
     `loss` is softmax-cross-entropy, mse, huber or binary-cross-entropy; `logits` names the output (or inner value) to train
     where it is not the only one. See `Options` for the rest. `progress` hears what is being done, `checked` what the check
@@ -34,9 +34,9 @@ def prepare(
     progress(f"reading {path}")
     source = read_source(Path(path), options)
     progress("differentiating")
-    bundle = build(source, options)
+    trainable = build(source, options)
     progress("comparing with finite differences")
     # masks differ from run to run, so the check runs without them
     quiet = replace(options, dropout=False)
-    checked(check_gradients(build(read_source(Path(path), quiet), quiet) if dropout else bundle))
-    return bundle
+    checked(check_gradients(build(read_source(Path(path), quiet), quiet) if dropout else trainable))
+    return trainable

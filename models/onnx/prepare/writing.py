@@ -1,4 +1,4 @@
-"""Differentiates what was read, and writes the bundle's files."""
+"""Differentiates what was read, and writes the trainable model's files."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -6,7 +6,6 @@ from hashlib import sha256
 import numpy as np
 from onnx import ModelProto, NodeProto, ValueInfoProto
 
-from models.onnx.bundle import INFER, TRAIN, Bundle
 from models.onnx.manifest import Logits, Manifest, Parameter, Tensor
 from models.onnx.prepare import losses, registry, simplify
 from models.onnx.prepare.emitter import Emitter
@@ -17,9 +16,10 @@ from models.onnx.prepare.quicker import quicker
 from models.onnx.prepare.refusals import Unsupported
 from models.onnx.prepare.source import Options, Ranges, Source
 from models.onnx.prepare.wire import offsets
+from models.onnx.trainable import INFER, TRAIN, TrainableModel
 
 
-def build(source: Source, options: Options) -> Bundle:
+def build(source: Source, options: Options) -> TrainableModel:
     """Differentiate, and write the three files. `source` is used up: its nodes may be given further outputs."""
     infer = _infer(source)
     train, names = _train(source, options)
@@ -45,7 +45,7 @@ def build(source: Source, options: Options) -> Bundle:
         source=source.digest,
         hashes={name: sha256(data).hexdigest() for name, data in content.items()},
     )
-    return Bundle(manifest, content[TRAIN], content[INFER])
+    return TrainableModel(manifest, content[TRAIN], content[INFER])
 
 
 def _infer(source: Source) -> ModelProto:

@@ -12,6 +12,7 @@ from edge_agent import enrolment
 from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.cli import ExitCode, run
 from tests.support.bundles import DEVICE, MEMBER, approved, bundle
+from tests.support.hand_made_model import hand_made
 from tests.support.world import make_world
 
 ROOT = Path(__file__).parents[3]
@@ -103,6 +104,9 @@ def test_enrolling_anew_makes_other_keys(typed, tmp_path):
         (("run", "--state", "nowhere", "--config", "empty.toml"), ExitCode.NOT_FOUND, "not-enrolled"),
         (("run", "--config", "wrong.toml"), ExitCode.USAGE, "config-invalid"),
         (("join", "nowhere.bundle", "--state", "state"), ExitCode.NOT_FOUND, "not-found"),
+        (("join", "net.trainable", "--state", "state"), ExitCode.USAGE, "file-kind"),
+        (("join", "folder", "--state", "state"), ExitCode.USAGE, "file-kind"),
+        (("config", "check", "--config", "bundle.toml"), ExitCode.USAGE, "file-kind"),
         (("enrol", "--name", "Pi 1", "--state", "state"), ExitCode.USAGE, "usage"),
         (("enrol", "--service", "--state", "state"), ExitCode.USAGE, "usage"),
         (("config", "check", "--config", "model.toml"), ExitCode.FAILED, "model-name"),
@@ -115,6 +119,10 @@ def test_what_goes_wrong_says_so_with_its_code(typed, words, code, kind):
     Path("wrong.toml").write_text("[data\n")
     Path("empty.toml").write_text("[training]\nenabled = false\n")
     Path("model.toml").write_text('[training]\nmodels = ["cnn"]\n[data]\nsource = "npz"\npath = "x.npz"\n')
+    Path("bundle.toml").write_text('[training]\nmodels = ["pi-01.bundle"]\n[data]\nsource = "npz"\npath = "x.npz"\n')
+    Path("pi-01.bundle").write_bytes(b"signed")
+    Path("folder").mkdir()
+    hand_made().save(Path("net.trainable"))
     Path("data.toml").write_text('[data]\nsource = "npz"\npath = "x.npz"\n')
     if words[0] == "join":
         typed("enrol", "--name", "pi-01", "--state", "state")
@@ -187,3 +195,13 @@ def test_the_number_of_threads_is_set_before_numpy_is_there(tmp_path):
 
     assert in_python(THREADS, str(tmp_path / "agent.toml")) == "3 3 3"
     assert in_python(LIGHT) == "[]"
+
+
+def test_a_trainable_model_is_no_bundle_and_the_bundle_is_asked_for(typed):
+    typed("enrol", "--name", "pi-01", "--state", "state")
+    hand_made().save(Path("net.trainable"))
+
+    _, _, err = typed("join", "net.trainable", "--state", "state", "--yes")
+
+    assert "net.trainable is a trainable model (a folder), not the owner's bundle" in err
+    assert "hushfleet agent join NAME.bundle" in err

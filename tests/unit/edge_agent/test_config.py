@@ -104,10 +104,10 @@ def test_a_file_that_systemd_copied_is_told_of_under_its_own_name(tmp_path):
         load(path, environment)
 
 
-def test_bundles_count_from_the_folder_of_the_file(tmp_path):
-    text = '[training]\nmodels = ["softmax:4x3", "net.bundle", "/srv/other.bundle"]\n[data]\nsource = "npz"\n'
+def test_trainable_model_count_from_the_folder_of_the_file(tmp_path):
+    text = '[training]\nmodels = ["softmax:4x3", "net.trainable", "/srv/other.trainable"]\n[data]\nsource = "npz"\n'
 
     models = load(written(tmp_path, text), {}).training.models
 
-    assert models == ("softmax:4x3", f"{tmp_path}/net.bundle", "/srv/other.bundle")
-    assert models == tuple(catalogue.placed(name, tmp_path) for name in ("softmax:4x3", "net.bundle", "/srv/other.bundle"))
+    assert models == ("softmax:4x3", f"{tmp_path}/net.trainable", "/srv/other.trainable")
+    assert models == tuple(catalogue.placed(name, tmp_path) for name in ("softmax:4x3", "net.trainable", "/srv/other.trainable"))

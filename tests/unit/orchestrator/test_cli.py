@@ -21,6 +21,7 @@ from orchestrator.config import load
 from orchestrator.job.holdout import Holdout, Score
 from orchestrator.store.reports import reading
 from tests.support.crowd import Clock, Crowd, LivelyLink
+from tests.support.hand_made_model import hand_made
 from tests.support.jobs import bundle_for, job_world, joined, write_job
 from tests.support.refusals import refused
 
@@ -326,6 +327,15 @@ class TestJoining:
         assert "--yes" in err
 
         assert desk.json("join", tmp_path / "b", "--yes")["roster"] == 1
+
+    def test_a_trainable_model_is_no_bundle(self, tmp_path, desk):
+        hand_made().save(tmp_path / "net.trainable")
+
+        code, _, err = desk.type("join", tmp_path / "net.trainable", "--yes")
+
+        assert code == ExitCode.USAGE
+        assert "net.trainable is a trainable model" in err
+        assert "hushfleet orchestrator join orchestrator.bundle" in err
 
     def test_outside_a_fleet_every_command_says_so(self, tmp_path, capsys, job):
         for command in (["status"], ["run", str(job)], ["check", str(job)]):

@@ -10,7 +10,7 @@ from hushfleet.errors import LocalError, Refusal
 from models import catalogue
 from provisioning.policy_file import PolicyFile, parse_policy, read_policy
 from provisioning.policy_text import DEFAULT
-from tests.support.hand_made_bundle import hand_made
+from tests.support.hand_made_model import hand_made
 from tests.support.refusals import refused
 
 SOURCE = Path("policy.toml")
@@ -48,20 +48,21 @@ def test_model_names_become_architecture_hashes():
     assert parse_policy(text, SOURCE).names[catalogue.architecture("mlp:4x3x2").digest] == "mlp:4x3x2"
 
 
-def test_a_bundle_beside_the_file_becomes_the_hash_of_its_graph(tmp_path):
-    bundle = hand_made()
-    bundle.save(tmp_path / "net.bundle")
-    file = parse_policy('[models]\nallowed = ["softmax:64x10", "net.bundle"]', tmp_path / "policy.toml")
-    wanted = (catalogue.architecture("softmax:64x10").digest, bundle.architecture.digest)
+def test_a_trainable_model_beside_the_file_becomes_the_hash_of_its_graph(tmp_path):
+    trainable = hand_made()
+    trainable.save(tmp_path / "net.trainable")
+    file = parse_policy('[models]\nallowed = ["softmax:64x10", "net.trainable"]', tmp_path / "policy.toml")
+    wanted = (catalogue.architecture("softmax:64x10").digest, trainable.architecture.digest)
     assert file.as_policy().architectures == wanted
-    assert file.names[bundle.architecture.digest] == str(tmp_path / "net.bundle")
+    assert file.names[trainable.architecture.digest] == str(tmp_path / "net.trainable")
 
 
-def test_a_bundle_that_is_missing_or_changed_is_a_mistake_on_its_line(tmp_path):
-    hand_made().save(tmp_path / "net.bundle")
-    with (tmp_path / "net.bundle" / "train.onnx").open("ab") as file:
+def test_a_trainable_model_that_is_missing_or_changed_is_a_mistake_on_its_line(tmp_path):
+    hand_made().save(tmp_path / "net.trainable")
+    with (tmp_path / "net.trainable" / "train.onnx").open("ab") as file:
         file.write(b"more")
-    for name, words in (("no.bundle", f"there is no bundle {tmp_path / 'no.bundle'}"), ("net.bundle", "train.onnx is not the file")):
+    absent = f"there is no trainable model {tmp_path / 'no.trainable'}"
+    for name, words in (("no.trainable", absent), ("net.trainable", "train.onnx is not the file")):
         with pytest.raises(LocalError, match=f"line 2: \\[models\\] allowed: {words}") as caught:
             parse_policy(f'[models]\nallowed = ["{name}"]', tmp_path / "policy.toml")
         with refused(Refusal.CONFIG_INVALID, LocalError):

@@ -18,7 +18,7 @@ def test_the_shipped_file_is_what_its_generator_writes():
 
 
 def test_it_becomes_a_model_of_the_catalogue_that_learns(tmp_path):
-    model, digits = catalogue.trainer(lenet.make_bundle(tmp_path)), split(1, SeededRandomness(b"lenet"), brightness)
+    model, digits = catalogue.trainer(lenet.make_trainable(tmp_path)), split(1, SeededRandomness(b"lenet"), brightness)
     first = model.initial(SeededRandomness(b""))
     update = train(model, first, TrainingSettings(400, 32, 0.1), digits.devices[0], SeededRandomness(b"batches"))
     learnt = type(first)(1, (first.parameters + update.vector).astype(np.float32))

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from hushfleet.cli import ExitCode, run
 from hushfleet.errors import Refusal
-from models.onnx.bundle import load_bundle
 from models.onnx.prepare.cli import model as command
+from models.onnx.trainable import load_trainable
 from tests.support.onnx_files import ROWS, mlp, model, node, saved, tensors, value
 
 
@@ -31,12 +31,12 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bundle(file: Path) -> Path:
+def trainable(file: Path) -> Path:
     call("prepare", file, "--loss", "softmax-cross-entropy")
-    return file.with_suffix(".bundle")
+    return file.with_suffix(".trainable")
 
 
-def test_prepare_writes_a_bundle_and_shows_what_trains(file: Path):
+def test_prepare_writes_a_trainable_model_and_shows_what_trains(file: Path):
     result = call("prepare", file, "--loss", "softmax-cross-entropy", "--freeze", "b*")
     lines = result.stdout.splitlines()
     assert ["trained", "w1", "6", "x", "4"] in [line.split() for line in lines]
@@ -45,13 +45,13 @@ def test_prepare_writes_a_bundle_and_shows_what_trains(file: Path):
     assert "fed      targets: int64 (rows) from 0 to 2" in lines
     assert "loss     softmax-cross-entropy of p, before its softmax" in lines
     assert "finite differences" in result.stderr
-    assert load_bundle(file.with_suffix(".bundle")).manifest.dimension == 42
+    assert load_trainable(file.with_suffix(".trainable")).manifest.dimension == 42
 
 
 def test_prepare_for_programs(file: Path, tmp_path: Path):
     found = answer("prepare", file, "--loss", "mse", "--out", tmp_path / "other", "--weights", "--train", "w*")
-    loaded = load_bundle(tmp_path / "other")
-    assert found["bundle"] == str(tmp_path / "other")
+    loaded = load_trainable(tmp_path / "other")
+    assert found["trainable"] == str(tmp_path / "other")
     assert found["architecture"] == loaded.architecture.digest.hex()
     assert found["values"] == loaded.manifest.dimension == 42
     assert found["manifest"]["weights"]["name"] == "sample_weights"
@@ -67,19 +67,30 @@ def test_inspect_a_file(tmp_path: Path):
     assert (found["without_derivative"], found["operators"]) == (["Hardmax"], {"MatMul": 1, "Hardmax": 1})
 
 
-def test_inspect_a_bundle(bundle: Path):
-    assert answer("inspect", bundle)["values"] == 51
-    assert "51 values are trained in 4 parameters" in call("inspect", bundle).stdout.splitlines()
+def test_inspect_a_trainable(trainable: Path):
+    assert answer("inspect", trainable)["values"] == 51
+    assert "51 values are trained in 4 parameters" in call("inspect", trainable).stdout.splitlines()
 
 
-def test_check_a_bundle(bundle: Path):
-    found = answer("check", bundle, "--seed", 4)
+def test_check_a_trainable(trainable: Path):
+    found = answer("check", trainable, "--seed", 4)
     assert set(found["errors"]) == {"w1", "b1", "w2", "b2"}
-    assert "gradients agree with finite differences in float64" in call("check", bundle).stdout
+    assert "gradients agree with finite differences in float64" in call("check", trainable).stdout
 
 
-def test_bench_a_bundle(bundle: Path):
-    found = answer("bench", bundle, "--batch", 8, "--steps", 3)
+@pytest.mark.parametrize("words", ["check", "bench", "inspect"])
+def test_the_owners_bundle_is_said_to_be_one(words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    bundle = tmp_path / "pi-01.bundle"
+    bundle.write_bytes(b"signed")
+
+    assert run(["model", words, str(bundle)]) == ExitCode.USAGE
+    err = capsys.readouterr().err
+    assert "the owner's bundle for a device" in err
+    assert f"hushfleet agent join {bundle}" in err
+
+
+def test_bench_a_trainable(trainable: Path):
+    found = answer("bench", trainable, "--batch", 8, "--steps", 3)
     assert (found["batch"], found["steps"]) == (8, 3)
     assert found["step_s"] > 0
     assert found["inference_s"] > 0

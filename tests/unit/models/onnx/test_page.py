@@ -18,7 +18,7 @@ def page(pytestconfig):
 
 def test_the_manifest_is_enough_to_run_the_graph(page, pytestconfig, tmp_path, monkeypatch):
     golden = pytestconfig.rootpath / "tests" / "golden" / "onnx"
-    prepare(golden / "lenet.script.onnx", loss="softmax-cross-entropy").save(tmp_path / "net.bundle")
+    prepare(golden / "lenet.script.onnx", loss="softmax-cross-entropy").save(tmp_path / "net.trainable")
     code = next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "manifest" in block)
     monkeypatch.chdir(tmp_path)
     with np.load(golden / "lenet.npz") as stored:
@@ -48,7 +48,7 @@ def test_the_losses_are_those_of_the_tool(page):
 
 
 def test_the_refusals_it_names_exist(page):
-    named = set(re.findall(r"`(model-[a-z-]+|bundle-[a-z-]+)`", page))
+    named = set(re.findall(r"`(model-[a-z-]+)`", page))
 
     assert named
     assert named <= {reason.value for reason in Refusal}

@@ -1,4 +1,4 @@
-"""A hand-made bundle under the trainer contract, beside the numpy model that it is."""
+"""A hand-made trainable model under the trainer contract, beside the numpy model that it is."""
 
 import sys
 
@@ -12,7 +12,7 @@ from models import catalogue
 from models.onnx import runtime
 from models.onnx.manifest import Logits, Tensor
 from models.onnx.trainer import OnnxTrainer
-from tests.support.hand_made_bundle import hand_made
+from tests.support.hand_made_model import hand_made
 from tests.support.refusals import refused
 from tests.support.trainer_contract import Array, LabelledTrainerContract, naming_row
 
@@ -57,8 +57,8 @@ def test_predictions_do_not_follow_how_rows_are_cut():
 
 
 def test_the_first_model_is_the_one_in_the_file():
-    bundle = hand_made()
-    assert OnnxTrainer(bundle).initial(SeededRandomness(b"")).parameters.tobytes() == bundle.initial.tobytes()
+    trainable = hand_made()
+    assert OnnxTrainer(trainable).initial(SeededRandomness(b"")).parameters.tobytes() == trainable.initial.tobytes()
 
 
 def test_no_graph_is_loaded_before_the_first_gradient(monkeypatch):
@@ -81,7 +81,7 @@ def test_without_onnxruntime_the_error_says_what_to_install(monkeypatch):
 
 
 def test_a_loss_of_a_later_version_is_refused():
-    with refused(Refusal.BUNDLE_DAMAGED, LocalError):
+    with refused(Refusal.MODEL_DAMAGED, LocalError):
         OnnxTrainer(hand_made(loss="focal"))
 
 

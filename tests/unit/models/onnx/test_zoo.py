@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
-from models.onnx.bundle import Bundle
 from models.onnx.prepare import prepare
 from models.onnx.runtime import open_session
+from models.onnx.trainable import TrainableModel
 from tests.support.refusals import refused
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "onnx"
@@ -37,19 +37,19 @@ def answers(name: str) -> dict[str, np.ndarray]:
         return dict(stored)
 
 
-def prepared(name: str) -> Bundle:
+def prepared(name: str) -> TrainableModel:
     return prepare(GOLDEN / f"{name}.onnx", loss=ZOO[name]["loss"], logits=ZOO[name]["logits"])
 
 
-def trained(bundle: Bundle, features: np.ndarray, targets: np.ndarray) -> tuple[float, dict[str, Tensor]]:
+def trained(trainable: TrainableModel, features: np.ndarray, targets: np.ndarray) -> tuple[float, dict[str, Tensor]]:
     """Loss and gradients by plain onnxruntime, with nothing but what the manifest says."""
-    manifest, feed, begin = bundle.manifest, {}, 0
+    manifest, feed, begin = trainable.manifest, {}, 0
     for one in manifest.parameters:
-        feed[one.input] = bundle.initial[begin : begin + one.size].reshape(one.shape)
+        feed[one.input] = trainable.initial[begin : begin + one.size].reshape(one.shape)
         begin += one.size
     inputs = {manifest.features[0].name: features, manifest.targets.name: targets}
     wanted = [manifest.loss_output, *(one.gradient for one in manifest.parameters)]
-    loss, *gradients = open_session(bundle.train).run(wanted, feed | inputs)
+    loss, *gradients = open_session(trainable.train).run(wanted, feed | inputs)
     return float(loss), {one.name: Tensor(feed[one.input], gradient) for one, gradient in zip(manifest.parameters, gradients, strict=True)}
 
 
@@ -73,7 +73,7 @@ def errors(ours: dict[str, Tensor], stored: dict[str, np.ndarray], folded: list[
     for same in {key(tensor) for tensor in theirs.values()}:
         wanted = [name for name in theirs if key(theirs[name]) == same]
         found = [tensor for tensor in ours.values() if key(tensor) == same]
-        assert len(found) == len(wanted), f"{wanted} are {len(found)} parameters of the bundle"
+        assert len(found) == len(wanted), f"{wanted} are {len(found)} parameters of the trainable model"
         best = min(permutations(found), key=lambda order: sum(map(error, order, (theirs[name] for name in wanted))))
         yield from ((name, error(tensor, theirs[name])) for name, tensor in zip(wanted, best, strict=True))
 

@@ -7,7 +7,7 @@ from hushfleet.rounds.plan_check import nano_rho
 from orchestrator.job import file as job_file
 from orchestrator.job.check import check, selection
 from orchestrator.job.epsilon import epsilon
-from tests.support.hand_made_bundle import hand_made
+from tests.support.hand_made_model import hand_made
 from tests.support.jobs import job_world, with_policy, write_holdout, write_job
 from tests.support.refusals import refused
 from tests.support.world import World, make_world
@@ -112,22 +112,23 @@ def test_a_holdout_that_the_model_cannot_score(tmp_path):
 
 def write_onnx_job(folder):
     path = write_job(folder)
-    path.write_text(path.read_text().replace('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.bundle"'))
+    path.write_text(path.read_text().replace('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.trainable"'))
     return path
 
 
-def test_a_bundle_is_a_model_if_the_owner_allows_its_graph(tmp_path):
-    bundle, path = hand_made(), write_onnx_job(tmp_path)
+def test_a_trainable_model_is_a_model_if_the_owner_allows_its_graph(tmp_path):
+    trainable, path = hand_made(), write_onnx_job(tmp_path)
     np.savez(tmp_path / "holdout.npz", x=np.ones((3, 4)), y=np.arange(3))
-    with pytest.raises(LocalError, match=r"line 5: \[model\] there is no bundle .*net\.bundle"):
+    with pytest.raises(LocalError, match=r"line 5: \[model\] there is no trainable model .*net\.trainable"):
         held_against(path)
-    bundle.save(tmp_path / "net.bundle")
+    trainable.save(tmp_path / "net.trainable")
     with pytest.raises(LocalError, match=r"line 5: \[model\] onnx: the owner did not allow this model"):
         held_against(path)
-    allowing = make_world(devices=6, policy={"architectures": (bundle.architecture.digest,)}, job={"architecture": bundle.architecture})
+    architecture = trainable.architecture
+    allowing = make_world(devices=6, policy={"architectures": (architecture.digest,)}, job={"architecture": architecture})
     found = held_against(path, allowing)
-    assert found.job.architecture == bundle.architecture
-    assert found.first.parameters.tobytes() == bundle.initial.tobytes()
+    assert found.job.architecture == trainable.architecture
+    assert found.first.parameters.tobytes() == trainable.initial.tobytes()
     assert found.holdout.score(found.first).accuracy is not None
 
 

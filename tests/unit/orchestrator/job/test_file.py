@@ -90,8 +90,8 @@ def test_every_wrong_line_is_named_at_once():
     ("old", "new", "text"),
     [
         ('name = "tiny"', 'name = "Tiny Job"', "is not an id"),
-        ('name = "softmax"', 'onnx = "net.bundle"', "remove the other keys"),
-        ('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.onnx"', "a folder whose name ends in .bundle"),
+        ('name = "softmax"', 'onnx = "net.trainable"', "remove the other keys"),
+        ('name = "softmax"\ninputs = 4\noutputs = 2', 'onnx = "net.onnx"', "a folder whose name ends in .trainable"),
         ('name = "softmax"\n', "", "name is missing"),
         ("inputs = 4\n", "", "inputs and outputs are needed"),
         ('name = "softmax"', 'name = "softmax:4x2"', "says its sizes itself"),
@@ -123,13 +123,13 @@ def test_a_file_is_read_with_its_text(tmp_path):
         job_file.parse("", SOURCE)
 
 
-@pytest.mark.parametrize("line", ['onnx = "net.bundle"', "onnx='net.bundle' # made today"])
-def test_what_is_kept_of_a_job_knows_where_its_bundle_is(tmp_path, line):
+@pytest.mark.parametrize("line", ['onnx = "net.trainable"', "onnx='net.trainable' # made today"])
+def test_what_is_kept_of_a_job_knows_where_its_trainable_model_is(tmp_path, line):
     (tmp_path / "job.toml").write_text(JOB.replace('name = "softmax"\ninputs = 4\noutputs = 2', line))
 
     file, text = job_file.read(tmp_path / "job.toml")
 
-    assert file.model.full_name == str(tmp_path / "net.bundle")
+    assert file.model.full_name == str(tmp_path / "net.trainable")
     assert job_file.parse(text, Path("tiny")).model == file.model
 
 

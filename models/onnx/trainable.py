@@ -1,4 +1,4 @@
-"""The trainable bundle: a folder with `train.onnx`, `infer.onnx` and `manifest.json`, checked whenever it is read."""
+"""The trainable model: a folder with `train.onnx`, `infer.onnx` and `manifest.json`, checked whenever it is read."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,8 +17,8 @@ _VALUE = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Bundle:
-    """The three files in memory. `LocalError(BUNDLE_DAMAGED)` where the manifest's hashes or offsets do not fit the graphs."""
+class TrainableModel:
+    """The three files in memory. `LocalError(MODEL_DAMAGED)` where the manifest's hashes or offsets do not fit the graphs."""
 
     manifest: Manifest
     train: bytes
@@ -60,7 +60,7 @@ class Bundle:
         return bytes(content)
 
     def save(self, folder: Path) -> None:
-        """Write the three files, the manifest last: a folder without it is no bundle."""
+        """Write the three files, the manifest last: a folder without it is no trainable model."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
         (folder / TRAIN).write_bytes(self.train)
@@ -68,16 +68,29 @@ class Bundle:
         (folder / MANIFEST).write_bytes(self.manifest.to_json())
 
 
-def load_bundle(folder: Path) -> Bundle:
-    """The bundle in `folder`, whole. FileNotFoundError if there is no folder, `LocalError(BUNDLE_DAMAGED)` if it is not one."""
+def load_trainable(folder: Path) -> TrainableModel:
+    """The trainable model in `folder`, whole. FileNotFoundError if there is nothing of that name.
+
+    `LocalError`: `FILE_KIND` for a file, such as the owner's bundle for a device; `MODEL_DAMAGED` for any other folder.
+    """
+    if folder.is_file():
+        raise _not_a_folder(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"there is no bundle {folder}")
+        raise FileNotFoundError(f"there is no trainable model {folder}")
     try:
         manifest, train, infer = ((folder / name).read_bytes() for name in (MANIFEST, TRAIN, INFER))
     except OSError as error:
-        raise _damaged(f"{folder} is not a whole bundle: {error}") from error
-    return Bundle(Manifest.from_json(manifest), train, infer)
+        raise _damaged(f"{folder} is not a whole trainable model: {error}") from error
+    return TrainableModel(Manifest.from_json(manifest), train, infer)
+
+
+def _not_a_folder(file: Path) -> LocalError:
+    make = "A trainable model is a folder. Make it: hushfleet model prepare NET.onnx"
+    if file.suffix != ".bundle":
+        return LocalError(Refusal.FILE_KIND, f"{file} is a file, not a trainable model", next_step=make)
+    message = f"{file} is the owner's bundle for a device, not a trainable model"
+    return LocalError(Refusal.FILE_KIND, message, next_step=f"Join a fleet with it: hushfleet agent join {file}. {make}")
 
 
 def _damaged(message: str) -> LocalError:
-    return LocalError(Refusal.BUNDLE_DAMAGED, message, next_step="Make it anew: hushfleet model prepare.")
+    return LocalError(Refusal.MODEL_DAMAGED, message, next_step="Make it anew: hushfleet model prepare.")

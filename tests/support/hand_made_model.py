@@ -1,4 +1,4 @@
-"""A bundle written by hand: a small perceptron whose gradients are standard operators, independent of `models.onnx.prepare`."""
+"""A trainable model written by hand: a small perceptron whose gradients are standard operators, independent of `models.onnx.prepare`."""
 
 from hashlib import sha256
 
@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from models.onnx.bundle import INFER, TRAIN, Bundle
 from models.onnx.manifest import Logits, Manifest, Parameter, Tensor
+from models.onnx.trainable import INFER, TRAIN, TrainableModel
 
 SHAPES = {"first": (4, 6), "first_bias": (6,), "second": (6, 3), "second_bias": (3,)}
 _FORWARD = """
@@ -35,8 +35,8 @@ train (float[N, 4] x, int64[N] y, float[4, 6] first, float[6] first_bias, float[
 _INFER = "infer (float[N, 4] x) => (float[N, 3] p)\n{" + _FORWARD + "}\n"
 
 
-def hand_made(**changes: object) -> Bundle:
-    """`mlp:4x6x3:tanh` as a bundle; `changes` go into the manifest."""
+def hand_made(**changes: object) -> TrainableModel:
+    """`mlp:4x6x3:tanh` as a trainable model; `changes` go into the manifest."""
     train = parser.parse_model(_HEADER + _TRAIN).SerializeToString()
     weights = {name: np.linspace(-0.5, 0.7, int(np.prod(shape)), dtype=np.float32).reshape(shape) for name, shape in SHAPES.items()}
     infer = _with_initialisers(weights)
@@ -57,7 +57,7 @@ def hand_made(**changes: object) -> Bundle:
         source=sha256(infer).hexdigest(),
         hashes={TRAIN: sha256(train).hexdigest(), INFER: sha256(infer).hexdigest()},
     )
-    return Bundle(type(manifest)(**{name: getattr(manifest, name) for name in manifest.__struct_fields__} | changes), train, infer)
+    return TrainableModel(type(manifest)(**{name: getattr(manifest, name) for name in manifest.__struct_fields__} | changes), train, infer)
 
 
 def _with_initialisers(weights: dict[str, np.ndarray]) -> bytes:

@@ -23,9 +23,11 @@ COLLUDING, DELTA = demo.COLLUDING, demo.DELTA
 
 
 def section(page: str, heading: str) -> str:
-    """The text from a second-level heading to the next one."""
+    """The text from a heading to the next one of its level or above, sub-headings included."""
     text = (HOUSE / "docs" / page).read_text()
-    return text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    level = re.search(rf"^(##+) {re.escape(heading)}$", text, re.MULTILINE)
+    assert level, f"{page} has no heading {heading!r}"
+    return re.split(rf"^#{{2,{len(level[1])}}} ", text[level.end() :], maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def table(text: str) -> list[list[str]]:

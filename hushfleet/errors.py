@@ -79,7 +79,7 @@ class Refusal(StrEnum):
     EQUIVOCATION = "equivocation"
     EVIDENCE = "evidence"
 
-    # model bytes (PROTOCOL 6, table)
+    # model bytes (PROTOCOL 6, what is checked of a plan)
     MODEL_HASH = "model-hash"
     MODEL_SHAPE = "model-shape"
     MODEL_NOT_FINITE = "model-not-finite"

@@ -15,7 +15,7 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def parse_id(text: str) -> str:
-    """Return `text` if it is an id (`[a-z0-9][a-z0-9-]{0,62}`, PROTOCOL 2), else raise `PeerError`."""
+    """Return `text` if it is an id (`[a-z0-9][a-z0-9-]{0,62}`; PROTOCOL, notation), else raise `PeerError`."""
     if not _ID.fullmatch(text):
         raise PeerError(Refusal.ID_MALFORMED, f"{text[:80]!r} is not an id: 1 to 63 of a-z, 0-9 and '-', not beginning with '-'")
     return text

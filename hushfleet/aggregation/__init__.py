@@ -1,4 +1,4 @@
-"""What the orchestrator does with an opened sum: release checks, the mean update, the server optimiser. All of it pure.
+"""The steps from an opened sum to the next model: the norm check, the mean update, the global optimiser. All of them are pure.
 
 May import encryption, sharing, privacy, training, documents and the ground floor.
 """

@@ -1,4 +1,4 @@
-"""Server optimisers: how a mean update becomes the next global model.
+"""Global optimisers: how a mean update becomes the next global model.
 
 Pure, and made of single elementwise IEEE operations (no sums, no products of matrices, no powers), so that an auditor on
 another machine gets the same bits.
@@ -63,7 +63,7 @@ class OptimizerState:
 
 
 class GlobalOptimizer(Protocol):
-    """A server optimiser. `name` and `settings` make it again through `optimizer`."""
+    """A global optimiser. `name` and `settings` make it again through `optimizer`."""
 
     name: ClassVar[str]
 
@@ -73,7 +73,7 @@ class GlobalOptimizer(Protocol):
     def step(self, state: OptimizerState, parameters: FloatVector, mean_update: FloatVector) -> tuple[OptimizerState, FloatVector]:
         """The next state and the next parameters, float64 `(d,)`; the arguments stay as they are.
 
-        The new parameters may be too large or not finite: `check_model` decides. Raises `LocalError(SETTINGS_INVALID)` for
+        The new parameters may be too large or not finite: `check_parameters` decides. Raises `LocalError(SETTINGS_INVALID)` for
         shapes that disagree or the state of another optimiser, `PeerError(MODEL_NOT_FINITE)` for arguments (or moments)
         that are not finite.
         """
@@ -200,7 +200,7 @@ def _check(vector: FloatVector, dimension: int, what: str) -> None:
     if vector.shape != (dimension,) or vector.dtype != np.float64:
         raise LocalError(Refusal.SETTINGS_INVALID, f"{what} must be float64 ({dimension},), not {vector.dtype} {vector.shape}")
     if not np.all(np.isfinite(vector)):
-        raise PeerError(Refusal.MODEL_NOT_FINITE, f"{what} of the server optimiser must be finite")
+        raise PeerError(Refusal.MODEL_NOT_FINITE, f"{what} of the global optimiser must be finite")
 
 
 def _require_positive(name: str, value: float) -> None:

@@ -1,4 +1,4 @@
-"""What the owner and the orchestrator sign: policy, roster, key shares, plan, request, receipt, round record.
+"""The documents that the owner and the orchestrator sign: policy, roster, key shares, plan, decryption request, receipt, round record.
 
 Each document has a struct (what it says), and where a signature matters a second type that only its `open_*` function
 makes: holding a `VerifiedRoster` or a `VerifiedPlan` means that the signature was checked.

@@ -17,7 +17,7 @@ class Outcome(StrEnum):
 
 
 class OptimizerSettings(Message, frozen=True):
-    """The server optimiser by name and its settings, so that an auditor can repeat its step."""
+    """The global optimiser by name and its settings, so that an auditor can repeat its step."""
 
     name: str
     settings: tuple[tuple[str, float], ...]

@@ -1,6 +1,6 @@
 """From a plain update to integers that are safe to add up: clip, rotate, round, noise; the plan's integers; the ledger.
 
-PROTOCOL section 6, one file a stage. May import documents and the ground floor, not `training` or `wire`, its sisters.
+One file a stage (PROTOCOL 6). May import documents and the ground floor, and neither `training` nor `wire`, which stand on the same floor.
 """
 
 from hushfleet.privacy.blocks import MAX_DIMENSION, block_size, padded_dimension

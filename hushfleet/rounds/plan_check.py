@@ -1,4 +1,4 @@
-"""The one policy function: every check of the plan table in PROTOCOL section 6, a line each.
+"""The one policy function: every check of the table of a plan's fields, a line each (PROTOCOL 6, what is checked of a plan).
 
 A device calls it before training and a member before decrypting, each against its own current roster.
 Roster order and round numbers depend on what each has seen and are judged in their own machines.

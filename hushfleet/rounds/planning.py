@@ -17,7 +17,7 @@ class Job:
     """What every round of a job has in common.
 
     `k_min` and `k_max` bound the cohort; `noise_multiplier` is that of the sum, at the smallest cohort, with the policy's
-    colluders left out; `optimizer` names a server optimiser and its settings.
+    colluders left out; `optimizer` names a global optimiser and its settings.
     """
 
     architecture: Architecture
@@ -35,12 +35,12 @@ class Job:
     """Take a model that the scheme was not made for, and wait."""
 
     def make_optimizer(self) -> GlobalOptimizer:
-        """The server optimiser. Raises `LocalError(SETTINGS_INVALID)`."""
+        """The global optimiser. Raises `LocalError(SETTINGS_INVALID)`."""
         return make_optimizer(self.optimizer)
 
 
 def make_optimizer(settings: OptimizerSettings) -> GlobalOptimizer:
-    """The server optimiser that a record or a job names. Raises `LocalError(SETTINGS_INVALID)`."""
+    """The global optimiser that a record or a job names. Raises `LocalError(SETTINGS_INVALID)`."""
     return optimizer(settings.name, **dict(settings.settings))
 
 

@@ -1,4 +1,4 @@
-"""Prime fields, and the fixed-width packing of their elements (PROTOCOL 4, `shared`)."""
+"""Prime fields, and the fixed-width packing of their elements (PROTOCOL 4)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

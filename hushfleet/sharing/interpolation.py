@@ -1,4 +1,4 @@
-"""Opening what was shared: Lagrange coefficients, and the check that all shares agree (PROTOCOL 3 and 4, `shared`)."""
+"""Opening what was shared: Lagrange coefficients, and the check that all shares agree (PROTOCOL 3, 4)."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -27,7 +27,7 @@ def deal_scalar(
 def deal(
     values: Sequence[int] | IntVector, *, threshold: int, members: int, randomness: Randomness, field: PrimeField = FIELD
 ) -> tuple[VectorShare, ...]:
-    """Shares of a vector of signed integers `(d,)` in (-p/2, p/2), for holders 1..members (PROTOCOL 4, `shared`).
+    """Shares of a vector of signed integers `(d,)` in (-p/2, p/2), for holders 1..members (PROTOCOL 4).
 
     One fresh polynomial of degree threshold - 1 per coordinate; any `threshold` shares open the vector, fewer say nothing.
     Sums of shares are shares of the sum while that stays in (-p/2, p/2). Raises `LocalError`: `COMMITTEE_SIZE`,

@@ -1,4 +1,4 @@
-"""What travels: messages, the topics they travel on (and the broker ACL that follows), and ceilings.
+"""The messages that travel, the topics they travel on (and the broker's ACL, which follows from them), and their ceilings.
 
 May import documents and the ground floor.
 """

@@ -131,7 +131,7 @@ class CohortTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AggregationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Scheme, and the server optimiser with its settings. `accept_slow`: take a model that the scheme was not made for, and wait."""
+    """Scheme, and the global optimiser with its settings. `accept_slow`: take a model that the scheme was not made for, and wait."""
 
     scheme: Literal["auto", "paillier", "masked", "shared"] = "auto"
     optimizer: Literal["fedavg", "fedavgm", "fedadam"] = "fedavg"
@@ -196,7 +196,7 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
     def identity(self, architecture: Architecture) -> bytes:
-        """Equal for jobs that go on with each other's model: name, architecture and server optimiser."""
+        """Equal for jobs that go on with each other's model: name, architecture and global optimiser."""
         parts = (self.job.name.encode(), architecture.digest, self.aggregation.optimizer.encode())
         return sha256(b"".join(map(length_prefixed, parts)))
 

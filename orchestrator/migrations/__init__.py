@@ -1,3 +1,6 @@
-"""How the store's tables came to be, step by step, run by Alembic when a store is opened. May import SQLAlchemy and Alembic only."""
+"""The steps that bring the store's tables up to date; Alembic runs them when a store is opened.
+
+May import SQLAlchemy and Alembic only.
+"""
 
 __all__: list[str] = []

@@ -3,6 +3,7 @@
 import ast
 import builtins
 import importlib
+import importlib.util
 import keyword
 import re
 import sys
@@ -13,16 +14,24 @@ from pathlib import Path
 
 import click
 
-from hushfleet.cli import main
+from hushfleet.cli import hushfleet as umbrella
 from hushfleet.errors import Refusal
+from hushfleet.labels import PROTOCOL_VERSION
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("hushfleet", "models", "edge_agent", "orchestrator", "provisioning", "simulation")
 _FOLDERS = (*PACKAGES, "tests", "benchmarks", "docs", "systemd", "examples", ".ci")
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+")
-_CALL = re.compile(r"([A-Za-z_][\w.]*)\(([^()]*)\)")
-_PATH = re.compile(r"[\w.<>-]+(?:/[\w.<>-]+)*/?")
+_CALL = re.compile(r"[A-Za-z_][\w.]*\([^()]*\)")
+_OPTION = re.compile(r"--[\w-]+.*")
+_TYPED = re.compile(r"hushfleet .+")
+_SCRIPT = re.compile(r"python -m .+")
+_PATH = re.compile(rf"(?:{'|'.join(_FOLDERS)})(?:/[\w.-]+)+/?")
+_REFUSALS = {*Refusal.__members__, *(one.value for one in Refusal)}
+_NOTATION = {"LP", "H"}
+"""Functions of the protocol page's notation."""
+_LABELS = f"hushfleet/v{PROTOCOL_VERSION}/"
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _TICKED = re.compile(r"`([^`\n]+)`")
 
@@ -54,7 +63,7 @@ def _index(node: ast.AST, module: Module, *, is_prose: bool) -> None:  # noqa: C
         case ast.Constant(value=str(text)) if is_prose:
             module.docstrings.append((node.lineno, text))
         case ast.Constant(value=str(text)):
-            module.literals |= {text, *re.findall(r"[\w.-]+", text)}
+            module.literals.add(text)
         case ast.ClassDef(name=name):
             module.defined.add(name)
             members = {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
@@ -131,44 +140,50 @@ class House:
                     if (inner := command.get_command(context, name)) is not None:
                         walk(inner, (*words, name))
 
-        walk(main, ())
+        walk(umbrella, ())
         return found
 
     @cached_property
     def options(self) -> set[str]:
         """Every `--option` of every command."""
-        return {name for one in self.commands.values() for option in one.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+        options = [option for one in self.commands.values() for option in one.params]
+        return {"--help", *(name for option in options for name in (*option.opts, *option.secondary_opts))}
 
     def exists(self, ticked: str, module: Module | None) -> bool:
         """True unless `ticked` looks like a name and names nothing. `module` is where a docstring stands, None for a page."""
-        if _IDENTIFIER.fullmatch(ticked):
-            return self._identifier(ticked, module)
-        if ticked.startswith("--"):
-            return ticked.split()[0].partition("=")[0] in self.options
-        if ticked.startswith("hushfleet "):
-            return self._command(ticked.split()[1:])
-        if ticked.startswith("python -m "):
-            name = ticked.split()[2]
-            return name == "pytest" or (ROOT / (name.replace(".", "/") + ".py")).exists()
-        if call := _CALL.fullmatch(ticked):
-            return self.exists(call[1], module) and all(self._refusal(one) for one in re.findall(r"\b[A-Z][A-Z_]{3,}\b", call[2]))
-        if _DOTTED.fullmatch(ticked):
-            return self._file(ticked, module) or self._dotted(ticked, module)
-        if "/" in ticked and _PATH.fullmatch(ticked):
-            return self._file(ticked.rstrip("/"), module)
-        return True
+        judges = (
+            (_IDENTIFIER, self._identifier),
+            (_OPTION, self._option),
+            (_TYPED, self._command),
+            (_SCRIPT, self._script),
+            (_CALL, self._call),
+            (_DOTTED, self._dotted),
+            (_PATH, self._file),
+        )
+        return next((judge(ticked, module) for pattern, judge in judges if pattern.fullmatch(ticked)), True)
+
+    def _option(self, text: str, _: Module | None) -> bool:
+        return text.split(maxsplit=1)[0].partition("=")[0] in self.options
+
+    def _script(self, text: str, _: Module | None) -> bool:
+        name = text.split()[2]
+        return name == "pytest" or (ROOT / (name.replace(".", "/") + ".py")).exists()
+
+    def _call(self, text: str, module: Module | None) -> bool:
+        name, _, arguments = text.partition("(")
+        return name in _NOTATION or (self.exists(name, module) and set(re.findall(r"\b[A-Z][A-Z_]{3,}\b", arguments)) <= _REFUSALS)
 
     def _identifier(self, name: str, module: Module | None) -> bool:
         if name in self.defined or keyword.iskeyword(name) or hasattr(builtins, name) or name in sys.stdlib_module_names:
             return True
+        if importlib.util.find_spec(name) is not None:
+            return True
         near = module.used | module.literals if module else self.written
-        return name in near or self._refusal(name) or name in self.commands
+        return name in near or name in _REFUSALS or name in self.commands
 
-    def _refusal(self, name: str) -> bool:
-        return name in Refusal.__members__ or name in {one.value for one in Refusal} or not name.isupper()
-
-    def _command(self, words: list[str]) -> bool:
-        typed = []
+    def _command(self, text: str, _: Module | None) -> bool:
+        typed: list[str] = []
+        words = text.split()[1:]
         for word in words:
             group = self.commands[" ".join(typed)]
             if not isinstance(group, click.Group) or word.startswith("-") or word == "COMMAND":
@@ -178,12 +193,16 @@ class House:
                 return False
         return all(word.partition("=")[0] in self.options for word in words if word.startswith("--"))
 
-    def _file(self, name: str, module: Module | None) -> bool:
-        tail = re.sub(r"^(NAME|N|net|pi-\d+)\.", ".", name)
+    def _file(self, path: str, module: Module | None) -> bool:
+        name = path.rstrip("/")
+        tail = re.sub(r"^(NAME|net|orchestrator|pi-\d+)\.", ".", name)
         texts = module.literals | self.written if module else self.written
-        return name in self.files or name in texts or f"{name}/" in texts or (tail != name and tail in {*texts, ".bundle", ".request"})
+        known = name in self.files or name in texts or f"{name}/" in texts or name.startswith(_LABELS)
+        return known or (tail != name and tail in {*texts, ".bundle", ".request"})
 
     def _dotted(self, name: str, module: Module | None) -> bool:
+        if self._file(name, module):
+            return True
         parts = name.split(".")
         for length in range(len(parts), 0, -1):
             head = ".".join(parts[:length])

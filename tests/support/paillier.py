@@ -48,7 +48,7 @@ def context_for(index: int) -> bytes:
 def knowledge_with_commitment(
     key: PublicKey, ciphertexts: Sequence[int], plaintexts: Sequence[int], openings: Sequence[int], context: bytes, *, factor: int
 ) -> KnowledgeProof:
-    """A proof made as PROTOCOL says, except that A is multiplied by `factor` before it is hashed."""
+    """A proof made as the protocol has it (PROTOCOL 3), except that A is multiplied by `factor` before it is hashed."""
     randomness, square = SeededRandomness(b"cheat"), key.modulus_squared
     u, w = randomness.below(key.modulus), randomness.bits(key.bits // 2 + 264)
     commitment = (1 + u * key.modulus) * pow(key.h_s, w, square) * factor % square

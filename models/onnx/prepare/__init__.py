@@ -1,4 +1,4 @@
-"""Build time: turns an inference ONNX file into a trainable model, with plain onnxruntime. Needs `onnx`; never on a device.
+"""Build time: turns an inference ONNX file into a trainable model, for plain onnxruntime. Needs `onnx`; never on a device.
 
 `reading` takes any exporter's file, `engine` runs the reverse pass and knows no operator, `families` hold one derivative per
 operator, `losses` the losses, `check` compares with finite differences, `pipeline` puts them together.

@@ -1,4 +1,4 @@
-"""The ledger's nano-rho against dp-accounting: the reference table of PROTOCOL 6, at delta 1e-6."""
+"""The ledger's nano-rho against dp-accounting: the table of docs/privacy.md, at delta 1e-6."""
 
 import dp_accounting
 import pytest

@@ -1,4 +1,4 @@
-"""Release check, mean and server optimisers. Floats stand as the hex of their eight little-endian bytes."""
+"""Release check, mean and global optimisers. Floats stand as the hex of their eight little-endian bytes."""
 
 import numpy as np
 

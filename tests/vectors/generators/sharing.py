@@ -1,4 +1,4 @@
-"""Dealing, packing and opening of shares (PROTOCOL 3 dealing, PROTOCOL 4 `shared`)."""
+"""Dealing, packing and opening of shares (PROTOCOL 3, 4)."""
 
 from itertools import combinations
 

@@ -140,7 +140,7 @@ def install(*, bundle: Path | None, config_path: Path | None, state: Path | None
     """
     from edge_agent import install as installing  # noqa: PLC0415 -- as above
 
-    machine = installing.Machine()
+    machine = installing.TargetMachine()
     wanted = installing.Wanted(bundle, config_path, state, yes=yes)
     installing.carry_out(installing.install(machine, wanted), machine, dry_run=dry_run)
     if not dry_run and (note := installing.data_note(machine)):
@@ -158,7 +158,7 @@ def uninstall(*, purge: bool, dry_run: bool, yes: bool) -> None:
 
     if purge and not dry_run:
         ask("This removes the device's keys and ledger: it has to be enrolled anew. Go on?", yes=yes)
-    machine = installing.Machine()
+    machine = installing.TargetMachine()
     installing.carry_out(installing.uninstall(machine, purge=purge), machine, dry_run=dry_run)
 
 

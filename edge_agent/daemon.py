@@ -15,7 +15,7 @@ from edge_agent.data import read_data
 from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.logs import LOG, RecentProblems
 from edge_agent.store import Store
-from edge_agent.trainers import Worker
+from edge_agent.trainers import BackgroundExecutor
 from hushfleet import __version__
 from hushfleet.codec import encode
 from hushfleet.errors import LocalError, Refusal
@@ -109,7 +109,7 @@ def run(folder: StateFolder, config: Config) -> None:
             member=None,
             report=report,
             insecure_keys=config.testing.insecure_keys,
-            executor=Worker(config.training.nice),
+            executor=BackgroundExecutor(config.training.nice),
         )
         daemon = Daemon(agent, messenger, fleet, notifier=notifier, watch=watch)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -42,7 +42,7 @@ def _user_state() -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class TargetMachine:
     """The machine to install on; a test gives another root folder and notes the commands."""
 
     root: Path = Path("/")
@@ -90,7 +90,7 @@ class Action:
     do: Callable[[], object]
 
 
-def install(machine: Machine, wanted: Wanted) -> tuple[Action, ...]:
+def install(machine: TargetMachine, wanted: Wanted) -> tuple[Action, ...]:
     """What is left to do; only what differs is changed.
 
     Raises `LocalError`: `SYSTEM_UNSUPPORTED`, or `NOT_ENROLLED` if there are no keys, or no bundle for a device that has not
@@ -100,12 +100,12 @@ def install(machine: Machine, wanted: Wanted) -> tuple[Action, ...]:
     return tuple(_install(machine, wanted))
 
 
-def uninstall(machine: Machine, *, purge: bool) -> tuple[Action, ...]:
+def uninstall(machine: TargetMachine, *, purge: bool) -> tuple[Action, ...]:
     """What is left to do."""
     return tuple(_uninstall(machine, purge=purge))
 
 
-def carry_out(actions: Sequence[Action], machine: Machine, *, dry_run: bool) -> None:
+def carry_out(actions: Sequence[Action], machine: TargetMachine, *, dry_run: bool) -> None:
     """Print each action and, unless `dry_run`, do it. Raises PermissionError for anybody but root."""
     if not dry_run and machine.user_id != 0:
         raise PermissionError("a service is installed and removed by root: type sudo in front")
@@ -115,7 +115,7 @@ def carry_out(actions: Sequence[Action], machine: Machine, *, dry_run: bool) -> 
             action.do()
 
 
-def data_note(machine: Machine) -> str:
+def data_note(machine: TargetMachine) -> str:
     """What to say while there is nothing to train on yet; empty if there is."""
     config = load(machine.config)
     path = config.data.path if config.data else None
@@ -129,7 +129,7 @@ def unit_text(program: Path) -> str:
     return files("edge_agent").joinpath(UNIT).read_text().replace(_SHIPPED_PROGRAM, str(program))
 
 
-def _require_service(machine: Machine) -> None:
+def _require_service(machine: TargetMachine) -> None:
     if not machine.runs_systemd:
         raise LocalError(
             Refusal.SYSTEM_UNSUPPORTED, "systemd does not manage this machine", next_step="Start the agent yourself: hushfleet agent run"
@@ -142,7 +142,7 @@ def _require_service(machine: Machine) -> None:
         )
 
 
-def _install(machine: Machine, wanted: Wanted) -> Iterator[Action]:
+def _install(machine: TargetMachine, wanted: Wanted) -> Iterator[Action]:
     state, source = machine.state, _source(machine, wanted)
     if source is None and not enrolled(state):
         raise LocalError(Refusal.NOT_ENROLLED, "no keys were made here", next_step="Type: sudo hushfleet agent enrol --service")
@@ -166,7 +166,7 @@ def _install(machine: Machine, wanted: Wanted) -> Iterator[Action]:
     yield Action(f"{verb} {UNIT}", partial(machine.run, ["systemctl", verb, UNIT]))
 
 
-def _uninstall(machine: Machine, *, purge: bool) -> Iterator[Action]:
+def _uninstall(machine: TargetMachine, *, purge: bool) -> Iterator[Action]:
     if machine.unit.exists():
         yield Action(f"stop and disable {UNIT}", partial(machine.run, ["systemctl", "disable", "--now", UNIT]))
         yield Action(f"remove {machine.unit}", partial(machine.unit.unlink, missing_ok=True))
@@ -178,7 +178,7 @@ def _uninstall(machine: Machine, *, purge: bool) -> Iterator[Action]:
                 yield Action(f"remove {path}", partial(_remove, path))
 
 
-def _source(machine: Machine, wanted: Wanted) -> StateFolder | None:
+def _source(machine: TargetMachine, wanted: Wanted) -> StateFolder | None:
     """Where keys were made for an agent that was run by hand, unless the service has others. A move may be half done."""
     for path in (wanted.state, machine.user_state):
         if path is not None and enrolled(StateFolder(path)) and (not enrolled(machine.state) or _twins(StateFolder(path), machine.state)):
@@ -190,7 +190,7 @@ def _twins(one: StateFolder, other: StateFolder) -> bool:
     return enrolled(other) and (one.path / _KEYS).read_bytes() == (other.path / _KEYS).read_bytes()
 
 
-def _new_config(machine: Machine, wanted: Wanted) -> str | None:
+def _new_config(machine: TargetMachine, wanted: Wanted) -> str | None:
     """What is to be written, or None if what is there stays."""
     if wanted.config is not None:
         load(wanted.config)
@@ -214,7 +214,7 @@ def move_state(source: StateFolder, target: StateFolder) -> None:
     shutil.rmtree(source.path)
 
 
-def _join(machine: Machine, wanted: Wanted) -> None:
+def _join(machine: TargetMachine, wanted: Wanted) -> None:
     if wanted.bundle is not None:
         join_fleet(machine.state, wanted.bundle, yes=wanted.yes, config=load(machine.config), err=False)
 

@@ -23,7 +23,7 @@ _MOST_REMEMBERED = 256
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
 
 
-class Repeats(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets a line through once in `REPEAT_S`."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -69,7 +69,7 @@ def start_logging(level: str, stream: TextIO | None = None, environment: Mapping
     """Send `LOG` to `stream` (standard error) from `level` on, in place of where it went before."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(Lines(journal="JOURNAL_STREAM" in environment))
-    handler.addFilter(Repeats())
+    handler.addFilter(RepeatFilter())
     LOG.handlers[:] = [handler]
     LOG.setLevel(level.upper())
     LOG.propagate = False
@@ -102,7 +102,7 @@ class RecentProblems(logging.Handler):
     def __init__(self, folder: Path) -> None:
         super().__init__(logging.WARNING)
         self._path = folder / _FILE
-        self.addFilter(Repeats())
+        self.addFilter(RepeatFilter())
 
     def read(self) -> tuple[Problem, ...]:
         """The oldest first; none if there is no file or it is damaged."""

@@ -18,14 +18,14 @@ _MOST_MEMORY = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class PassphraseCost:
     """What each guess at a passphrase costs: passes over so many bytes of memory."""
 
     operations: int = argon2id.OPSLIMIT_MODERATE
     memory_bytes: int = argon2id.MEMLIMIT_MODERATE
 
 
-class Secrets:
+class VaultSecrets:
     """What a vault protects: the root key, and the TLS CA's private key (PKCS 8, DER). Shows nothing, cannot be pickled."""
 
     __slots__ = ("ca_key", "root")
@@ -34,7 +34,7 @@ class Secrets:
         self.root, self.ca_key = root, ca_key
 
     def __repr__(self) -> str:
-        return "Secrets(hidden)"
+        return "VaultSecrets(hidden)"
 
     def __reduce__(self) -> str | tuple[object, ...]:
         raise TypeError("the vault's secrets do not leave the process by accident; lock() them on purpose")
@@ -57,16 +57,16 @@ class _Locked(Message, frozen=True):
     box: bytes
 
 
-def lock(secrets: Secrets, passphrase: Passphrase, randomness: Randomness, cost: Cost | None = None) -> bytes:
+def lock(secrets: VaultSecrets, passphrase: Passphrase, randomness: Randomness, cost: PassphraseCost | None = None) -> bytes:
     """The secrets, encrypted, with a fresh salt and nonce. Guessing the passphrase costs `cost` a try."""
-    price, salt = cost or Cost(), randomness.octets(argon2id.SALTBYTES)
+    price, salt = cost or PassphraseCost(), randomness.octets(argon2id.SALTBYTES)
     box = nacl.secret.SecretBox(_key(passphrase, salt, price))
     plain = encode(_Plain(secrets.root.seed(), secrets.ca_key))
     sealed = box.encrypt(plain, randomness.octets(nacl.secret.SecretBox.NONCE_SIZE))
     return encode(_Locked(salt, price.operations, price.memory_bytes, bytes(sealed)))
 
 
-def unlock(data: bytes, passphrase: Passphrase) -> Secrets:
+def unlock(data: bytes, passphrase: Passphrase) -> VaultSecrets:
     """What `lock` encrypted. Raises `LocalError`: `VAULT_DAMAGED` if this is no such file, else `VAULT_PASSPHRASE`.
 
     A changed byte in the salt or the box looks like a wrong passphrase: nothing can tell them apart.
@@ -77,11 +77,11 @@ def unlock(data: bytes, passphrase: Passphrase) -> Secrets:
     except PeerError as error:
         raise LocalError(Refusal.VAULT_DAMAGED, f"the vault's secrets: {error.message}", next_step="Restore your backup.") from error
     try:
-        key = _key(passphrase, locked.salt, Cost(locked.operations, locked.memory_bytes))
+        key = _key(passphrase, locked.salt, PassphraseCost(locked.operations, locked.memory_bytes))
         plain = decode(_Plain, nacl.secret.SecretBox(key).decrypt(locked.box), max_bytes=_MAX_BYTES)
     except (nacl.exceptions.CryptoError, ValueError) as error:
         raise LocalError(Refusal.VAULT_PASSPHRASE, "the passphrase does not open this vault", next_step="Try again.") from error
-    return Secrets(SigningKey(plain.root_seed), plain.ca_key)
+    return VaultSecrets(SigningKey(plain.root_seed), plain.ca_key)
 
 
 def _check(locked: _Locked) -> None:
@@ -91,5 +91,5 @@ def _check(locked: _Locked) -> None:
         raise PeerError(Refusal.MESSAGE_MALFORMED, "salt or cost cannot be")
 
 
-def _key(passphrase: Passphrase, salt: bytes, cost: Cost) -> bytes:
+def _key(passphrase: Passphrase, salt: bytes, cost: PassphraseCost) -> bytes:
     return argon2id.kdf(KEY_BYTES, passphrase.raw, salt, cost.operations, cost.memory_bytes)

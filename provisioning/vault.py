@@ -30,7 +30,7 @@ from provisioning.passphrase import Passphrase
 from provisioning.policy_file import PolicyFile
 from provisioning.policy_text import DEFAULT
 from provisioning.proposals import Proposal
-from provisioning.strongbox import Cost, Secrets, lock, unlock
+from provisioning.strongbox import PassphraseCost, VaultSecrets, lock, unlock
 
 Clock = Callable[[], datetime]
 SYSTEM = SystemRandomness()
@@ -66,7 +66,7 @@ class Vault:
         broker: Address,
         policy: str = DEFAULT,
         randomness: Randomness = SYSTEM,
-        cost: Cost | None = None,
+        cost: PassphraseCost | None = None,
         now: Clock = certificates.now,
     ) -> Self:
         """A new vault with a fresh root key and CA. Raises `LocalError(VAULT_EXISTS)`, `PeerError(ID_MALFORMED)` for the fleet."""
@@ -78,7 +78,7 @@ class Vault:
             folder.require_room()
             keys = Keys(Owner(fleet, SigningKey.generate(randomness)), Authority.create(fleet, now()))
             root = keys.owner.root
-            folder.write(folder.secrets_file.name, lock(Secrets(root, keys.authority.key_der()), passphrase, randomness, cost))
+            folder.write(folder.secrets_file.name, lock(VaultSecrets(root, keys.authority.key_der()), passphrase, randomness, cost))
             folder.write(folder.policy_file.name, policy.encode())
             folder.write("root.pub", f"{root.verify_key.raw.hex()}\n".encode())
             folder.write("ca.pem", keys.authority.certificate_pem)

@@ -36,9 +36,9 @@ from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
 from provisioning.broker import Access
 from simulation import broker
-from simulation.fleet import Journal
+from simulation.device_process import BROKER_FOLDER, CA_FILE, CERTIFICATE_FILE, DATA_FILE, KEY_FILE, Spec
+from simulation.fleet import PartyLog
 from simulation.parties import Parties
-from simulation.worker import BROKER_FOLDER, CA_FILE, CERTIFICATE_FILE, DATA_FILE, KEY_FILE, Spec
 
 PATIENCE_S = 60.0
 TURN_S = 0.01
@@ -59,14 +59,14 @@ class BrokerFleet:
         data: Mapping[str, Data],
         folder: Path,
     ) -> None:
-        self.parties, self.job, self.journal, self.folder = parties, job, Journal(), folder
+        self.parties, self.job, self.log, self.folder = parties, job, PartyLog(), folder
         self._model_name = model_name
         self.roster = parties.roster(dealing, policy)
         self._fleet, self._port = parties.owner.fleet, broker.free_port()
         self._carried: dict[tuple[str, int], bytes] = {}
         self._held: set[str] = set()
         self._ready: set[str] = set()
-        self._workers: list[subprocess.Popen[str]] = []
+        self._processes: list[subprocess.Popen[str]] = []
         self._exits = ExitStack()
         try:
             self._start(dealing, model, data)
@@ -90,21 +90,21 @@ class BrokerFleet:
             self.messenger,
             Archive(self.folder / "archive", root),
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
-            report=lambda happening: self.journal.add("orchestrator", happening),
+            report=lambda happening: self.log.add("orchestrator", happening),
         )
         self.orchestrator.connect()
-        self._start_workers()
+        self._start_processes()
         for name, grant in self.parties.owner.grants(self.roster, dealing).items():
             self.messenger.send(Topic(self._fleet, Kind.INBOX, device=name, chunk=0), grant)
 
     def close(self) -> None:
         """End every process and connection."""
-        for worker in self._workers:
-            if worker.stdin is not None:
-                worker.stdin.close()
-        for worker in self._workers:
-            worker.wait(PATIENCE_S)
-        self._workers.clear()
+        for process in self._processes:
+            if process.stdin is not None:
+                process.stdin.close()
+        for process in self._processes:
+            process.wait(PATIENCE_S)
+        self._processes.clear()
         self._exits.close()
 
     def hold(self, name: str) -> None:
@@ -136,7 +136,7 @@ class BrokerFleet:
         deadline = time.monotonic() + PATIENCE_S
         while not parties <= {party for party, _ in found} and time.monotonic() < deadline:
             self._turn()
-            found += self.journal.take_refusals()
+            found += self.log.take_refusals()
         return found
 
     def sealed_contribution(self, name: str, number: int) -> bytes:
@@ -193,14 +193,14 @@ class BrokerFleet:
         options = MqttOptions(
             broker.HOST, self._port, self._fleet, name, context, orchestrator=orchestrator, leave_to_broker=leave_to_broker
         )
-        link = MqttLink(options, SystemRandomness(), lambda text: self.journal.add(name, Note(text)))
+        link = MqttLink(options, SystemRandomness(), lambda text: self.log.add(name, Note(text)))
         link.open()
         self._exits.callback(link.close)
         if not link.wait_connected(PATIENCE_S):
             raise LocalError(Refusal.LINK_AWAY, f"{name} cannot connect: {link.problem}")
         return Messenger(link, self.folder / "spools" / name)
 
-    def _start_workers(self) -> None:
+    def _start_processes(self) -> None:
         others = tuple(name for name in self.parties.devices if name not in self.parties.committee)
         for number, names in enumerate([*((name,) for name in self.parties.committee), others]):
             spec = Spec(
@@ -212,7 +212,7 @@ class BrokerFleet:
                 self._model_name,
                 self._port,
             )
-            path = self.folder / "spools" / f"worker-{number}.json"
+            path = self.folder / "spools" / f"devices-{number}.json"
             path.write_bytes(msgspec.json.encode(spec))
             self._spawn(path)
         deadline = time.monotonic() + PATIENCE_S
@@ -223,13 +223,13 @@ class BrokerFleet:
 
     def _spawn(self, spec: Path) -> None:
         with spec.with_suffix(".log").open("wb") as errors:
-            command = [sys.executable, "-m", "simulation.worker", str(spec)]
-            worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-        self._workers.append(worker)
-        threading.Thread(target=self._listen, args=(worker,), daemon=True).start()
+            command = [sys.executable, "-m", "simulation.device_process", str(spec)]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
+        self._processes.append(process)
+        threading.Thread(target=self._listen, args=(process,), daemon=True).start()
 
-    def _listen(self, worker: subprocess.Popen[str]) -> None:
-        with worker.stdout or nullcontext(()) as lines:
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        with process.stdout or nullcontext(()) as lines:
             for line in lines:
                 self._heard(json.loads(line))
 
@@ -242,18 +242,18 @@ class BrokerFleet:
             case "release":
                 self._held.discard(said["party"])
             case "refused":
-                self.journal.add(said["party"], Refused(PeerError(Refusal(said["reason"]), said["text"])))
+                self.log.add(said["party"], Refused(PeerError(Refusal(said["reason"]), said["text"])))
             case _:
-                self.journal.add(said["party"], Note(said["text"]))
+                self.log.add(said["party"], Note(said["text"]))
 
     def _command(self, verb: str, name: str) -> None:
-        """Tell the worker of a device, and wait until it has heard."""
+        """Tell the process of a device, and wait until it has heard."""
         member = name in self.parties.committee
-        worker = self._workers[self.parties.committee.index(name) if member else -1]
-        if worker.stdin is None:
+        process = self._processes[self.parties.committee.index(name) if member else -1]
+        if process.stdin is None:
             return
-        worker.stdin.write(f"{verb} {name}\n")
-        worker.stdin.flush()
+        process.stdin.write(f"{verb} {name}\n")
+        process.stdin.flush()
         deadline = time.monotonic() + PATIENCE_S
         while (name in self._held) != (verb == "hold") and time.monotonic() < deadline:
             time.sleep(TURN_S)  # until it says so

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 
 from simulation import demo as demo_module
-from simulation.screen import Screen
+from simulation.screen import DemoScreen
 
 
 @click.command(epilog="Example: hushfleet demo --devices 20 --rounds 4 --noise-multiplier 2 --keep ./demo")
@@ -43,6 +43,6 @@ def demo(
     Real data (handwritten digits), real keys, real proofs; no broker needed. Takes about half a minute.
     """
     settings = demo_module.Settings(devices, rounds, noise_multiplier, model, keep, transport)
-    result = demo_module.run(settings, Screen(Console(stderr=as_json)))
+    result = demo_module.run(settings, DemoScreen(Console(stderr=as_json)))
     if as_json:
         click.echo(result.to_json())

@@ -36,7 +36,7 @@ from simulation.edges import FloatArray, brightness, edges
 from simulation.fleet import Fleet
 from simulation.memory_fleet import MemoryFleet
 from simulation.parties import Parties
-from simulation.screen import RoundView, Screen
+from simulation.screen import DemoScreen, RoundProgress
 
 LEAST_DEVICES = 5
 COMMITTEE = 4
@@ -62,7 +62,7 @@ RECIPES: Mapping[str, Recipe] = {
     "mlp": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=0.3, proximal=0.0), clip_norm=0.5),
     "lenet": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=0.1, proximal=0.0), 0.4, brightness, "brightness"),
 }
-SERVER = OptimizerSettings("fedavgm", (("momentum", 0.8),))
+GLOBAL_OPTIMIZER = OptimizerSettings("fedavgm", (("momentum", 0.8),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Result:
         })
 
 
-def run(settings: Settings, screen: Screen) -> Result:
+def run(settings: Settings, screen: DemoScreen) -> Result:
     """Play the whole demo. Raises `LocalError` if a setting cannot work or an attack was not refused."""
     started = time.monotonic()
     folder = _folder(settings)
@@ -209,7 +209,7 @@ def _folder(settings: Settings) -> Path:
 
 
 def _build(
-    settings: Settings, name: str, model: Model, split: digits.Digits, *, folder: Path, screen: Screen, executor: ThreadPoolExecutor
+    settings: Settings, name: str, model: Model, split: digits.Digits, *, folder: Path, screen: DemoScreen, executor: ThreadPoolExecutor
 ) -> Fleet:
     randomness = SystemRandomness()
     with screen.making_keys(settings.devices, KEY_BITS, COMMITTEE) as progress:
@@ -248,11 +248,13 @@ def _job(settings: Settings, model: Model) -> Job:
         noise_multiplier=settings.noise,
         k_min=settings.k_min,
         k_max=settings.devices,
-        optimizer=SERVER,
+        optimizer=GLOBAL_OPTIMIZER,
     )
 
 
-def _play(settings: Settings, fleet: Fleet, model: Model, split: digits.Digits, screen: Screen) -> tuple[list[RoundFigures], list[Attack]]:
+def _play(
+    settings: Settings, fleet: Fleet, model: Model, split: digits.Digits, screen: DemoScreen
+) -> tuple[list[RoundFigures], list[Attack]]:
     """All rounds; the attacks are played around the last one, so that they cost the devices no privacy of their own."""
     figures: list[RoundFigures] = []
     attacks = Attacks(fleet)
@@ -288,7 +290,7 @@ def _play(settings: Settings, fleet: Fleet, model: Model, split: digits.Digits, 
     return figures, attacks.done
 
 
-def _attacked_round(fleet: Fleet, attacks: Attacks, view: RoundView) -> bool:
+def _attacked_round(fleet: Fleet, attacks: Attacks, view: RoundProgress) -> bool:
     """An ordinary round in which the thief contributes last, after everybody has tried to cheat."""
     attacks.before_round()
     fleet.hold(attacks.thief)
@@ -321,7 +323,7 @@ def _without_privacy(settings: Settings, model: Model, split: digits.Digits) -> 
     randomness: Randomness = SeededRandomness(b"without privacy")
     t = settings.recipe.training
     local = TrainingSettings(t.local_steps, t.batch_size, t.learning_rate, proximal=t.proximal)
-    optimizer = make_optimizer(SERVER)
+    optimizer = make_optimizer(GLOBAL_OPTIMIZER)
     current = model.initial(randomness)
     state = OptimizerState.initial(current.dimension)
     for _ in range(settings.rounds):

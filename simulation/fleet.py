@@ -15,7 +15,7 @@ Happening = Note | Alert | Refused
 
 
 @dataclass
-class Journal:
+class PartyLog:
     """Everything that the parties noted, refused or raised an alarm about, with who did."""
 
     entries: list[tuple[str, Happening]] = field(default_factory=list)

@@ -24,7 +24,7 @@ from hushfleet.training import Data, GlobalModel, Trainer
 from hushfleet.wire import Kind, Topic
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
-from simulation.fleet import Journal
+from simulation.fleet import PartyLog
 from simulation.parties import Parties
 
 
@@ -47,7 +47,7 @@ class MemoryFleet:
         insecure_keys: bool = False,
         batches: Randomness | None = None,
     ) -> None:
-        self.parties, self.job, self.journal, self.folder = parties, job, Journal(), folder
+        self.parties, self.job, self.log, self.folder = parties, job, PartyLog(), folder
         self.broker = MemoryBroker(parties.owner.fleet)
         self.roster = parties.roster(dealing, policy)
         self._executor = executor
@@ -56,7 +56,7 @@ class MemoryFleet:
         self.messenger = Messenger(
             self.orchestrator_link,
             folder / "spools" / "orchestrator",
-            on_refused=lambda error: self.journal.add("orchestrator", Refused(error)),
+            on_refused=lambda error: self.log.add("orchestrator", Refused(error)),
         )
         self.network = Messenger(self.broker.eavesdrop("network"), folder / "spools" / "network")
         self.network.subscribe(parties.owner.fleet, Kind.CONTRIBUTION)
@@ -70,7 +70,7 @@ class MemoryFleet:
             self.messenger,
             Archive(folder / "archive", root),
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
-            report=lambda happening: self.journal.add("orchestrator", happening),
+            report=lambda happening: self.log.add("orchestrator", happening),
         )
         trainers: dict[bytes, Trainer] = {trainer.architecture.digest: trainer}
         self.links: dict[str, MemoryLink] = {}
@@ -97,7 +97,7 @@ class MemoryFleet:
             work,
             fleet=self.parties.owner.fleet,
             member=member,
-            report=self.journal.add,
+            report=self.log.add,
             insecure_keys=insecure_keys,
         )
 
@@ -159,7 +159,7 @@ class MemoryFleet:
         """What was refused since the last call: over this link everything is delivered at once."""
         self.pump_agents(tuple(parties - {"orchestrator"}) or self.parties.committee)
         self.orchestrator.pump()
-        return self.journal.take_refusals()
+        return self.log.take_refusals()
 
     def sealed_contribution(self, name: str, number: int) -> bytes:
         """What the network carried of a device in a round."""

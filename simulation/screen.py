@@ -23,7 +23,7 @@ ENOUGH_DEVICES = 40
 """Below that the noise that protects one device at a multiplier of 4 drowns the mean."""
 
 
-class RoundView:
+class RoundProgress:
     """The moving part while a round runs."""
 
     def __init__(self, progress: Progress, contributions: TaskID, answers: TaskID) -> None:
@@ -38,7 +38,7 @@ class RoundView:
         self._progress.update(self._answers, completed=checked)
 
 
-class Screen:
+class DemoScreen:
     """Draws on `console`. `moving` shows bars while something runs: not for a picture, which would keep every frame."""
 
     def __init__(self, console: Console, *, moving: bool = True) -> None:
@@ -79,12 +79,12 @@ class Screen:
         self.console.print(_row(_COLUMNS), style="bold")
 
     @contextmanager
-    def round(self, number: int, devices: int, threshold: int) -> Iterator[RoundView]:
+    def round(self, number: int, devices: int, threshold: int) -> Iterator[RoundProgress]:
         """While round `number` runs."""
         with self._progress() as bar:
             contributions = bar.add_task(f"round {number}: contributions verified", total=devices)
             answers = bar.add_task(f"round {number}: committee answers verified", total=threshold)
-            yield RoundView(bar, contributions, answers)
+            yield RoundProgress(bar, contributions, answers)
 
     def round_done(self, figures: "RoundFigures") -> None:
         """One line of the table."""

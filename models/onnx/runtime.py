@@ -10,14 +10,14 @@ from hushfleet.errors import LocalError, Refusal
 Array = npt.NDArray[Any]
 
 
-class Session(Protocol):
+class GraphSession(Protocol):
     """What is used of onnxruntime's `InferenceSession`."""
 
     def run(self, output_names: Sequence[str], input_feed: Mapping[str, Array]) -> Sequence[Array]:
         """The named outputs."""
 
 
-def open_session(graph: bytes, threads: int = 1) -> Session:
+def open_session(graph: bytes, threads: int = 1) -> GraphSession:
     """A session for the ONNX file `graph` on `threads` threads, its memory asked for piece by piece and never spun on.
 
     Raises `LocalError(SYSTEM_UNSUPPORTED)` without onnxruntime, and onnxruntime's own errors for a graph that it refuses.
@@ -35,5 +35,5 @@ def open_session(graph: bytes, threads: int = 1) -> Session:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # the default grows the arena in powers of two: up to twice of what is used
     provider = ("CPUExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    session: Session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+    session: GraphSession = onnxruntime.InferenceSession(graph, options, providers=[provider])
     return session

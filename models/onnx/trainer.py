@@ -12,7 +12,7 @@ from hushfleet.randomness import Randomness
 from hushfleet.training import Architecture, GlobalModel
 from models.losses import LOSSES, Array, FloatArray, Loss
 from models.onnx.manifest import Tensor
-from models.onnx.runtime import Session, open_session
+from models.onnx.runtime import GraphSession, open_session
 from models.onnx.trainable import TrainableModel
 
 _ROWS_AT_ONCE = 256  # of a prediction, to bound its memory
@@ -68,7 +68,7 @@ class OnnxTrainer:
         return GlobalModel(0, self._trainable.initial)
 
     @cached_property
-    def _session(self) -> Session:
+    def _session(self) -> GraphSession:
         return open_session(self._trainable.train, self._threads)
 
     def _feeds(self, features: Array) -> dict[str, Array]:

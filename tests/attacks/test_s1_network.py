@@ -193,7 +193,7 @@ def test_control_without_signatures_slander_stops_a_device(stage: Stage, monkeyp
 def test_it_cannot_alter_any_byte(stage: Stage, kind: Kind) -> None:
     """The reader's state stays as it was; afterwards the true message is accepted."""
     handed = handed_over(stage, kind)
-    stage.fleet.journal.entries.clear()
+    stage.fleet.log.entries.clear()
     before = state_of(stage, handed.reader)
     for altered in each_byte_altered(handed.data):
         handed.send(altered)

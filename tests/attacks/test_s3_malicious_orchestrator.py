@@ -145,7 +145,7 @@ def test_a_second_cohort_of_a_round_is_refused_and_stops_the_fleet(stage: Stage)
     stage.fleet.orchestrator.abort("caught")
     stage.pump()
     assert all(stage.world.roster.key_id in stage.device(name).stopped for name in stage.names)
-    alarmed = {who for who, happening in stage.fleet.journal.entries if isinstance(happening, Alert)}
+    alarmed = {who for who, happening in stage.fleet.log.entries if isinstance(happening, Alert)}
     assert alarmed >= set(stage.names) - set(stage.committee)
     assert not stage.collect()
     for name in stage.names:
@@ -384,7 +384,7 @@ def test_a_member_that_shifts_the_sum_is_named_and_left_out(stage: Stage) -> Non
 
 
 def named(stage: Stage) -> int:
-    return next(x.error.index for who, x in stage.fleet.journal.entries if who == "orchestrator" and hasattr(x, "error"))
+    return next(x.error.index for who, x in stage.fleet.log.entries if who == "orchestrator" and hasattr(x, "error"))
 
 
 def test_control_without_the_proof_the_released_sum_is_shifted_unseen(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

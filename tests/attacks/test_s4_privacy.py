@@ -147,7 +147,7 @@ def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_any
     sizes = {len(wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]) for name in wide_stage.names}
     assert len(sizes) == 1
     assert mean_square(wide_stage.encoded(VICTIM)) > least(wide_stage.plan.plan.privacy.variance, 2048)
-    notes = [what.text for who, what in wide_stage.fleet.journal.entries if who == VICTIM and isinstance(what, Note)]
+    notes = [what.text for who, what in wide_stage.fleet.log.entries if who == VICTIM and isinstance(what, Note)]
     assert any("zero plus noise" in text for text in notes)
     assert not any(b"zero plus noise" in delivery.data for _, delivery in wide_stage.tape)
 
@@ -237,7 +237,7 @@ def restart(stage: Stage, name: str) -> None:
     folder, root = fleet.folder / "devices" / name, stage.world.parties.owner.root.verify_key
     fleet.stores[position].close()
     fleet.stores[position] = store = Store(folder)
-    work, report = fleet.agents[name]._work, fleet.journal.add
+    work, report = fleet.agents[name]._work, fleet.log.add
     fleet.agents[name] = Agent(
         DeviceKeys.load(folder),
         root,

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hushfleet.errors import LocalError, Refusal
 from simulation import demo
-from simulation.screen import Screen
+from simulation.screen import DemoScreen
 from tests.support.keys import load
 from tests.support.refusals import refused
 
@@ -114,7 +114,7 @@ def test_a_convolutional_net_from_an_onnx_file_is_trained_by_processes_too(monke
     monkeypatch.setattr(demo, "deal", lambda *_, **__: key)
     settings = demo.Settings(devices=5, rounds=2, model="lenet", keep=tmp_path / "kept", transport="mosquitto")
 
-    result = demo.run(settings, Screen(Console(file=seen), moving=False))
+    result = demo.run(settings, DemoScreen(Console(file=seen), moving=False))
 
     assert (result.model, result.values, result.audit.released) == ("lenet", 666, 2)
     assert {attack.reason.value for attack in result.attacks} == set(ATTACKS)
@@ -135,4 +135,4 @@ def test_an_attack_that_nobody_refuses_ends_the_demo(monkeypatch: pytest.MonkeyP
     settings = demo.Settings(devices=5, rounds=2, keep=tmp_path / "kept", transport="memory")
 
     with refused(Refusal.ATTACK_NOT_REFUSED, LocalError):
-        demo.run(settings, Screen(Console(file=io.StringIO()), moving=False))
+        demo.run(settings, DemoScreen(Console(file=io.StringIO()), moving=False))

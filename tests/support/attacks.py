@@ -167,7 +167,7 @@ class Stage:
 
     def judge(self, party: str) -> None:
         """Raise what this party refused first since it was last judged."""
-        entries = self.fleet.journal.entries
+        entries = self.fleet.log.entries
         found = [happening.error for who, happening in entries if who == party and isinstance(happening, Refused)]
         entries[:] = [(who, happening) for who, happening in entries if who != party]
         if found:

@@ -14,13 +14,13 @@ from hushfleet.signing import Signed, SigningKey, VerifyKey
 from provisioning.contents import Address
 from provisioning.passphrase import Passphrase
 from provisioning.policy_text import DEFAULT, with_settings
-from provisioning.strongbox import Cost
+from provisioning.strongbox import PassphraseCost
 from provisioning.vault import Vault
 from tests.support.keys import load
 
 FLEET = "greenhouse"
 PASSPHRASE = Passphrase("correct horse battery")
-CHEAP = Cost(1, 8192)
+CHEAP = PassphraseCost(1, 8192)
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MEMBERS = ("pi-01", "pi-02", "pi-03", "pi-04")
 ORCHESTRATOR = "hub"

@@ -155,7 +155,7 @@ def journal(tmp_path_factory):
             for link in fleet.links.values():
                 link.publish(f"hushfleet/v1/testers/device/{link.identity}/contribution/2/0", b"garbage")
             fleet.settle()
-            return world, list(fleet.journal.entries)
+            return world, list(fleet.log.entries)
 
 
 def test_the_fleet_had_something_to_say(journal):

@@ -15,7 +15,7 @@ from models.onnx.prepare.bench import time_steps
 from models.onnx.prepare.check import Report, check_gradients
 from models.onnx.prepare.losses import LOSSES
 from models.onnx.prepare.pipeline import prepare
-from models.onnx.prepare.source import Options, read_source
+from models.onnx.prepare.source import PrepareOptions, read_source
 from models.onnx.trainable import TrainableModel, load_trainable
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
@@ -73,7 +73,7 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
         if as_json:
             _print(_facts(trainable))
         return
-    source = read_source(path, Options("mse", logits, sizes=_sizes(sizes), ranges=_ranges(ranges)))
+    source = read_source(path, PrepareOptions("mse", logits, sizes=_sizes(sizes), ranges=_ranges(ranges)))
     graph = source.graph
     operators = Counter(node.op_type for node in graph.nodes)
     unknown = sorted(operators.keys() - registry.load().keys())

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.onnx.prepare.check import Report, check_gradients
-from models.onnx.prepare.source import Options, Ranges, read_source
+from models.onnx.prepare.source import PrepareOptions, Ranges, read_source
 from models.onnx.prepare.writing import build
 from models.onnx.trainable import TrainableModel
 
@@ -27,10 +27,10 @@ def prepare(
     """A trainable model of the inference file at `path`, its gradients checked against finite differences.
 
     `loss` is softmax-cross-entropy, mse, huber or binary-cross-entropy; `logits` names the output (or inner value) to train
-    where it is not the only one. See `Options` for the rest. `progress` hears what is being done, `checked` what the check
+    where it is not the only one. See `PrepareOptions` for the rest. `progress` hears what is being done, `checked` what the check
     found. Raises `Unsupported` (a `LocalError`), `LocalError(MODEL_GRADIENT)`, FileNotFoundError.
     """
-    options = Options(loss, logits, freeze, train, sizes or {}, ranges or {}, weights, dropout)
+    options = PrepareOptions(loss, logits, freeze, train, sizes or {}, ranges or {}, weights, dropout)
     progress(f"reading {path}")
     source = read_source(Path(path), options)
     progress("differentiating")

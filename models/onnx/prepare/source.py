@@ -19,7 +19,7 @@ Ranges = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PrepareOptions:
     """What a person decides. Patterns are shell patterns over parameter names; `sizes` gives sizes to named axes, `ranges`
     bounds to inputs, inclusive; `weights`: take a weight per row; `dropout`: train with its masks.
     """  # noqa: D205 -- one list
@@ -53,7 +53,7 @@ class Source:
     ranges: Ranges
 
 
-def read_source(path: Path, options: Options) -> Source:
+def read_source(path: Path, options: PrepareOptions) -> Source:
     """Read and understand the file: every step before differentiation."""
     model = reading.read(path)
     graph = reading.to_graph(model, dict(options.sizes))

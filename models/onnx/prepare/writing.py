@@ -14,12 +14,12 @@ from models.onnx.prepare.graph import BATCH, Graph
 from models.onnx.prepare.model import IR_VERSION, OPSET, ancestors, declare, reads, write
 from models.onnx.prepare.quicker import quicker
 from models.onnx.prepare.refusals import Unsupported
-from models.onnx.prepare.source import Options, Ranges, Source
+from models.onnx.prepare.source import PrepareOptions, Ranges, Source
 from models.onnx.prepare.wire import offsets
 from models.onnx.trainable import INFER, TRAIN, TrainableModel
 
 
-def build(source: Source, options: Options) -> TrainableModel:
+def build(source: Source, options: PrepareOptions) -> TrainableModel:
     """Differentiate, and write the three files. `source` is used up: its nodes may be given further outputs."""
     infer = _infer(source)
     train, names = _train(source, options)
@@ -71,7 +71,7 @@ def _named(size: int | str) -> int | str | None:
     return size if isinstance(size, int) or size == BATCH else None
 
 
-def _train(source: Source, options: Options) -> tuple[ModelProto, dict[str, str]]:
+def _train(source: Source, options: PrepareOptions) -> tuple[ModelProto, dict[str, str]]:
     """`train.onnx`, and the gradient outputs' names by parameter."""
     graph, rule = source.graph, losses.LOSSES[options.loss]
     nodes = ancestors(graph.nodes, [source.logits])
@@ -98,7 +98,7 @@ def _train(source: Source, options: Options) -> tuple[ModelProto, dict[str, str]
     return write(f"{source.name} training", everything, inputs, declared, {**graph.constants, **emit.constants}), names
 
 
-def _train_inputs(source: Source, options: Options, nodes: Sequence[NodeProto]) -> list[ValueInfoProto]:
+def _train_inputs(source: Source, options: PrepareOptions, nodes: Sequence[NodeProto]) -> list[ValueInfoProto]:
     """Parameters, features, targets, weights."""
     graph, target = source.graph, _targets(source, options)
     read = {name for node in nodes for name in reads(node)}
@@ -136,7 +136,7 @@ def _require_free_names(graph: Graph, nodes: Sequence[NodeProto]) -> None:
         raise Unsupported(f"the model has values named {', '.join(sorted(clash))}", next_step="Rename them: training needs these names.")
 
 
-def _targets(source: Source, options: Options) -> Tensor:
+def _targets(source: Source, options: PrepareOptions) -> Tensor:
     rule, row = losses.LOSSES[options.loss], _row(source.graph, source.logits)
     if not rule.classes:
         return Tensor(losses.TARGETS, str(source.graph.dtype(source.logits)), row, rule.low, rule.high)

@@ -5,7 +5,7 @@ import pytest
 
 from edge_agent import enrolment
 from edge_agent.folder import DeviceKeys, StateFolder
-from edge_agent.install import UNIT, Machine, Wanted, carry_out, data_note, install, move_state, uninstall, unit_text
+from edge_agent.install import UNIT, TargetMachine, Wanted, carry_out, data_note, install, move_state, uninstall, unit_text
 from hushfleet.errors import LocalError, Refusal
 from tests.support.bundles import DEVICE, MEMBER, bundle, enrolled, joined
 from tests.support.refusals import refused
@@ -22,9 +22,9 @@ class Bare:
         (root / "run/systemd/system").mkdir(parents=True)
         self.machine = self.as_user(0)
 
-    def as_user(self, user_id, **changes: object) -> Machine:
+    def as_user(self, user_id, **changes: object) -> TargetMachine:
         settings = {"root": self.root, "run": self.commands.append, "user_id": user_id, "program": Path("/opt/hushfleet/bin/hushfleet")}
-        return Machine(**{**settings, "user_state": None, **changes})
+        return TargetMachine(**{**settings, "user_state": None, **changes})
 
     def install(self, wanted, *, dry_run=False) -> None:
         carry_out(install(self.machine, wanted), self.machine, dry_run=dry_run)

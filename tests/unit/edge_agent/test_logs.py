@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from edge_agent.logs import LOG, REPEAT_S, Lines, RecentProblems, Repeats, start_logging
+from edge_agent.logs import LOG, REPEAT_S, Lines, RecentProblems, RepeatFilter, start_logging
 
 
 def lines(level="info", **environment: str):
@@ -51,7 +51,7 @@ def record(text, level=logging.INFO):
 
 def test_a_repeat_is_counted_and_told_later():
     clock = [0.0]
-    repeats = Repeats(lambda: clock[0])
+    repeats = RepeatFilter(lambda: clock[0])
     passed = []
     for at_s in (0, 1, REPEAT_S - 1, REPEAT_S, REPEAT_S + 1):
         clock[0] = at_s
@@ -64,7 +64,7 @@ def test_a_repeat_is_counted_and_told_later():
 
 
 def test_what_is_remembered_of_repeats_is_bounded():
-    repeats = Repeats(lambda: 0.0)
+    repeats = RepeatFilter(lambda: 0.0)
     for number in range(1000):
         assert repeats.filter(record(f"line {number}"))
 

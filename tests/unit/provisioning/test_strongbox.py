@@ -8,13 +8,13 @@ from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
 from provisioning import strongbox
 from provisioning.passphrase import Passphrase
-from provisioning.strongbox import Cost, Secrets, lock, unlock
+from provisioning.strongbox import PassphraseCost, VaultSecrets, lock, unlock
 from tests.support.enrolling import CHEAP, PASSPHRASE
 from tests.support.refusals import refused
 
 RANDOM = SeededRandomness(b"strongbox")
 SEED, CA_KEY = RANDOM.octets(32), RANDOM.octets(138)
-SECRETS = Secrets(SigningKey(SEED), CA_KEY)
+SECRETS = VaultSecrets(SigningKey(SEED), CA_KEY)
 LOCKED = lock(SECRETS, PASSPHRASE, RANDOM, CHEAP)
 
 
@@ -48,7 +48,7 @@ def test_two_locks_of_one_secret_have_nothing_in_common():
 
 
 def test_the_usual_cost_is_libsodiums_moderate_one():
-    assert Cost() == Cost(3, 256 << 20)
+    assert PassphraseCost() == PassphraseCost(3, 256 << 20)
 
 
 @pytest.mark.parametrize(

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.trainers import Worker
+from edge_agent.trainers import BackgroundExecutor
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_one_task_runs_after_the_other_in_one_thread():
-    worker, order = Worker(), []
-    futures = [worker.submit(lambda number: order.append((number, threading.get_ident())), number) for number in range(5)]
+    executor, order = BackgroundExecutor(), []
+    futures = [executor.submit(lambda number: order.append((number, threading.get_ident())), number) for number in range(5)]
     for future in futures:
         future.result(10)
 
@@ -23,34 +23,34 @@ def test_one_task_runs_after_the_other_in_one_thread():
 
 
 def test_what_a_task_raises_is_its_result_and_the_next_one_runs():
-    worker = Worker()
+    executor = BackgroundExecutor()
 
     with pytest.raises(ZeroDivisionError):
-        worker.submit(lambda: 1 / 0).result(10)
-    assert worker.submit(lambda: 3).result(10) == 3
+        executor.submit(lambda: 1 / 0).result(10)
+    assert executor.submit(lambda: 3).result(10) == 3
 
 
 def test_a_task_that_waits_can_be_cancelled():
-    worker, go = Worker(), threading.Event()
-    running = worker.submit(go.wait, 10)
-    waiting = worker.submit(pytest.fail)
+    executor, go = BackgroundExecutor(), threading.Event()
+    running = executor.submit(go.wait, 10)
+    waiting = executor.submit(pytest.fail)
 
     assert waiting.cancel()
     go.set()
     assert running.result(10)
-    assert worker.submit(lambda: "next").result(10) == "next"
+    assert executor.submit(lambda: "next").result(10) == "next"
 
 
 def test_it_runs_behind_everything_else():
     own = os.getpriority(os.PRIO_PROCESS, 0)
 
-    assert Worker(19).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == 19
-    assert Worker(0).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == own
+    assert BackgroundExecutor(19).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == 19
+    assert BackgroundExecutor(0).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == own
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_a_process_ends_while_a_task_runs():
     code = "import threading, edge_agent.trainers as w\nstarted = threading.Event()\n"
-    code += "w.Worker().submit(lambda: (started.set(), threading.Event().wait()))\nstarted.wait()"
+    code += "w.BackgroundExecutor().submit(lambda: (started.set(), threading.Event().wait()))\nstarted.wait()"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

@@ -1,6 +1,6 @@
-"""`python -m simulation.worker SPEC`: some devices of a demo fleet in a process of their own, over the real broker.
+"""`python -m simulation.device_process SPEC`: some devices of a demo fleet in a process of their own, over the real broker.
 
-Reads commands on standard input, one a line: `hold NAME`, `release NAME`. Ends when standard input does, so that no worker
+Reads commands on standard input, one a line: `hold NAME`, `release NAME`. Ends when standard input does, so that no process
 outlives its demo. Writes JSON lines: who is ready, and what the parties note, refuse and raise alarms about.
 """
 
@@ -35,7 +35,7 @@ KEY_FILE, CERTIFICATE_FILE, DATA_FILE = "tls.key", "tls.crt", "data.npz"
 
 
 class Spec(msgspec.Struct, frozen=True):
-    """What a worker is told: where the fleet's folder is, whom it plays, and where the broker is."""
+    """The order that a process is given: where the fleet's folder is, whom it plays, and where the broker is."""
 
     folder: str
     names: tuple[str, ...]

@@ -35,7 +35,7 @@ SUMMARIES = {
 
 
 class ExitCode(IntEnum):
-    """What a command's exit code means; the same for every command."""
+    """The meanings of exit codes, the same for every command."""
 
     DONE = 0
     FAILED = 1
@@ -81,7 +81,7 @@ class Failure:
         return json.dumps({"error": {"kind": self.kind, "message": self.message, "next": self.next_step}})
 
     def as_text(self) -> str:
-        """What happened, why, and what to type next."""
+        """The text for a person: what happened, why, and what to type next."""
         return f"Error: {self.message} [{self.kind}]" + (f"\nNext: {self.next_step}" if self.next_step else "")
 
 
@@ -152,7 +152,7 @@ def run(arguments: Sequence[str], command: click.Command = hushfleet) -> int:
 
 
 def failure_of(error: Exception) -> Failure:
-    """What to tell about `error`. An error nobody foresaw is a defect: its traceback goes to stderr as well."""
+    """The failure to tell of `error`. An error nobody foresaw is a defect: its traceback goes to stderr as well."""
     match error:
         case HushfleetError():
             return Failure(_code_of(error), str(error.reason), error.message, error.next_step)

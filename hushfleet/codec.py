@@ -16,7 +16,7 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class Envelope(Message, frozen=True):
-    """What travels: the protocol version, then the encoded message."""
+    """The outer form of everything that travels: the protocol version, then the encoded message."""
 
     version: int
     content: msgspec.Raw

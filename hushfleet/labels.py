@@ -8,7 +8,7 @@ PROTOCOL_VERSION = 1
 
 
 class Label(Enum):
-    """What a hash, signature, context or seal is for. The value is the byte string that enters it."""
+    """The purpose of a hash, signature, context or seal. The value is the byte string that enters it."""
 
     # signatures
     ROSTER = "signature/roster"

@@ -1,4 +1,4 @@
-"""Where random bits come from. Every step takes its source as an argument, so that vectors can be regenerated.
+"""The sources of random bits. Every step takes its source as an argument, so that vectors can be regenerated.
 
 Outside tests, vectors and the choice of training batches the source is `SystemRandomness`.
 """

@@ -15,7 +15,7 @@ class Model(Trainer, Protocol):
 
     @property
     def loss(self) -> Loss:
-        """What `gradient` minimises."""
+        """The loss that `gradient` minimises."""
 
     def outputs(self, parameters: FloatArray, features: Array) -> FloatArray:
         """Raw outputs (n, k) at `parameters` (d,), before any softmax or sigmoid."""

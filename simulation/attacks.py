@@ -29,7 +29,7 @@ SHIFT_BITS = 200
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What was tried, who refused it, and why: `reason` is the identifier, `detail` the refusing party's own words."""
+    """One attack and its end: `reason` is the refusal's identifier, `detail` the refusing party's own words."""
 
     name: str
     refused_by: str
@@ -49,7 +49,7 @@ class Attacks:
         self._victim, self.thief = devices[0], devices[-1]
 
     def record(self, number: int) -> None:
-        """What a network keeps of an earlier round: the victim's sealed contribution."""
+        """Keep what a network can keep of an earlier round: the victim's sealed contribution."""
         self._recorded = self._recorded or (self._victim, self._fleet.sealed_contribution(self._victim, number))
 
     def before_round(self) -> None:

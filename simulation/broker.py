@@ -25,7 +25,7 @@ max_queued_bytes 0
 
 
 def find_mosquitto() -> str | None:
-    """Where Mosquitto is, or None."""
+    """The path of Mosquitto, or None."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
 
 

@@ -140,7 +140,7 @@ class BrokerFleet:
         return found
 
     def sealed_contribution(self, name: str, number: int) -> bytes:
-        """What the network carried of a device in a round."""
+        """The sealed contribution of a device in a round, as the network carried it."""
         deadline = time.monotonic() + PATIENCE_S
         while (name, number) not in self._carried and time.monotonic() < deadline:
             arrived = self.network.receive(TURN_S)

@@ -49,7 +49,7 @@ SHORT_NAMES = {"softmax": "softmax:64x10", "mlp": "mlp:64x32x10", "lenet": ""}
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is trained in the demo; chosen on these very digits, so the accuracy is slightly flattering."""
+    """The settings with which the demo trains a model; chosen on these very digits, so the accuracy is slightly flattering."""
 
     training: TrainingPlan
     clip_norm: float
@@ -67,7 +67,7 @@ GLOBAL_OPTIMIZER = OptimizerSettings("fedavgm", (("momentum", 0.8),))
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a person may choose. Raises `LocalError(SETTINGS_INVALID)`."""
+    """The choices of the person who runs the demo. Raises `LocalError(SETTINGS_INVALID)`."""
 
     devices: int = 50
     rounds: int = 8
@@ -85,7 +85,7 @@ class Settings:
 
     @property
     def broker(self) -> bool:
-        """Whether a real broker carries the demo: asked for, or there."""
+        """True if a real broker carries the demo: asked for, or there."""
         return self.transport == "mosquitto" or (self.transport == "auto" and find_mosquitto() is not None)
 
     @property
@@ -105,7 +105,7 @@ class Settings:
 
     @property
     def recipe(self) -> Recipe:
-        """How the chosen model is trained."""
+        """The settings for the chosen model."""
         return RECIPES[self.model]
 
 
@@ -124,7 +124,7 @@ class RoundFigures:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What the demo found; `to_json` is the contract of `--json`."""
+    """The outcome of the demo; `to_json` is the contract of `--json`."""
 
     settings: Settings
     model: str

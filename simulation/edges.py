@@ -1,4 +1,4 @@
-"""What each device makes of its pictures: histograms of edge directions (Dalal and Triggs 2005), 64 values from 64 pixels.
+"""The features that each device makes of its pictures: histograms of edge directions (Dalal and Triggs 2005), 64 values from 64 pixels.
 
 A picture is prepared alone, so nothing about other pictures enters. Edges separate the digits by a wider margin than
 brightness does, and the margin is what the noise eats: in a central simulation of the demo (noise multiplier 4, 50 devices)

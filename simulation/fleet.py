@@ -1,4 +1,4 @@
-"""What the demo and its attacks ask of a fleet, over whatever link it runs."""
+"""The interface of a fleet to the demo and its attacks, over whatever link it runs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -43,7 +43,7 @@ class Fleet(Protocol):
 
     @property
     def job(self) -> Job:
-        """What is trained."""
+        """The job that the fleet runs."""
 
     @property
     def orchestrator(self) -> Orchestrator:
@@ -73,7 +73,7 @@ class Fleet(Protocol):
         """The refusals since the last call, once each of `parties` has refused something (or a while has passed)."""
 
     def sealed_contribution(self, name: str, number: int) -> bytes:
-        """What the network carried of a device in a round."""
+        """The sealed contribution of a device in a round, as the network carried it."""
 
     def close(self) -> None:
         """End everything that runs."""

@@ -156,13 +156,13 @@ class MemoryFleet:
         return self.orchestrator.state.model.version > version
 
     def await_refusals(self, parties: set[str]) -> list[tuple[str, Refused]]:
-        """What was refused since the last call: over this link everything is delivered at once."""
+        """The refusals since the last call: over this link everything is delivered at once."""
         self.pump_agents(tuple(parties - {"orchestrator"}) or self.parties.committee)
         self.orchestrator.pump()
         return self.log.take_refusals()
 
     def sealed_contribution(self, name: str, number: int) -> bytes:
-        """What the network carried of a device in a round."""
+        """The sealed contribution of a device in a round, as the network carried it."""
         while (arrived := self.network.receive()) is not None:
             self._carried[arrived.topic.device or "", arrived.topic.number or 0] = arrived.data
         return self._carried[name, number]

@@ -1,4 +1,4 @@
-"""What a person sees of the demo. Everything goes to one rich console; off a terminal it becomes plain lines."""
+"""The screen of the demo. Everything goes to one rich console; off a terminal it becomes plain lines."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -100,7 +100,7 @@ class DemoScreen:
         self.console.print(_row(cells))
 
     def attacks(self, attacks: Sequence[Attack]) -> None:
-        """Who tried what in the last round, who refused it, and why."""
+        """The table of attacks in the last round: what was tried, who refused it, and why."""
         self.console.print()
         self.console.print("[bold]During the last round the parties attacked each other:[/]")
         for attack in attacks:
@@ -110,7 +110,7 @@ class DemoScreen:
             self.console.print(Padding(line, (0, 0, 0, 3)))
 
     def closing(self, result: "Result") -> None:
-        """Where the results are, and what an outsider's check says."""
+        """The last lines: the files that hold the results, and what an outsider's check says."""
         last = result.rounds[-1]
         self.console.print()
         plain = f"{result.accuracy_without_privacy:.1%} without privacy"

@@ -22,7 +22,7 @@ _MAX_MOMENTS = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OptimizerState:
-    """What an optimiser carries from round to round: its moments, float64 `(d,)` each, none before the first step.
+    """The part of an optimiser that goes from round to round: its moments, float64 `(d,)` each, none before the first step.
 
     Raises `LocalError(SETTINGS_INVALID)` if a moment is not `(d,)`, `PeerError(MODEL_NOT_FINITE)` if one is not finite.
     """

@@ -1,4 +1,4 @@
-"""What an opened sum must satisfy before anybody sees it (PROTOCOL 5.5)."""
+"""The bound on the norm of an opened sum, checked before anybody sees the sum (PROTOCOL 5.5)."""
 
 import math
 

@@ -56,7 +56,7 @@ class JobReport:
 
     @property
     def rho_nano(self) -> int:
-        """What a device that took part in every round spent, at most, in 10^-9 rho."""
+        """The most that a device that took part in every round spent, in 10^-9 rho."""
         return sum(one.rho_nano for one in self.rounds)
 
     def summary(self) -> str:
@@ -70,7 +70,7 @@ class JobReport:
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """What one round hands to the next."""
+    """The values that one round hands to the next."""
 
     model: GlobalModel
     optimizer_state: OptimizerState
@@ -152,7 +152,7 @@ def _check_round(
 def _released(
     setting: RoundTerms, record: RoundRecord, answers: Mapping[int, Answer], chain: _Chain
 ) -> tuple[OptimizerState, GlobalModel]:
-    """What the round had to release, computed again."""
+    """The release that the round had to make, computed again."""
     try:
         return release(
             setting,

@@ -17,7 +17,7 @@ from hushfleet.randomness import Randomness
 
 KEY_BYTES = 32
 SEAL_BYTES = nacl.bindings.crypto_box_SEALBYTES
-"""What the box itself adds: an ephemeral public key and an authenticator. Label and context come on top (`sealed_size`)."""
+"""The bytes that the box itself adds: an ephemeral public key and an authenticator. Label and context come on top (`sealed_size`)."""
 
 _FIELD_PRIME = 2**255 - 19
 # Any scalar will do: clamping makes it a multiple of eight, which sends a point of low order to zero, and libsodium refuses that.

@@ -1,4 +1,4 @@
-"""How a vector is cut into blocks for the rotation (PROTOCOL 6)."""
+"""The blocks that a vector is cut into for the rotation (PROTOCOL 6)."""
 
 from hushfleet.documents.limits import MAX_VALUES
 from hushfleet.errors import LocalError, Refusal

@@ -40,7 +40,7 @@ class ClippedVector:
 
     @classmethod
     def zero(cls, dimension: int, clip_norm: float) -> "ClippedVector":
-        """What a device contributes when it has nothing usable: (d,) zeros."""
+        """The contribution of a device that has nothing usable: (d,) zeros."""
         return cls(np.zeros(dimension), clip_norm)
 
 

@@ -21,26 +21,26 @@ def honest_contributors(k_min: int, colluding: int) -> int:
 
 
 def enough_honest_contributors(k_min: int, colluding: int) -> bool:
-    """Whether h >= 2: with one, the sum minus the colluders' parts would be that one device's contribution."""
+    """True if h >= 2: with one, the sum minus the colluders' parts would be that one device's contribution."""
     return honest_contributors(k_min, colluding) >= LEAST_HONEST
 
 
 def enough_variance(variance: int) -> bool:
-    """Whether V >= 16: a sum of such discrete Gaussians is as good as one, up to a correction below 1e-67."""
+    """True if V >= 16: a sum of such discrete Gaussians is as good as one, up to a correction below 1e-67."""
     return variance >= LEAST_VARIANCE
 
 
 def positive_sensitivity(b2: int) -> bool:
-    """Whether B2 >= 1."""
+    """True if B2 >= 1."""
     return b2 >= 1
 
 
 def enough_noise(honest: int, variance: int, z2_numerator: int, z2_denominator: int, b2: int) -> bool:
-    """Whether h V >= z^2 B2, with z^2 = `z2_numerator` / `z2_denominator` and a positive denominator."""
+    """True if h V >= z^2 B2, with z^2 = `z2_numerator` / `z2_denominator` and a positive denominator."""
     return honest * variance * z2_denominator >= z2_numerator * b2
 
 
 def slots_fit(k_max: int, bound: int, variance: int) -> bool:
-    """Whether k_max clamped values plus 12 standard deviations of k_max noises of variance V stay within a slot."""
+    """True if k_max clamped values plus 12 standard deviations of k_max noises of variance V stay within a slot."""
     room = SLOT_LIMIT - k_max * bound
     return room >= 0 and room * room >= _TAIL_SQUARED * k_max * variance

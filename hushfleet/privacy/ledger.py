@@ -1,4 +1,4 @@
-"""What a device has spent of its lifetime budget: a pure machine over immutable events, counted in nano-rho (PROTOCOL 2, 6).
+"""The account of what a device has spent of its lifetime budget: a pure machine over immutable events, counted in nano-rho (PROTOCOL 2, 6).
 
 rho is zero-concentrated differential privacy of whole devices (zero-out neighbours). No clock, no files: the
 device stores the event in the same transaction as its signed contribution, before the first byte leaves.
@@ -15,7 +15,7 @@ NANO = 10**9
 
 
 class EventKind(StrEnum):
-    """How an event is named where it is stored."""
+    """The name of an event where it is stored."""
 
     PARTICIPATION = "participation"
     WITHOUT_PRIVACY = "without-privacy"
@@ -105,7 +105,7 @@ class Ledger:
 
     @property
     def without_privacy(self) -> bool:
-        """Whether any contribution was made without privacy."""
+        """True if any contribution was made without privacy."""
         return any(event.kind is EventKind.WITHOUT_PRIVACY for event in self.events)
 
     def find(self, key_id: bytes, round_number: int) -> LedgerEntry | None:

@@ -14,9 +14,10 @@ from hushfleet.randomness import Randomness
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EncodedVector:
-    """What a scheme encrypts: `values` (d',) int64, noise included, each within +-(2^19 - 1). Still secret: one device's noise is small.
+    """The vector that a scheme encrypts: `values` (d',) int64, noise included, each within +-(2^19 - 1).
 
-    Made by `add_noise` alone. The array becomes read-only. `LocalError`: `UPDATE_SHAPE`, `VALUE_OUT_OF_SLOT`.
+    Still secret: one device's noise is small. Made by `add_noise` alone. The array becomes read-only.
+    `LocalError`: `UPDATE_SHAPE`, `VALUE_OUT_OF_SLOT`.
     """
 
     values: npt.NDArray[np.int64]

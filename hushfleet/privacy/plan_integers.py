@@ -21,7 +21,7 @@ from hushfleet.privacy.scale_search import GRID, Candidates, greatest_steps
 
 @dataclass(frozen=True, slots=True)
 class PlanIntegers:
-    """What a plan says about encoding, the same on every device of a round.
+    """The numbers of a plan that encoding needs, the same on every device of a round.
 
     `b2` bounds the squared L2 norm of each rounded update, `variance` is V of each device's noise N_Z(0, V) (0: no noise,
     no privacy), `bound` the clamp B, `scale` s (integer steps per unit of the update), `clip_norm` C, `padded` d'.

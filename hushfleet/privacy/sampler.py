@@ -41,7 +41,7 @@ class DiscreteGaussian:
 
     @property
     def undecided(self) -> int:
-        """What `direct` holds where further bits are needed."""
+        """The mark that `direct` holds where further bits are needed."""
         return int(np.iinfo(self.direct.dtype).min)
 
     def draw(self, count: int, randomness: Randomness) -> npt.NDArray[np.int64]:

@@ -40,7 +40,7 @@ class Candidates:
         return max(LEAST_VARIANCE, math.ceil(self.z2 * self.b2(steps) / self.honest)) if self.z2 else 0
 
     def fits(self, steps: int, k_max: int) -> bool:
-        """Whether a slot holds the sum of `k_max` contributions."""
+        """True if a slot holds the sum of `k_max` contributions."""
         return slots_fit(k_max, self.bound(steps), self.variance(steps))
 
 

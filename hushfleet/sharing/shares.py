@@ -1,4 +1,4 @@
-"""What one holder keeps of a shared vector or scalar. Fewer than `threshold` of them say nothing about the secret."""
+"""The share that one holder keeps of a vector or scalar. Fewer than `threshold` of them say nothing about the secret."""
 
 import hmac
 from collections.abc import Iterable
@@ -113,7 +113,7 @@ S = TypeVar("S", VectorShare, ScalarShare)
 
 
 def add(shares: Iterable[S]) -> S:
-    """What one holder answers: the share of the sum of all secrets, from its shares of each.
+    """The answer of one holder: the share of the sum of all secrets, from its shares of each.
 
     Raises `LocalError(COMBINE_TOO_FEW)` if there is none, `PeerError(SHARE_MISMATCH)` unless index, field and length agree.
     """
@@ -133,7 +133,7 @@ def _alike(one: S, other: S) -> bool:
 
 
 def same_kind(one: S, other: S) -> bool:
-    """Whether both shares are of the same field and, for vectors, of the same length."""
+    """True if both shares are of the same field and, for vectors, of the same length."""
     return one.field == other.field and one.size == other.size
 
 

@@ -1,4 +1,4 @@
-"""What a model is to the protocol: an architecture (named shapes, loss, training graph) and a flat vector of values."""
+"""A model as the protocol sees it: an architecture (named shapes, loss, training graph) and a flat vector of values."""
 
 import math
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _WIRE_TYPE = np.dtype("<f4")
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """What is trained: the training graph, the parameter shapes in order and the loss.
+    """The part of a model that stays while it trains: the training graph, the parameter shapes in order and the loss.
 
     `graph` identifies how outputs and gradients are computed: for a numpy model its family, layer sizes and activation,
     for a prepared model file the file's hash. `name` is for people and enters no hash.

@@ -19,7 +19,7 @@ class TrainingRun:
 
     @property
     def done(self) -> bool:
-        """Whether the update, or the error, is there."""
+        """True if the update, or the error, is there."""
         return self._future.done()
 
 

@@ -1,4 +1,4 @@
-"""How a plan wants its devices to train."""
+"""The settings that a plan wants its devices to train with."""
 
 import math
 from dataclasses import dataclass

@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 
 class Trainer(Protocol):
-    """What a model must offer to be trained in a fleet; anything with these three members will do."""
+    """The interface of a model that can be trained in a fleet; anything with these three members will do."""
 
     @property
     def architecture(self) -> Architecture:

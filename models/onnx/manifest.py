@@ -41,7 +41,7 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Logits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where predictions come from: `infer.onnx`'s output `output` is `activation` of what the loss takes, (n, *shape).
+    """The output that predictions come from: `infer.onnx`'s output `output` is `activation` of what the loss takes, (n, *shape).
 
     `activation` is `none`, `softmax`, `log-softmax` (both over the last axis) or `sigmoid`.
     """

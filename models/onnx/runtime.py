@@ -11,7 +11,7 @@ Array = npt.NDArray[Any]
 
 
 class GraphSession(Protocol):
-    """What is used of onnxruntime's `InferenceSession`."""
+    """The part of onnxruntime's `InferenceSession` that is used."""
 
     def run(self, output_names: Sequence[str], input_feed: Mapping[str, Array]) -> Sequence[Array]:
         """The named outputs."""

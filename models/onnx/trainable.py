@@ -34,7 +34,7 @@ class TrainableModel:
 
     @property
     def architecture(self) -> Architecture:
-        """What a policy allows: the hash of `train.onnx`, the parameters' names and shapes, the loss."""
+        """The architecture that a policy allows: the hash of `train.onnx`, the parameters' names and shapes, the loss."""
         shapes = tuple((parameter.name, parameter.shape) for parameter in self.manifest.parameters)
         return Architecture(self.manifest.name, shapes, self.manifest.loss, sha256(self.train).digest())
 

@@ -53,7 +53,7 @@ class OnnxTrainer:
         return float(loss), np.concatenate([one.reshape(-1) for one in gradients]).astype(np.float64)
 
     def outputs(self, parameters: FloatArray, features: Array) -> FloatArray:
-        """What the loss takes (n, k), from the inference file: a softmax or sigmoid at its end is taken back."""
+        """The values that the loss takes (n, k), from the inference file: a softmax or sigmoid at its end is taken back."""
         manifest = self._manifest
         session = open_session(self._trainable.inference_file(parameters.astype(np.float32)), self._threads)
         parts = []
@@ -75,7 +75,7 @@ class OnnxTrainer:
         return {tensor.name: _fed(tensor, values) for tensor, values in self._parts(features).items()}
 
     def _parts(self, features: Array) -> Mapping[Tensor, Array]:
-        """What of `features` goes to which input, each (n, *shape)."""
+        """The part of `features` for each input, (n, *shape)."""
         inputs = self._manifest.features
         if len(inputs) == 1 and features.shape[1:] == inputs[0].shape:
             return {inputs[0]: features}

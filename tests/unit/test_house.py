@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,49 @@ from hushfleet.cli import run
 assert run(["--help"]) == 0
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
+
+
+RIDDLE = re.compile(r"(What|Whatever|Who|Whose|Whom|Which|How|Whether|Where|When|Why)\b")
+PLAIN = (
+    *(f"hushfleet/{room}" for room in ("privacy", "encryption", "sharing", "training", "aggregation", "audit")),
+    *(f"hushfleet/{file}.py" for file in ("cli", "codec", "errors", "ids", "labels", "randomness", "signing", "__init__")),
+    "models",
+    "simulation",
+)
+
+
+def riddles(source: str) -> list[str]:
+    """First lines of docstrings that begin with a question word instead of naming the thing."""
+    tree = ast.parse(source)
+    texts = [node.value.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    return [text.splitlines()[0] for text in texts if isinstance(text, str) and RIDDLE.match(text)]
+
+
+@pytest.mark.parametrize("room", PLAIN)
+def test_a_docstring_names_the_thing_first(room: str) -> None:
+    path = ROOT / room
+    found = {str(file): riddles(file.read_text()) for file in (path.rglob("*.py") if path.is_dir() else [path])}
+
+    assert found
+    assert {file: lines for file, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""What it does."""',
+        'def f() -> bool:\n    """Whether it does."""',
+        'X = 1\n"""How many."""',
+        'class A:\n    """Who\n\n    knows."""',
+    ],
+)
+def test_a_riddle_would_be_found(source: str) -> None:
+    assert len(riddles(source)) == 1
+
+
+@pytest.mark.parametrize("source", ['"""The number of rows."""', '"""True if it does."""', 'X = "What"', '"""Whole rows."""'])
+def test_a_plain_docstring_is_no_riddle(source: str) -> None:
+    assert riddles(source) == []
 
 
 def _in_python(code: str, environment: dict[str, str] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What a proof is bound to (PROTOCOL 3, contexts): a proof made for one round, device or member says nothing elsewhere."""
+"""The bytes that a proof is bound to (PROTOCOL 3, contexts): a proof made for one round, device or member says nothing elsewhere."""
 
 from hushfleet.ids import HASH_BYTES
 from hushfleet.labels import Label, labelled, labelled_hash, length_prefixed, unsigned

@@ -61,7 +61,7 @@ def deal(
 
 
 class _Secrets:
-    """What only the dealer knows, and only while dealing."""
+    """The numbers that only the dealer knows, and only while dealing."""
 
     __slots__ = ("d", "m", "modulus", "order", "p", "q")
 

@@ -54,12 +54,12 @@ class PublicKey:
 
     @property
     def f(self) -> int:
-        """How many members may be faulty or colluding."""
+        """The number of members that may be faulty or colluding."""
         return (self.members - 1) // 3
 
     @property
     def threshold(self) -> int:
-        """How many members are required to open a sum: 2f + 1."""
+        """The number of members required to open a sum: 2f + 1."""
         return 2 * self.f + 1
 
     @property

@@ -68,7 +68,7 @@ class Statement:
 
 
 class _Relation(NamedTuple):
-    """What is left to check of a well-formed statement: (1 + z_m N) h_s^z_r = +-A prod c_k^rho_k."""
+    """The relation that is left to check of a well-formed statement: (1 + z_m N) h_s^z_r = +-A prod c_k^rho_k."""
 
     statement: Statement
     coefficients: list[int]
@@ -124,7 +124,7 @@ def _relation(key: PublicKey, statement: Statement) -> _Relation:
 
 
 def _hold(key: PublicKey, relations: Sequence[_Relation], weights: Sequence[int]) -> bool:
-    """Whether the product of the relations, each to its weight, holds after squaring both sides."""
+    """True if the product of the relations, each to its weight, holds after squaring both sides."""
     square = mpz(key.modulus_squared)
     pairs = list(zip(relations, weights, strict=True))
     z_m = sum(weight * relation.statement.proof.z_m for relation, weight in pairs)

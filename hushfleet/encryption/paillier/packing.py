@@ -24,7 +24,7 @@ def slots(key_bits: int, width: int) -> int:
 
 
 def plaintext_count(values: int, width: int, key_bits: int) -> int:
-    """How many plaintexts (hence ciphertexts, L) carry `values` values."""
+    """The number of plaintexts (hence ciphertexts, L) that carry `values` values."""
     return -(-values // slots(key_bits, width))
 
 

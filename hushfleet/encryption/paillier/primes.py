@@ -21,7 +21,7 @@ Progress = Callable[[int], None]
 
 
 def is_safe_prime(value: int) -> bool:
-    """Whether `value` and (value - 1) / 2 are prime, but for an error far below 2^-80."""
+    """True if `value` and (value - 1) / 2 are prime, but for an error far below 2^-80."""
     return bool(gmpy2.is_prime(value, PRIMALITY_ROUNDS)) and bool(gmpy2.is_prime((value - 1) // 2, PRIMALITY_ROUNDS))
 
 

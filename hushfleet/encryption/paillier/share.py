@@ -26,7 +26,7 @@ class KeyShare:
 
     @property
     def index(self) -> int:
-        """Which member this share is for, from 1."""
+        """The index of the member that this share is for, from 1."""
         return self._index
 
     @property

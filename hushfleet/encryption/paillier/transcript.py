@@ -1,4 +1,4 @@
-"""What both proofs hash, so that prover and verifier cannot differ (PROTOCOL 3, batch coefficients and challenge)."""
+"""The bytes that both proofs hash, the same for prover and verifier (PROTOCOL 3, batch coefficients and challenge)."""
 
 from collections.abc import Sequence
 

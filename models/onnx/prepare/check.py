@@ -42,7 +42,7 @@ class Report:
 
     @property
     def tolerance(self) -> float:
-        """What is allowed in this precision."""
+        """The greatest error allowed in this precision."""
         return _TOLERANCES[self.precision]
 
     @property

@@ -65,7 +65,7 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
 @_RANGE
 @_JSON
 def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool) -> None:
-    """What would train in the ONNX file PATH and what would not, or what a trainable model holds."""
+    """List what would train in the ONNX file PATH and what would not, or what a trainable model holds."""
     if path.is_dir() or path.suffix == ".bundle":
         trainable = load_trainable(path)
         click.echo(_tables(trainable.manifest), err=as_json)

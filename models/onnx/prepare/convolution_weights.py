@@ -95,7 +95,7 @@ def _padded(emit: Emitter, laid: Windows, whole: str, axes: Sequence[int]) -> st
 
 
 def _strided(emit: Emitter, laid: Windows, padded: str, tap: Sequence[int], axes: Sequence[int]) -> str:
-    """What one tap sees on these axes."""
+    """The slice that one tap sees on these axes."""
     strides = [laid.strides[axis - 2] for axis in axes]
     starts = [laid.dilations[axis - 2] * one for axis, one in zip(axes, tap, strict=True)]
     ends = [start + stride * (laid.steps[axis - 2] - 1) + 1 for start, stride, axis in zip(starts, strides, axes, strict=True)]

@@ -25,14 +25,14 @@ class _Blocks:
 
 
 def suits(context: Context, laid: Windows) -> bool:
-    """Whether `by_rows` can and should be used: one channel in and out per group, two spatial axes, narrow."""
+    """True if `by_rows` can and should be used: one channel in and out per group, two spatial axes, narrow."""
     out, channels = context.shape(1)[:2]
     depthwise = channels == 1 and out == context.attribute("group", 1) and laid.rank == 2
     return depthwise and max(laid.steps[1], laid.sizes[1]) <= ROWS_WORTH_MULTIPLYING
 
 
 def is_one_block(laid: Windows) -> bool:
-    """Whether `forward` should be used where `suits` says that it can."""
+    """True if `forward` should be used where `suits` says that it can."""
     return math.prod(laid.sizes) * math.prod(laid.steps) <= PAIRS_IN_ONE_BLOCK
 
 

@@ -45,7 +45,7 @@ class Graph:
         return self.dtypes[name]
 
     def is_float(self, name: str) -> bool:
-        """Whether gradients can flow through this value."""
+        """True if gradients can flow through this value."""
         return self.dtypes[name].kind == "f"
 
     def constant(self, name: str) -> Array | None:

@@ -21,7 +21,7 @@ TARGETS, WEIGHTS, LOSS = "targets", "sample_weights", "loss"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where a loss stands: the logits' name, names of the targets and of the weights ("" for none), and the writer."""
+    """The place of a loss in the graph: the logits' name, names of the targets and of the weights ("" for none), and the writer."""
 
     graph: Graph
     logits: str

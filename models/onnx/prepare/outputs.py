@@ -1,4 +1,4 @@
-"""Which output carries the logits, and which activation stands after them."""
+"""The search for the output with the logits, and for the activation after them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -45,7 +45,7 @@ def _over_last_axis(graph: Graph, node: NodeProto) -> bool:
 
 
 def _passes_through(graph: Graph, node: NodeProto) -> bool:
-    """Whether the node gives what it takes, in the same shape."""
+    """True if the node gives what it takes, in the same shape."""
     if node.op_type not in {"Identity", "Reshape", "Cast", "Flatten"}:
         return False
     before, after = node.input[0], node.output[0]

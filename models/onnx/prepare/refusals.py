@@ -1,4 +1,4 @@
-"""What cannot be made trainable, as errors that name the node, its operator and what to do."""
+"""The refusals of what cannot be made trainable, as errors that name the node, its operator and what to do."""
 
 from onnx import NodeProto
 

@@ -41,7 +41,7 @@ class Context:
         return str(self.node.input[index]) if index < len(self.node.input) else ""
 
     def wants(self, index: int) -> bool:
-        """Whether the gradient of input `index` is asked for."""
+        """True if the gradient of input `index` is asked for."""
         return self.input(index) in self.wanted
 
     def shape(self, index: int) -> Shape:

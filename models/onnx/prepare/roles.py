@@ -1,4 +1,4 @@
-"""Which stored tensors are parameters, and why the others stay as they are."""
+"""The roles of stored tensors: parameters, or constants with the reason why they stay as they are."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ def choose(graph: Graph, relevant: set[str], freeze: Sequence[str], train: Seque
 
 
 def _setting(graph: Graph, name: str, value: Array) -> str:
-    """Why this tensor is no parameter, or "" if it is one."""
+    """The reason why this tensor is no parameter, or "" if it is one."""
     places = list(_places(graph, name))
     settings = [_SETTINGS.get(op_type, {}).get(index) for op_type, index in places]
     if places and all(settings):
@@ -89,7 +89,7 @@ def _setting(graph: Graph, name: str, value: Array) -> str:
 
 
 def _spelled_out(graph: Graph, name: str, value: Array) -> bool:
-    """Whether this is the scale of ones or the bias of zeros by which exporters normalise reshaped groups; the true ones follow."""
+    """True if this is the scale of ones or the bias of zeros by which exporters normalise reshaped groups; the true ones follow."""
     reshaped = {node.output[0] for node in graph.nodes if node.op_type == "Reshape"}
     return any(
         node.op_type == "InstanceNormalization" and node.input[0] in reshaped and bool((value == neutral).all())

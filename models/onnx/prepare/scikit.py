@@ -64,7 +64,7 @@ def _floats(node: NodeProto, name: str) -> Array:
 
 
 def _mirrored(node: NodeProto, classes: int) -> bool:
-    """Whether this is one score z for two classes, stored as -z and z."""
+    """True if this is one score z for two classes, stored as -z and z."""
     weights, offsets = _floats(node, "coefficients"), _floats(node, "intercepts")
     return classes == 2 and all(np.array_equal(first, -second) for first, second in (np.split(weights, 2), _halves(offsets)))
 

@@ -20,9 +20,11 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """What a person decides. Patterns are shell patterns over parameter names; `sizes` gives sizes to named axes, `ranges`
-    bounds to inputs, inclusive; `weights`: take a weight per row; `dropout`: train with its masks.
-    """  # noqa: D205 -- one list
+    """The decisions of the person who prepares a model. Patterns are shell patterns over parameter names.
+
+    `sizes` gives sizes to named axes, `ranges` bounds to inputs, inclusive; `weights`: take a weight per row; `dropout`:
+    train with its masks.
+    """
 
     loss: str
     logits: str | None = None

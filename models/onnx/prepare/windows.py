@@ -1,4 +1,4 @@
-"""Where the windows of a convolution or a pool lie: strides, dilations and paddings after `auto_pad` is resolved."""
+"""The windows of a convolution or a pool: strides, dilations and paddings after `auto_pad` is resolved."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Windows:
 
     @property
     def overhang(self) -> tuple[int, ...]:
-        """How far the last window reaches past the last element; below 0: elements at the end that no window covers."""
+        """The distance by which the last window reaches past the last element; below 0: elements at the end that no window covers."""
         return tuple(
             (steps - 1) * stride + (kernel - 1) * dilation + 1 - begin - size
             for kernel, stride, dilation, begin, size, steps in self._each()
@@ -52,7 +52,7 @@ class Windows:
 
     @property
     def overlapping(self) -> bool:
-        """Whether an element may lie in two windows."""
+        """True if an element may lie in two windows."""
         spans = ((kernel - 1) * dilation + 1 for kernel, dilation in zip(self.kernel, self.dilations, strict=True))
         return any(span > stride for span, stride in zip(spans, self.strides, strict=True))
 

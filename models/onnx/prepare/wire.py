@@ -1,4 +1,4 @@
-"""Where stored tensors lie in the bytes of an ONNX file."""
+"""The offsets of stored tensors in the bytes of an ONNX file."""
 
 from collections.abc import Iterator
 

@@ -59,7 +59,7 @@ def global_max_pool(context: Context) -> Sequence[str | None]:
 
 
 def _counts(context: Context, laid: Windows) -> Array:
-    """How many elements each window averaged: (1, 1, *steps)."""
+    """The number of elements that each window averaged: (1, 1, *steps)."""
     if context.attribute("count_include_pad", 0):
         if context.attribute("ceil_mode", 0):
             raise context.refusal("ceil_mode together with count_include_pad is not supported")

@@ -1,4 +1,4 @@
-"""What an agent is told: `agent.toml`, then the environment, checked whole before anything starts.
+"""The settings of an agent: `agent.toml`, then the environment, checked whole before anything starts.
 
 A key `port` of the table `[broker]` is `HUSHFLEET_AGENT_BROKER_PORT` in the environment, which wins. Imports nothing heavy:
 the number of threads has to be known before numpy is imported.
@@ -19,7 +19,7 @@ _NEXT = "Correct this, then run: hushfleet agent config check"
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where training data come from. What `features` and `labels` name is the source's business, and so are `options`."""
+    """The source of training data. The meaning of `features`, `labels` and `options` is the source's own."""
 
     source: Text
     path: Path | None = None
@@ -29,7 +29,7 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether this device trains, and what it takes from the machine meanwhile. `nice`: 0 as others, 19 after all others.
+    """The switch for training, and the share of the machine that it takes. `nice`: 0 as others, 19 after all others.
 
     `models` are names of the catalogue, and trainable models, `net.trainable`; empty: those that the agent finds for a plan by itself.
     """
@@ -41,7 +41,7 @@ class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How much is logged."""
+    """The amount of logging."""
 
     level: Literal["error", "warning", "info", "debug"] = "info"
 

@@ -26,7 +26,7 @@ from hushfleet.system.durable import write_durably
 UNIT = "hushfleet-agent.service"
 _SHIPPED_PROGRAM = "/usr/bin/hushfleet"
 _HIDDEN = ("home", "root", "run/user", "tmp", "var/tmp")
-"""What the service does not see: ProtectHome and PrivateTmp."""
+"""The folders that the service does not see: ProtectHome and PrivateTmp."""
 _KEYS = DeviceKeys.FILE
 
 
@@ -35,7 +35,7 @@ def _run(command: Sequence[str]) -> None:
 
 
 def _user_state() -> Path | None:
-    """Where the user behind sudo has the state of an agent run by hand."""
+    """The state folder of an agent that the user behind sudo runs by hand."""
     name = os.environ.get("SUDO_USER", "")
     home = Path(f"~{name}").expanduser() if name else None
     return home / ".local/state/hushfleet/agent" if home and home.is_absolute() else None
@@ -68,13 +68,13 @@ class TargetMachine:
 
     @property
     def runs_systemd(self) -> bool:
-        """Whether systemd manages this machine (sd_booted(3))."""
+        """True if systemd manages this machine (sd_booted(3))."""
         return (self.root / "run/systemd/system").is_dir()
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What was typed."""
+    """The words that were typed."""
 
     bundle: Path | None = None
     config: Path | None = None
@@ -91,7 +91,7 @@ class Action:
 
 
 def install(machine: TargetMachine, wanted: Wanted) -> tuple[Action, ...]:
-    """What is left to do; only what differs is changed.
+    """The actions that are left to do; only what differs is changed.
 
     Raises `LocalError`: `SYSTEM_UNSUPPORTED`, or `NOT_ENROLLED` if there are no keys, or no bundle for a device that has not
     joined.
@@ -101,7 +101,7 @@ def install(machine: TargetMachine, wanted: Wanted) -> tuple[Action, ...]:
 
 
 def uninstall(machine: TargetMachine, *, purge: bool) -> tuple[Action, ...]:
-    """What is left to do."""
+    """The actions that are left to do."""
     return tuple(_uninstall(machine, purge=purge))
 
 
@@ -116,7 +116,7 @@ def carry_out(actions: Sequence[Action], machine: TargetMachine, *, dry_run: boo
 
 
 def data_note(machine: TargetMachine) -> str:
-    """What to say while there is nothing to train on yet; empty if there is."""
+    """The advice while there is nothing to train on yet; empty if there is."""
     config = load(machine.config)
     path = config.data.path if config.data else None
     if not config.training.enabled or path is None or path.exists():
@@ -179,7 +179,7 @@ def _uninstall(machine: TargetMachine, *, purge: bool) -> Iterator[Action]:
 
 
 def _source(machine: TargetMachine, wanted: Wanted) -> StateFolder | None:
-    """Where keys were made for an agent that was run by hand, unless the service has others. A move may be half done."""
+    """The folder in which keys were made for an agent that was run by hand, unless the service has others. A move may be half done."""
     for path in (wanted.state, machine.user_state):
         if path is not None and enrolled(StateFolder(path)) and (not enrolled(machine.state) or _twins(StateFolder(path), machine.state)):
             return StateFolder(path)
@@ -191,7 +191,7 @@ def _twins(one: StateFolder, other: StateFolder) -> bool:
 
 
 def _new_config(machine: TargetMachine, wanted: Wanted) -> str | None:
-    """What is to be written, or None if what is there stays."""
+    """The configuration to be written, or None if the present one stays."""
     if wanted.config is not None:
         load(wanted.config)
         text = wanted.config.read_text(encoding="utf-8")

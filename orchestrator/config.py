@@ -1,4 +1,4 @@
-"""What an orchestrator is told besides its job: `orchestrator.toml`, then the environment. All of it is optional.
+"""The settings of an orchestrator besides its job: `orchestrator.toml`, then the environment. All of it is optional.
 
 A key `port` of the table `[broker]` is `HUSHFLEET_ORCHESTRATOR_BROKER_PORT` in the environment, which wins.
 """
@@ -16,7 +16,7 @@ ENVIRONMENT = "HUSHFLEET_ORCHESTRATOR_"
 
 
 class StoreSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the database is, as an SQLAlchemy URL; by default SQLite in the state folder. Blobs and archive stay in that folder."""
+    """The database, as an SQLAlchemy URL; by default SQLite in the state folder. Blobs and archive stay in that folder."""
 
     url: Text | None = None
 

@@ -26,12 +26,12 @@ class StateFolder(PartyFolder):
 
     @property
     def inbox(self) -> Path:
-        """Where `publish-roster` leaves rosters."""
+        """The folder in which `publish-roster` leaves rosters."""
         return self.path / "inbox"
 
 
 def default_state(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where an orchestrator that is run by hand keeps its state."""
+    """The state folder of an orchestrator that is run by hand."""
     return state_of("orchestrator", environment)
 
 

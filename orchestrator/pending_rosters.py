@@ -21,7 +21,7 @@ def hand_over(folder: StateFolder, roster: VerifiedRoster) -> Path:
 
 
 def waiting(folder: StateFolder) -> tuple[Path, ...]:
-    """What waits, lowest serial first."""
+    """The files that wait, lowest serial first."""
     return tuple(sorted(folder.inbox.glob(_PATTERN))) if folder.inbox.exists() else ()
 
 
@@ -33,7 +33,7 @@ def newest(folder: StateFolder, current: VerifiedRoster) -> VerifiedRoster:
 
 
 def differences(old: VerifiedRoster, new: VerifiedRoster) -> Iterator[str]:
-    """What a new roster changes, a line each."""
+    """The changes that a new roster brings, a line each."""
     was, will = ({entry.device_id: entry for entry in one.roster.devices} for one in (old, new))
     yield f"serial {old.roster.serial} -> {new.roster.serial}"
     if added := sorted(will.keys() - was.keys()):

@@ -1,4 +1,4 @@
-"""What the broker needs: configuration, access rules, certificates and a page that says how to run it (for Mosquitto 2).
+"""The files that the broker needs: configuration, access rules, certificates and a page that says how to run it (for Mosquitto 2).
 
 Two directives stand together in the configuration: the name in the certificate is the user name, and the user name is the
 client id. With the first alone, a device could take over another's session by naming its client id.
@@ -104,7 +104,7 @@ class Access:
 
 
 def access(registry: VaultContents) -> tuple[Access, ...]:
-    """Who may speak to the broker, and as what."""
+    """The identities that may speak to the broker, each with its role."""
     roster = registry.verified
     members = set(roster.roster.committee) if roster else set()
     devices = tuple(Access(one.device_id, member=one.device_id in members) for one in registry.devices)

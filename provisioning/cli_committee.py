@@ -19,7 +19,7 @@ _REPORT_EVERY_S = 2.0
 
 @click.group()
 def committee() -> None:
-    """Who holds shares of the fleet's decryption key."""
+    """Choose the members that hold shares of the fleet's decryption key."""
 
 
 @committee.command(name="deal", epilog="Example: hushfleet provision committee deal pi-01 pi-02 pi-03 pi-04")
@@ -88,7 +88,7 @@ def _fresh_key(bits: int, f: int, *, insecure: bool) -> Dealing:
 
 
 class _Progress:
-    """How many candidates were tried: rewritten in place on a terminal, a line now and then elsewhere."""
+    """The number of candidates tried: rewritten in place on a terminal, a line now and then elsewhere."""
 
     def __init__(self) -> None:
         self._started = self._told = time.monotonic()

@@ -11,7 +11,7 @@ from provisioning.contents import Identity, VaultContents
 
 @click.group()
 def device() -> None:
-    """Who is in the fleet."""
+    """List, show, revoke: the devices of the fleet."""
 
 
 @device.command(name="list", epilog="Example: hushfleet provision device list --json")

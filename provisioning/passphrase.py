@@ -39,7 +39,7 @@ class Passphrase:
 
 @dataclass(frozen=True, slots=True)
 class PassphraseSource:
-    """What the command line says about it: a file, a file descriptor, or neither, which means a prompt."""
+    """The source that the command line names: a file, a file descriptor, or neither, which means a prompt."""
 
     file: Path | None = None
     descriptor: int | None = None

@@ -19,14 +19,14 @@ _MOST_MEMORY = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class PassphraseCost:
-    """What each guess at a passphrase costs: passes over so many bytes of memory."""
+    """The cost of each guess at a passphrase: passes over so many bytes of memory."""
 
     operations: int = argon2id.OPSLIMIT_MODERATE
     memory_bytes: int = argon2id.MEMLIMIT_MODERATE
 
 
 class VaultSecrets:
-    """What a vault protects: the root key, and the TLS CA's private key (PKCS 8, DER). Shows nothing, cannot be pickled."""
+    """The secrets that a vault protects: the root key, and the TLS CA's private key (PKCS 8, DER). Shows nothing, cannot be pickled."""
 
     __slots__ = ("ca_key", "root")
 
@@ -67,7 +67,7 @@ def lock(secrets: VaultSecrets, passphrase: Passphrase, randomness: Randomness, 
 
 
 def unlock(data: bytes, passphrase: Passphrase) -> VaultSecrets:
-    """What `lock` encrypted. Raises `LocalError`: `VAULT_DAMAGED` if this is no such file, else `VAULT_PASSPHRASE`.
+    """The secrets that `lock` encrypted. Raises `LocalError`: `VAULT_DAMAGED` if this is no such file, else `VAULT_PASSPHRASE`.
 
     A changed byte in the salt or the box looks like a wrong passphrase: nothing can tell them apart.
     """

@@ -38,7 +38,7 @@ SYSTEM = SystemRandomness()
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What the passphrase opened."""
+    """The keys that the passphrase opened."""
 
     owner: Owner
     authority: Authority
@@ -116,7 +116,7 @@ class Vault:
 
     @property
     def root_fingerprint(self) -> str:
-        """What everybody compares before pinning the root key."""
+        """The fingerprint that everybody compares before pinning the root key."""
         return self.registry.root_fingerprint
 
     @property
@@ -126,7 +126,7 @@ class Vault:
 
     @property
     def policy(self) -> PolicyFile:
-        """What the policy file says now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
+        """The present policy file. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
         return self.folder.policy()
 
     def approve(self, request: Signed) -> Proposal:
@@ -163,7 +163,7 @@ class Vault:
         return change
 
     def bundle(self, device_id: str) -> bytes:
-        """What `NAME.bundle` holds. `LocalError(NOT_ENROLLED)` before the first roster, or for nobody's id.
+        """The content of `NAME.bundle`. `LocalError(NOT_ENROLLED)` before the first roster, or for nobody's id.
 
         A member's key share is in it until its bundle file is deleted: no other copy is kept (PROTOCOL 2).
         """

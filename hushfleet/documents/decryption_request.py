@@ -13,7 +13,7 @@ from hushfleet.signing import Signed, SigningKey, VerifyKey
 
 
 class Header(Message, frozen=True):
-    """What the orchestrator commits to: `count` contributions with this `root`, in this round of this key.
+    """The cohort that the orchestrator commits to: `count` contributions with this `root`, in this round of this key.
 
     Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
     """

@@ -1,4 +1,4 @@
-"""What the programs ask of a link: publish, subscribe, take what arrived."""
+"""The interface of a link to the programs: publish, subscribe, take what arrived."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -37,11 +37,11 @@ class Link(Protocol):
 
     @property
     def connections(self) -> int:
-        """How many connections there have been: a rise means that something may have been lost. 0 before the first."""
+        """The number of connections so far: a rise means that something may have been lost. 0 before the first."""
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection now."""
+        """True if there is a connection now."""
 
     def publish(self, topic: str, data: bytes, *, retain: bool = False, expiry_s: int | None = None) -> None:
         """Hand over one message, at least once. Returning is no proof of delivery.
@@ -60,7 +60,7 @@ class Link(Protocol):
         """The next message, or None after `timeout_s` without one; None waits for ever."""
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """What it held is durable here: the broker may forget it. Until then it comes again after a lost connection."""
+        """Tell the broker to forget it: what it held is durable here. Until then it comes again after a lost connection."""
 
     def close(self) -> None:
         """Disconnect. The session stays at the broker, with what arrives meanwhile."""

@@ -75,7 +75,7 @@ class Messenger:
         return None
 
     def acknowledge(self, arrived: Arrived) -> None:
-        """What it held is durable here. Until then it is found again after a restart."""
+        """Drop the message: what it held is durable here. Until then it is found again after a restart."""
         if arrived.slot is not None:
             self._assembly.done(arrived.slot)
         self.link.acknowledge(arrived.delivery)

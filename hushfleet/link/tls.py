@@ -30,7 +30,7 @@ _OLD_TLS = ("ALERT_PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Why no connection comes about, and what a person can do."""
+    """The reason why no connection comes about, and what a person can do."""
 
     problem: str
     next_step: str
@@ -90,7 +90,7 @@ def diagnose(host: str, port: int, context: ssl.SSLContext) -> Diagnosis | None:
 
 
 def explain(error: OSError, host: str, port: int) -> Diagnosis:
-    """What an error of connecting means."""
+    """The diagnosis of an error of connecting."""
     where = f"{host}:{port}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return _distrusted(error, where)

@@ -19,7 +19,7 @@ from hushfleet.wire.topics import Kind, Topic, build, parse
 SLOTS_PER_SENDER = 4
 MAX_SLOTS = 8192
 STALLED_S = 120.0
-"""Where a sender has no slot left, one of its own that got nothing for so long makes room: it may have given that transfer up."""
+"""A transfer that got nothing for so long makes room where its sender has no slot left: it may have been given up."""
 _TOPIC_FILE = "topic"
 _CEILINGS = {
     Kind.ROSTER: LIMITS.signed_document,
@@ -34,7 +34,7 @@ _CEILINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """What is being assembled: the topic without its chunk number, and what every chunk of the whole repeats."""
+    """The name of a transfer under way: the topic without its chunk number, and what every chunk of the whole repeats."""
 
     topic: Topic
     whole_hash: bytes
@@ -48,7 +48,7 @@ class Slot:
 
     @property
     def sender(self) -> tuple[Kind, str | None]:
-        """Who is bounded together: one sender, for one kind of transfer."""
+        """The sender and kind of transfer that one bound is for."""
         return self.topic.kind, self.topic.device
 
     @property
@@ -99,13 +99,13 @@ class Assembly:
         return (slot, self._whole(slot)) if len(self._held[slot]) == slot.total else None
 
     def done(self, slot: Slot) -> None:
-        """What was assembled is durable elsewhere: forget it."""
+        """Forget what was assembled: it is durable elsewhere."""
         if slot in self._held:
             del self._held[slot], self._last_s[slot]
             shutil.rmtree(self._folder / slot.name, ignore_errors=True)
 
     def incomplete(self) -> tuple[Incomplete, ...]:
-        """What has begun and waits for more."""
+        """The transfers that have begun and wait for more."""
         now_s = self._now_s()
         waiting = [(slot, missing_ranges(sorted(held), slot.total)) for slot, held in self._held.items()]
         return tuple(Incomplete(slot.topic, slot.whole_hash, gaps, now_s - self._last_s[slot]) for slot, gaps in waiting if gaps)

@@ -92,7 +92,7 @@ class Authority:
         return key.private_bytes(_PEM, PrivateFormat.PKCS8, NoEncryption()), certificate.public_bytes(_PEM)
 
     def serves(self, key: bytes, certificate: bytes, hosts: Sequence[str], now: datetime) -> bool:
-        """Whether this broker certificate is ours, belongs to `key`, names exactly `hosts` and lasts for another year."""
+        """True if this broker certificate is ours, belongs to `key`, names exactly `hosts` and lasts for another year."""
         try:
             loaded, secret = x509.load_pem_x509_certificate(certificate), load_pem_private_key(key, None)
             loaded.verify_directly_issued_by(self.certificate)
@@ -153,7 +153,7 @@ def serial_number(certificate: bytes) -> int:
 
 
 def ends(certificate: bytes) -> datetime:
-    """When a PEM certificate expires, UTC."""
+    """The time at which a PEM certificate expires, UTC."""
     return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
 
 
@@ -163,7 +163,7 @@ def now() -> datetime:
 
 
 def is_host(text: str) -> bool:
-    """Whether a certificate can name this host: an ASCII host name or an IP address."""
+    """True if a certificate can name this host: an ASCII host name or an IP address."""
     with suppress(ValueError):
         ip_address(text)
         return True

@@ -44,7 +44,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What differs from the bundle. No message exceeds `max_bytes`, nor what the broker allows."""
+    """The settings that differ from the bundle. No message exceeds `max_bytes`, nor what the broker allows."""
 
     host: Text | None = None
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
@@ -219,7 +219,7 @@ def _told(text: str, mistake: Mistake) -> tuple[int | None, str]:
 
 
 def _line(text: str, table: str, key: str) -> int | None:
-    """Where `key` of `table`, or its header, stands; None if that cannot be seen line by line."""
+    """The line on which `key` of `table`, or its header, stands; None if that cannot be seen line by line."""
     here = ""
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _HEADER.fullmatch(line):

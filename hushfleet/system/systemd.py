@@ -1,4 +1,4 @@
-"""What a service tells systemd: ready, alive, one line of status (sd_notify(3)). Silent when nobody asked."""
+"""The words of a service to systemd: ready, alive, one line of status (sd_notify(3)). Silent when nobody asked."""
 
 import os
 import socket

@@ -44,13 +44,13 @@ class Chunk(Message, frozen=True):
 
 
 def place(index: int, total: int, whole_bytes: int) -> tuple[int, int]:
-    """Where chunk `index` stands in the whole: half-open byte range."""
+    """The place of chunk `index` in the whole: a half-open byte range."""
     size = -(-whole_bytes // total)
     return min(index * size, whole_bytes), min((index + 1) * size, whole_bytes)
 
 
 def chunk_count(whole_bytes: int, max_bytes: int) -> int:
-    """How many frames of at most `max_bytes` carry `whole_bytes`; at least 1. ValueError if `max_bytes` leaves no room for it."""
+    """The number of frames of at most `max_bytes` carry `whole_bytes`; at least 1. ValueError if `max_bytes` leaves no room for it."""
     if max_bytes <= OVERHEAD_BYTES:
         raise ValueError(f"{max_bytes} bytes leave no room for data in a frame")
     count = max(1, -(-whole_bytes // (max_bytes - OVERHEAD_BYTES)))

@@ -23,7 +23,7 @@ class Blobs:
         return digest
 
     def get(self, digest: bytes) -> bytes:
-        """What `put` stored under this hash. Raises `LocalError(STORE_UNUSABLE)` if it is gone or altered."""
+        """The bytes that `put` stored under this hash. Raises `LocalError(STORE_UNUSABLE)` if it is gone or altered."""
         path = self._folder / digest.hex()
         data = path.read_bytes() if path.exists() else b""
         if sha256(data) != digest:

@@ -1,4 +1,4 @@
-"""Which filters a session shall have, which the broker is known to hold, and who waits for its answer. Knows nothing of a network.
+"""The filters that a session shall have, those that the broker is known to hold, and who waits for its answer. No network.
 
 Not thread safe: the link's lock guards it.
 """
@@ -14,7 +14,7 @@ class FilterChange:
     wanted: bool
     over: bool = False
     refusal: str = ""
-    """Why the broker refused it; empty if it did not."""
+    """The reason why the broker refused it; empty if it did not."""
 
     fresh: bool = True
     """Asked for by the program, so that what is retained must come, even if the broker already holds the filter."""

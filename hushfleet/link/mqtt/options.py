@@ -1,4 +1,4 @@
-"""How one party reaches its broker."""
+"""The settings with which one party reaches its broker."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ PACKET_OVERHEAD_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class LastWill:
-    """What the broker publishes once this session has been without a connection for `delay_s`, unless it was closed."""
+    """The message that the broker publishes once this session has been without a connection for `delay_s`, unless it was closed."""
 
     topic: str
     data: bytes
@@ -24,7 +24,7 @@ class LastWill:
 
 @dataclass(frozen=True, slots=True)
 class MqttOptions:
-    """Where the broker is, as whom to appear there, and the bounds. `context` comes from `hushfleet.link.tls.client_context`.
+    """The broker's address, the identity to appear as, and the bounds. `context` comes from `hushfleet.link.tls.client_context`.
 
     ValueError: `max_bytes` is outside 1,024..1,047,552, or `window` outside 1..8.
     """
@@ -39,12 +39,12 @@ class MqttOptions:
     """Publish on any topic and let the broker refuse: for those who play attackers."""
     will: LastWill | None = None
     session_expiry_s: int = 7 * 86400
-    """How long the broker keeps the session, and what arrives for it, without a connection."""
+    """The time for which the broker keeps the session, and what arrives for it, without a connection."""
     keep_alive_s: int = 60
     max_bytes: int = DEFAULT_MAX_BYTES
     window: int = WINDOW
     patience_s: float = 20.0
-    """How long `publish` waits for room before it refuses."""
+    """The time for which `publish` waits for room before it refuses."""
     retry_s: tuple[float, float] = (1.0, 120.0)
     """The first and the greatest bound of the random pause between two attempts to connect."""
 

@@ -1,4 +1,4 @@
-"""What waits to be published, and what the broker has not acknowledged yet. Bounded; knows nothing of a network.
+"""The messages that wait to be published, and those that the broker has not acknowledged yet. Bounded; knows nothing of a network.
 
 Not thread safe: the link's lock guards it.
 """
@@ -32,16 +32,16 @@ class Outbox:
         self._bytes = 0
 
     def __len__(self) -> int:
-        """How many are waiting or in flight."""
+        """The number of messages waiting or in flight."""
         return len(self._waiting) + len(self._in_flight)
 
     @property
     def in_flight(self) -> int:
-        """How many the broker has yet to acknowledge."""
+        """The number of messages that the broker has yet to acknowledge."""
         return len(self._in_flight)
 
     def has_room(self, size: int) -> bool:
-        """Whether a message of `size` bytes may be put now. One that is above the bound alone may, once all is empty."""
+        """True if a message of `size` bytes may be put now. One that is above the bound alone may, once all is empty."""
         return not len(self) or (len(self) < self._most_messages and self._bytes + size <= self._most_bytes)
 
     def put(self, message: Outgoing) -> None:

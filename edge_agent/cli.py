@@ -1,6 +1,5 @@
 """`hushfleet agent`: what a person types on a device. Commands import what they need when they run."""
 
-import json
 import os
 import socket
 from pathlib import Path
@@ -11,21 +10,13 @@ import click
 from edge_agent.config import ENVIRONMENT, Config, load
 from hushfleet.errors import PeerError
 from hushfleet.program.settings import strange_variables
+from hushfleet.program.terminal import ask, config_option, json_option, print_json, state_option, yes_option
 
 if TYPE_CHECKING:
     from edge_agent.folder import StateFolder
 
-_STATE = click.option(
-    "--state", envvar=f"{ENVIRONMENT}STATE", type=click.Path(file_okay=False, path_type=Path),
-    help="The state folder. Default: $XDG_STATE_HOME/hushfleet/agent.",
-)
+_STATE, _CONFIG = state_option(ENVIRONMENT, "agent"), config_option(ENVIRONMENT, "agent")
 _SERVICE = click.option("--service", is_flag=True, help="The service's state folder, /var/lib/hushfleet-agent. Needs root.")
-_CONFIG = click.option(
-    "--config", "config_path", envvar=f"{ENVIRONMENT}CONFIG", type=click.Path(dir_okay=False, path_type=Path),
-    help="The configuration. Default: /etc/hushfleet/agent.toml, if it is there.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.group(epilog="Example: hushfleet agent enrol --name pi-01, then: hushfleet agent join pi-01.bundle, then: hushfleet agent run")
@@ -41,12 +32,11 @@ def agent() -> None:
 @click.option("--anew", is_flag=True, help="Forget the keys that are here, and the ledger.")
 @_STATE
 @_SERVICE
-@_YES
-@_JSON
+@yes_option
+@json_option
 def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, service: bool, yes: bool, as_json: bool) -> None:
     """Make this device's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
     from edge_agent import enrolment  # noqa: PLC0415 -- the cryptography, when it is needed
-    from edge_agent.enrolment import ask  # noqa: PLC0415 -- with it
 
     folder, device_id = _folder(state, service=service), _id(name or _host_name())
     if anew and enrolment.enrolled(folder):
@@ -63,7 +53,7 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
         err=as_json,
     )
     if as_json:
-        click.echo(json.dumps({"device_id": request.device_id, "request": str(path), "fingerprint": request.fingerprint}))
+        print_json({"device_id": request.device_id, "request": str(path), "fingerprint": request.fingerprint})
 
 
 @agent.command(epilog="Example: hushfleet agent join pi-01.bundle")
@@ -71,8 +61,8 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
 @_STATE
 @_SERVICE
 @_CONFIG
-@_YES
-@_JSON
+@yes_option
+@json_option
 def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path | None, yes: bool, as_json: bool) -> None:
     """Join the fleet whose owner made BUNDLE from this device's request."""
     from edge_agent.enrolment import join_fleet  # noqa: PLC0415 -- as above
@@ -80,7 +70,7 @@ def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path |
     folder = _folder(state, service=service)
     offer = join_fleet(folder, bundle, yes=yes, config=load(config_path, needs_data=False), err=as_json)
     if as_json:
-        click.echo(json.dumps({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "member": offer.is_member}))
+        print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "member": offer.is_member})
     else:
         click.echo("Next: hushfleet agent run")
 
@@ -103,13 +93,16 @@ def run(*, state: Path | None, config_path: Path | None) -> None:
 @agent.command(epilog="Example: hushfleet agent status --json")
 @_STATE
 @_SERVICE
-@_JSON
+@json_option
 def status(*, state: Path | None, service: bool, as_json: bool) -> None:
     """What this device is, what it holds, and what is left of its privacy budget. Works while the agent runs."""
     from edge_agent.status import read_status  # noqa: PLC0415 -- as above
 
     found = read_status(_folder(state, service=service))
-    click.echo(found.as_json() if as_json else found.as_text())
+    if as_json:
+        print_json(found.as_json())
+    else:
+        click.echo(found.as_text())
 
 
 @agent.group()
@@ -120,11 +113,14 @@ def config() -> None:
 @config.command(epilog="Example: hushfleet agent config check --config agent.toml --data")
 @_CONFIG
 @click.option("--data", "with_data", is_flag=True, help="Also read the training data, once.")
-@_JSON
+@json_option
 def check(*, config_path: Path | None, with_data: bool, as_json: bool) -> None:
     """Check the configuration whole: every wrong line at once, the models' names, and with --data the data."""
     told = check_config(load(config_path), with_data=with_data)
-    click.echo(json.dumps(told) if as_json else "\n".join(f"{name}: {value}" for name, value in told.items()))
+    if as_json:
+        print_json(told)
+    else:
+        click.echo("\n".join(f"{name}: {value}" for name, value in told.items()))
 
 
 @agent.command(epilog="Example: sudo hushfleet agent install pi-01.bundle")
@@ -132,7 +128,7 @@ def check(*, config_path: Path | None, with_data: bool, as_json: bool) -> None:
 @click.option("--config", "config_path", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Copy this agent.toml.")
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Where enrol made the keys, if not for the service.")
 @click.option("--dry-run", is_flag=True, help="Print every action and do none.")
-@_YES
+@yes_option
 def install(*, bundle: Path | None, config_path: Path | None, state: Path | None, dry_run: bool, yes: bool) -> None:
     """Install, join and start the service. Typing it again changes nothing, or brings it up to date.
 
@@ -150,11 +146,10 @@ def install(*, bundle: Path | None, config_path: Path | None, state: Path | None
 @agent.command(epilog="Example: sudo hushfleet agent uninstall --purge")
 @click.option("--purge", is_flag=True, help="Also remove configuration, keys and ledger.")
 @click.option("--dry-run", is_flag=True, help="Print every action and do none.")
-@_YES
+@yes_option
 def uninstall(*, purge: bool, dry_run: bool, yes: bool) -> None:
     """Stop and remove the service. Keys and ledger stay unless --purge."""
     from edge_agent import install as installing  # noqa: PLC0415 -- as above
-    from edge_agent.enrolment import ask  # noqa: PLC0415 -- as above
 
     if purge and not dry_run:
         ask("This removes the device's keys and ledger: it has to be enrolled anew. Go on?", yes=yes)

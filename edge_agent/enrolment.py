@@ -1,6 +1,5 @@
 """Joining a fleet: keys made on the device, a request that leaves it, a bundle that comes back (PROTOCOL 2)."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from hushfleet.documents import fingerprint
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link.tls import make_key_and_request
 from hushfleet.program.folder import Offer
+from hushfleet.program.terminal import ask
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Device
 from hushfleet.rounds.effects import Effect, Refused
@@ -135,12 +135,3 @@ def join_fleet(folder: StateFolder, bundle: Path, *, yes: bool, config: Config, 
         bundle.unlink()
         click.echo(f"{bundle} is deleted: it held this member's key share. Delete copies of it.", err=err)
     return offer
-
-
-def ask(question: str, *, yes: bool) -> None:
-    """Raises `click.UsageError` where nobody can answer, `click.Abort` for a no."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Answer at a terminal, or add --yes.")
-    click.confirm(question, abort=True)

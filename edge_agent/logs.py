@@ -15,39 +15,27 @@ from typing import TextIO
 
 import msgspec
 
+from hushfleet.system.repeats import Repeats
+
 LOG = logging.getLogger("hushfleet.agent")
 
-REPEAT_S = 600.0
-"""The same line is written again after this long, with how often it would have been meanwhile."""
-_MOST_REMEMBERED = 256
 _PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a line through once in `REPEAT_S`."""
+    """The filter that lets a line through as often as `Repeats` allows."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._now_s = now_s
-        self._seen: dict[tuple[int, str], tuple[float, int]] = {}
+        self._repeats = Repeats(now_s)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write it; adds the count of those that were not."""
-        key, now = (record.levelno, record.getMessage()), self._now_s()
-        since, hidden = self._seen.get(key, (now - REPEAT_S, 0))
-        if now - since < REPEAT_S:
-            self._seen[key] = (since, hidden + 1)
-            return False
-        self._remember(key, now)
+        """True if the line is to be written; the number of those that were not is added to it."""
+        text = record.getMessage()
+        hidden = self._repeats.held_back((record.levelno, text))
         if hidden:
-            record.msg, record.args = f"{key[1]} ({hidden} more like this since)", ()
-        return True
-
-    def _remember(self, key: tuple[int, str], now: float) -> None:
-        self._seen.pop(key, None)
-        self._seen[key] = (now, 0)
-        while len(self._seen) > _MOST_REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+            record.msg, record.args = f"{text} ({hidden} more like this since)", ()
+        return hidden is not None
 
 
 class Lines(logging.Formatter):

@@ -1,6 +1,5 @@
 """What an agent's state folder tells, also while the agent runs."""
 
-import json
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
@@ -40,9 +39,9 @@ class Status:
     without_privacy: bool
     problems: tuple[dict[str, str], ...]
 
-    def as_json(self) -> str:
-        """One object."""
-        return json.dumps(asdict(self))
+    def as_json(self) -> dict[str, object]:
+        """The fields by name, for `--json`."""
+        return asdict(self)
 
     def as_text(self) -> str:
         """For a person."""

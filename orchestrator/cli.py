@@ -1,8 +1,6 @@
 """`hushfleet orchestrator`: what the person who runs jobs types. Commands import what they need when they run."""
 
-import json
 import os
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,26 +9,13 @@ import click
 
 from hushfleet.cli import ExitCode
 from hushfleet.program.settings import strange_variables
+from hushfleet.program.terminal import ask, config_option, json_option, print_json, state_option, yes_option
 from orchestrator.config import ENVIRONMENT, Config, load
 
 if TYPE_CHECKING:
     from orchestrator.folder import StateFolder
 
-_STATE = click.option(
-    "--state",
-    envvar=f"{ENVIRONMENT}STATE",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The state folder. Default: $XDG_STATE_HOME/hushfleet/orchestrator.",
-)
-_CONFIG = click.option(
-    "--config",
-    "config_path",
-    envvar=f"{ENVIRONMENT}CONFIG",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="The configuration. Default: /etc/hushfleet/orchestrator.toml, if it is there.",
-)
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
-_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+_STATE, _CONFIG = state_option(ENVIRONMENT, "orchestrator"), config_option(ENVIRONMENT, "orchestrator")
 _JOB = click.argument("job", type=click.Path(dir_okay=False, path_type=Path))
 
 
@@ -46,7 +31,7 @@ def orchestrator() -> None:
 @click.option("--name", default="orchestrator", show_default=True, help="Its id in the fleet: a-z, 0-9 and '-'.")
 @click.option("--out", default=".", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Where NAME.request goes.")
 @_STATE
-@_JSON
+@json_option
 def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
     """Make the orchestrator's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
     from hushfleet.documents import fingerprint  # noqa: PLC0415 -- the cryptography, when it is needed
@@ -66,15 +51,15 @@ def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
         err=as_json,
     )
     if as_json:
-        _print_json({"name": name, "request": str(path), "fingerprint": fingerprint(data)})
+        print_json({"name": name, "request": str(path), "fingerprint": fingerprint(data)})
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator join orchestrator.bundle")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @_STATE
 @_CONFIG
-@_YES
-@_JSON
+@yes_option
+@json_option
 def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: bool, as_json: bool) -> None:
     """Join the fleet whose owner made BUNDLE from this orchestrator's request."""
     from orchestrator import enrolment  # noqa: PLC0415 -- as above
@@ -83,12 +68,12 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
     offer = enrolment.read_bundle(folder, folder.bundle_bytes(bundle))
     click.echo(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=as_json)
     if not offer.pinned:
-        _ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
+        ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
     enrolment.join(folder, offer, url=config.store.url)
     roster = offer.roster.roster
     click.echo(f"Joined as {offer.bundle.device_id}; roster {roster.serial} has {len(roster.devices)} devices.", err=as_json)
     if as_json:
-        _print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "roster": roster.serial})
+        print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "roster": roster.serial})
     else:
         click.echo("Next: hushfleet orchestrator check job.toml")
 
@@ -97,7 +82,7 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
 @_JOB
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Hold JOB against the fleet and its policy, and say what it will cost. Nothing is sent."""
     from orchestrator import pending_rosters  # noqa: PLC0415 -- as above
@@ -113,7 +98,7 @@ def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: b
     click.echo("\n".join(cost_lines(checked)), err=as_json)
     if as_json:
         cost = checked.cost
-        _print_json({
+        print_json({
             "job": file.job.name,
             "model": checked.job.architecture.name,
             "values": cost.values,
@@ -132,7 +117,7 @@ def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: b
 @click.option("--give-up-after", default=20, show_default=True, type=click.IntRange(min=1), help="Aborted rounds in a row.")
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 @click.pass_context
 def run(
     context: click.Context, *, job: Path, new: bool, give_up_after: int, state: Path | None, config_path: Path | None, as_json: bool
@@ -147,7 +132,7 @@ def run(
     summary = run_job(_folder(state), load(config_path), job, console, Options(new=new, give_up=give_up_after))
     if as_json:
         last = summary.last
-        _print_json({
+        print_json({
             "job": summary.job.name,
             "finished": summary.finished,
             "rounds": summary.rounds,
@@ -167,7 +152,7 @@ def run(
 @orchestrator.command(epilog="Example: hushfleet orchestrator status --json")
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """How far the current job has come. Works while it runs."""
     from orchestrator.text_views import status_lines  # noqa: PLC0415 -- as above
@@ -182,13 +167,13 @@ def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> No
     body: dict[str, Any] = {"fleet": fleet.fleet, "roster": roster.serial, "devices": len(roster.devices), "job": None}
     if job is not None:
         body["job"] = {name: value for name, value in asdict(job).items() if name != "settings"}
-    _print_json(body)
+    print_json(body)
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator devices")
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Every enrolled device: whether it is there, and when it last contributed."""
     from orchestrator.text_views import device_lines  # noqa: PLC0415 -- as above
@@ -196,7 +181,7 @@ def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> N
     with _reading(_folder(state), load(config_path)) as reports:
         found = reports.devices()
     if as_json:
-        _print_json({"devices": [asdict(one) for one in found]})
+        print_json({"devices": [asdict(one) for one in found]})
     else:
         click.echo("\n".join(device_lines(found)))
 
@@ -204,7 +189,7 @@ def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> N
 @orchestrator.command(epilog="Example: hushfleet orchestrator rounds")
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 def rounds(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """The current job's rounds, a line each."""
     from orchestrator.text_views import round_lines  # noqa: PLC0415 -- as above
@@ -212,7 +197,7 @@ def rounds(*, state: Path | None, config_path: Path | None, as_json: bool) -> No
     with _reading(_folder(state), load(config_path)) as reports:
         found = reports.rounds()
     if as_json:
-        _print_json({"rounds": [asdict(one) for one in found]})
+        print_json({"rounds": [asdict(one) for one in found]})
     else:
         click.echo("\n".join(round_lines(found)))
 
@@ -221,13 +206,13 @@ def rounds(*, state: Path | None, config_path: Path | None, as_json: bool) -> No
 @click.argument("number", type=click.IntRange(min=1))
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 def one_round(*, number: int, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Everything about round NUMBER of the current job."""
     with _reading(_folder(state), load(config_path)) as reports:
         found = asdict(reports.round(number))
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         width = max(map(len, found))
         click.echo("\n".join(f"{name:{width}}  {_plain(value)}" for name, value in found.items()))
@@ -244,7 +229,7 @@ def model() -> None:
 @click.option("--onnx", is_flag=True, help="As an ordinary ONNX file, with the inputs and outputs that the model had before.")
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 def export(*, file: Path, best: bool, onnx: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Write the model to FILE: one named array per parameter, and `metadata` (JSON)."""
     from orchestrator.export import export_model  # noqa: PLC0415 -- as above
@@ -254,14 +239,14 @@ def export(*, file: Path, best: bool, onnx: bool, state: Path | None, config_pat
         metadata = export_model(reports, file, best=best, onnx=onnx)
     click.echo(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json)
     if as_json:
-        _print_json({"file": str(file), **metadata})
+        print_json({"file": str(file), **metadata})
 
 
 @orchestrator.command("publish-roster", epilog="Example: hushfleet orchestrator publish-roster roster-7.signed")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @_STATE
 @_CONFIG
-@_JSON
+@json_option
 def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Hand a roster that the owner signed to the orchestrator that runs, or will. It ends a round under way."""
     from hushfleet.documents import newer_roster, open_roster  # noqa: PLC0415 -- as above
@@ -278,7 +263,7 @@ def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, 
         pending_rosters.hand_over(folder, new)
     click.echo("\n".join(lines) or f"roster {current.roster.serial} is here already", err=as_json)
     if as_json:
-        _print_json({"roster": new.roster.serial, "changes": lines})
+        print_json({"roster": new.roster.serial, "changes": lines})
 
 
 def _folder(state: Path | None) -> "StateFolder":
@@ -293,20 +278,7 @@ def _reading(folder: "StateFolder", config: Config) -> Any:  # noqa: ANN401 -- a
     return reading(folder.path, folder.joined().root, config.store.url)
 
 
-def _ask(question: str, *, yes: bool) -> None:
-    """Raises `click.UsageError` where nobody can answer, `click.Abort` for a no."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Answer at a terminal, or add --yes.")
-    click.confirm(question, abort=True)
-
-
 def _plain(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "-"
     return "-" if value is None or value == "" else str(value)
-
-
-def _print_json(body: dict[str, Any]) -> None:
-    click.echo(json.dumps(body))

@@ -1,8 +1,6 @@
 """The owner's desk: what all of the owner's commands share. Options, showing a change, asking, signing, and the result."""
 
 import functools
-import json
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hushfleet.errors import PhaseError
+from hushfleet.program.terminal import ask, json_option, print_json
 from provisioning.contents import VaultContents
 from provisioning.folder import VaultFolder
 from provisioning.passphrase import PassphraseSource
@@ -69,18 +68,15 @@ class OwnerCommand:
             return finish(vault, change), True
 
     def confirm(self, question: str) -> None:
-        """Ask, unless `--yes`. Raises `click.UsageError` if nobody can be asked, `click.ClickException` for a no."""
-        if self.yes:
-            return
-        if not sys.stdin.isatty():
-            raise click.UsageError("there is no terminal to ask at: look at it with --dry-run, then add --yes")
-        if not click.confirm(question, err=True):
-            raise click.ClickException("nothing was changed")
+        """Ask, unless `--yes`. Raises as `ask`."""
+        ask(question, yes=self.yes, instead="Look at it with --dry-run, then add --yes.")
 
     def tell(self, result: dict[str, Any], lines: Sequence[str]) -> None:
         """The result on standard output: as JSON for a program, else these lines."""
-        if self.as_json or lines:
-            click.echo(json.dumps(result) if self.as_json else "\n".join(lines))
+        if self.as_json:
+            print_json(result)
+        elif lines:
+            click.echo("\n".join(lines))
 
 
 def say(lines: Iterable[str]) -> None:
@@ -108,7 +104,7 @@ def at_desk(*, passphrase: bool = False, consent: bool = False) -> Callable[[Bod
             return body(desk=desk, **own)
 
         # click lists options in the order in which decorators stand, the outermost first
-        wanted = [_VAULT, *(_PASSPHRASE if passphrase else ()), *(_CONSENT if consent else ()), _JSON]
+        wanted = [_VAULT, *(_PASSPHRASE if passphrase else ()), *(_CONSENT if consent else ()), json_option]
         return functools.reduce(lambda command, option: option(command), reversed(wanted), wrapped)
 
     return decorate
@@ -135,4 +131,3 @@ _CONSENT = (
     click.option("--yes", is_flag=True, help="Sign without asking."),
     click.option("--dry-run", is_flag=True, help="Show what would change, and change nothing. Needs no passphrase."),
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")

@@ -4,15 +4,13 @@
 there is either secret (`secrets.box`), written by a person (`policy.toml`), or follows from the registry.
 """
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.system.durable import write_durably
+from hushfleet.system.locks import folder_locked
 from provisioning.contents import VaultContents
 from provisioning.policy_file import FILE as POLICY_FILE
 from provisioning.policy_file import PolicyFile, read_policy
@@ -83,16 +81,6 @@ class VaultFolder:
         """One file of the vault, durably."""
         write_durably(self.path / name, data)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only command that changes this vault. Raises `LocalError(STATE_IN_USE)` at once if another one does."""
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                text = f"another command is working on the vault in {self.path}"
-                raise LocalError(Refusal.STATE_IN_USE, text, next_step="Let it finish, then try again.") from None
-            yield
-        finally:
-            os.close(descriptor)
+    def locked(self) -> AbstractContextManager[None]:
+        """Be the only command that changes this vault. Raises `LocalError(STATE_IN_USE)` if another one does."""
+        return folder_locked(self.path, next_step="Let that command finish, then try again.")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from hushfleet.program.terminal import json_option
 from simulation import demo as demo_module
 from simulation.screen import DemoScreen
 
@@ -33,7 +34,7 @@ from simulation.screen import DemoScreen
     type=click.Choice(["auto", "mosquitto", "memory"]),
     help="auto: a real Mosquitto where it is installed.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; the rest on standard error.")
+@json_option
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep everything in this empty folder.")
 def demo(
     *, devices: int, rounds: int, noise_multiplier: float, model: str, transport: str, keep: Path | None, as_json: bool

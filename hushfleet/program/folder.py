@@ -9,14 +9,12 @@
 | `lock` | held by the one process that writes; says which |
 """
 
-import fcntl
 import os
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Generic, TextIO, TypeVar
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import msgspec
 
@@ -25,9 +23,9 @@ from hushfleet.errors import FaultyOwner, LocalError, Refusal
 from hushfleet.program.keys import PartyKeys
 from hushfleet.signing import KEY_BYTES, VerifyKey
 from hushfleet.system.durable import give_away, write_durably
+from hushfleet.system.locks import folder_locked, lock_holder
 
 _FLEET = "fleet.json"
-_ATTEMPTS, _PAUSE_S = 5, 0.1
 
 
 class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,52 +159,18 @@ class PartyFolder:
         """Make the folder, for its owner alone."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only one at work on this folder. Raises `LocalError(STATE_IN_USE)` and says who is."""
-        # The service's user owns the folder, and root locks it too: never through a link.
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        with os.fdopen(os.open(self.path / "lock", flags, 0o600), "a+") as file:
-            if not _lock(file, fcntl.LOCK_EX, _ATTEMPTS):
-                message = f"{self.path} is in use by {_holder(file)}"
-                raise LocalError(Refusal.STATE_IN_USE, message, next_step="Stop that one first, or choose another --state.")
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
-            try:
-                yield
-            finally:
-                file.truncate(0)
+    def locked(self) -> AbstractContextManager[None]:
+        """Be the only one at work on this folder. Raises `LocalError(STATE_IN_USE)` with the process that is."""
+        return folder_locked(self.path, next_step="Stop that one first, or choose another --state.")
 
     def holder(self) -> str | None:
         """The process that holds the lock, or None."""
-        path = self.path / "lock"
-        if not path.exists():
-            return None
-        with path.open() as file:
-            return None if _lock(file, fcntl.LOCK_SH, 1) else _holder(file)
+        return lock_holder(self.path)
 
     def hand_over(self) -> None:
         """Give every file to the owner of the folder: what root wrote here is otherwise closed to the service."""
         if os.geteuid() == 0:
             give_away(self.path)
-
-
-def _lock(file: TextIO, kind: int, attempts: int) -> bool:
-    """Whether the lock was got. Several attempts, for `holder` takes it for a moment."""
-    for attempt in range(attempts):
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(_PAUSE_S if attempt + 1 < attempts else 0)
-        else:
-            return True
-    return False
-
-
-def _holder(file: TextIO) -> str:
-    file.seek(0)
-    return file.read(200).strip() or "another process"
 
 
 def state_of(program: str, environment: Mapping[str, str] = os.environ) -> Path:

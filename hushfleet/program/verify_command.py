@@ -1,6 +1,5 @@
 """`hushfleet verify`: an outsider's check of a job's archive folder. Reads that folder and the root public key, nothing else."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import click
 
 from hushfleet.audit import JobReport, verify_job
 from hushfleet.errors import PeerError, Refusal
+from hushfleet.program.terminal import json_option, print_json
 from hushfleet.randomness import SystemRandomness
 from hushfleet.signing import VerifyKey
 
@@ -33,7 +33,7 @@ def read_root_key(path: Path) -> VerifyKey:
 @click.command(epilog="Example: hushfleet verify ./archive --root-key owner.pub")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--root-key", type=click.Path(path_type=Path), help="The owner's root.pub, from the owner. Default: the one in FOLDER.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
+@json_option
 def verify(*, folder: Path, root_key: Path | None, as_json: bool) -> None:
     """Check a finished job: signatures, proofs, committee answers, and every released model computed again."""
     if root_key is None:
@@ -41,15 +41,14 @@ def verify(*, folder: Path, root_key: Path | None, as_json: bool) -> None:
     report = verify_job(read_archive(folder), read_root_key(root_key or folder / ROOT_KEY_FILE), SystemRandomness())
     click.echo(report.summary(), err=as_json)
     if as_json:
-        click.echo(_json(report))
+        print_json(_json(report))
 
 
-def _json(report: JobReport) -> str:
-    body = {
+def _json(report: JobReport) -> dict[str, object]:
+    return {
         "fleet": report.fleet,
         "released": report.released,
         "rho_nano": report.rho_nano,
         "model": report.model_digest.hex(),
         "rounds": [asdict(one) for one in report.rounds],
     }
-    return json.dumps(body)

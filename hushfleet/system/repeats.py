@@ -1,37 +1,50 @@
-"""What goes wrong with a link, told to a person once and not a thousand times."""
+"""Messages that repeat: each is told at once, then at most every ten minutes with the number of times it came meanwhile."""
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 
-_AGAIN_AFTER_S = 600.0
-_MOST_REMEMBERED = 64
+AGAIN_AFTER_S = 600.0
+_MOST_REMEMBERED = 256
 
 
 class Repeats:
-    """Passes texts on to `tell`: each at once, then at most every ten minutes with the number of times. Never raises."""
+    """The memory of what was told and when. It keeps a bounded number of messages and forgets the one told longest ago."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._told: dict[Hashable, tuple[float, int]] = {}
+
+    def held_back(self, message: Hashable) -> int | None:
+        """The number of times `message` was held back since it was last told, if it is to be told; None if it is held back too."""
+        now = self._now_s()
+        told_s, times = self._told.get(message, (now - AGAIN_AFTER_S, 0))
+        if now - told_s < AGAIN_AFTER_S:
+            self._told[message] = (told_s, times + 1)
+            return None
+        self._told.pop(message, None)
+        self._told[message] = (now, 0)
+        if len(self._told) > _MOST_REMEMBERED:
+            del self._told[next(iter(self._told))]
+        return times
+
+
+class Problems:
+    """The problems of a link as a person hears of them: `tell` gets each text as often as `Repeats` allows. Never raises."""
 
     def __init__(self, tell: Callable[[str], None], now_s: Callable[[], float] = time.monotonic) -> None:
-        self._tell = tell
-        self._now_s = now_s
-        self._told: dict[str, tuple[float, int]] = {}
+        self._tell, self._repeats = tell, Repeats(now_s)
         self.current = ""
-        """The last one since `solved`, for whoever asks."""
+        """The text of the last problem since `solved`, or an empty one."""
 
     def report(self, text: str) -> None:
-        """Something is wrong."""
+        """Tell that something is wrong."""
         self.current = text
-        told_s, times = self._told.pop(text, (-math.inf, 0))
-        if self._now_s() - told_s >= _AGAIN_AFTER_S:
-            self._told[text] = (self._now_s(), 0)
+        times = self._repeats.held_back(text)
+        if times is not None:
             with suppress(Exception):  # a log that fails must not stop the link
                 self._tell(text if not times else f"{text} ({times} more times)")
-        else:
-            self._told[text] = (told_s, times + 1)
-        if len(self._told) > _MOST_REMEMBERED:
-            self._told.pop(next(iter(self._told)))
 
     def solved(self) -> None:
-        """Nothing is wrong now."""
+        """Note that nothing is wrong any more."""
         self.current = ""

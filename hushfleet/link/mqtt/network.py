@@ -12,7 +12,7 @@ from hushfleet.link.mqtt.options import MqttOptions
 from hushfleet.link.mqtt.outbox import Outgoing
 from hushfleet.link.tls import diagnose, explain
 from hushfleet.randomness import Randomness
-from hushfleet.system.repeats import Repeats
+from hushfleet.system.repeats import Problems
 
 _ACCEPTED_WITHIN_S = 20.0
 _LEAVE_S = 5.0
@@ -103,7 +103,7 @@ def pause_s(failures: int, bounds_s: tuple[float, float], randomness: Randomness
 class Network:
     """Runs connections until `stop`. Nothing that happens on one of them ends the thread."""
 
-    def __init__(self, options: MqttOptions, session: Carried, connect: Connect, randomness: Randomness, problems: Repeats) -> None:
+    def __init__(self, options: MqttOptions, session: Carried, connect: Connect, randomness: Randomness, problems: Problems) -> None:
         self.session = session
         self._options = options
         self._connect = connect

@@ -17,7 +17,7 @@ from hushfleet.link.mqtt.network import Connect, Connection, Network
 from hushfleet.link.mqtt.options import PACKET_OVERHEAD_BYTES, MqttOptions
 from hushfleet.link.mqtt.outbox import Outbox, Outgoing
 from hushfleet.randomness import Randomness
-from hushfleet.system.repeats import Repeats
+from hushfleet.system.repeats import Problems
 from hushfleet.wire.topics import acl, matches
 
 _ANSWER_S = 20.0
@@ -60,7 +60,7 @@ class Session:
         self._connected = False
         self._closed = False
         self._max_bytes = options.max_bytes
-        self._problems = Repeats(on_problem)
+        self._problems = Problems(on_problem)
         self._network = Network(options, self, connect, randomness, self._problems)
 
     @property

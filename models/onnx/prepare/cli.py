@@ -1,6 +1,5 @@
 """`hushfleet model`: making an ONNX file trainable, on the machine of whoever has it."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 
+from hushfleet.program.terminal import json_option, print_json
 from models.onnx.manifest import Frozen, Manifest, Sizes, Tensor
 from models.onnx.prepare import registry
 from models.onnx.prepare.bench import time_steps
@@ -18,7 +18,6 @@ from models.onnx.prepare.pipeline import prepare
 from models.onnx.prepare.source import PrepareOptions, read_source
 from models.onnx.trainable import TrainableModel, load_trainable
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object on the last line of standard output.")
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _TRAINABLE = click.argument("trainable", type=click.Path(exists=True, path_type=Path))
 _LOGITS = click.option("--logits", metavar="NAME", help="The output (or inner value) to train, where there are several.")
@@ -42,7 +41,7 @@ def model() -> None:
 @_RANGE
 @click.option("--weights", is_flag=True, help="Take a weight for each row.")
 @click.option("--dropout", is_flag=True, help="Train with the masks of Dropout; without, it passes everything on.")
-@_JSON
+@json_option
 def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- the options of `prepare` as they are
     """Make the inference file FILE trainable: train.onnx, infer.onnx and manifest.json in one folder."""
     reports: list[Report] = []
@@ -55,7 +54,7 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
     click.echo(_verdict(reports[0]), err=as_json)
     click.echo(f"{folder}: architecture {trainable.architecture.digest.hex()}", err=as_json)
     if as_json:
-        _print({"trainable": str(folder), **_facts(trainable), "check": _checked(reports[0])})
+        print_json({"trainable": str(folder), **_facts(trainable), "check": _checked(reports[0])})
 
 
 @model.command(epilog="Example: hushfleet model inspect net.onnx")
@@ -63,7 +62,7 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
 @_LOGITS
 @_SIZE
 @_RANGE
-@_JSON
+@json_option
 def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool) -> None:
     """List what would train in the ONNX file PATH and what would not, or what a trainable model holds."""
     if path.is_dir() or path.suffix == ".bundle":
@@ -71,7 +70,7 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
         click.echo(_tables(trainable.manifest), err=as_json)
         click.echo(f"architecture {trainable.architecture.digest.hex()}", err=as_json)
         if as_json:
-            _print(_facts(trainable))
+            print_json(_facts(trainable))
         return
     source = read_source(path, PrepareOptions("mse", logits, sizes=_sizes(sizes), ranges=_ranges(ranges)))
     graph = source.graph
@@ -84,13 +83,13 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
     click.echo(f"without a derivative: {', '.join(unknown) or 'none'}", err=as_json)
     if as_json:
         frozen = msgspec.to_builtins(source.frozen)
-        _print({"parameters": shapes, "frozen": frozen, "operators": operators, "without_derivative": unknown, "output": source.logits})
+        print_json({"parameters": shapes, "frozen": frozen, "operators": operators, "without_derivative": unknown, "output": source.logits})
 
 
 @model.command(epilog="Example: hushfleet model check net.trainable")
 @_TRAINABLE
 @click.option("--seed", default=0, show_default=True, help="Of the random rows and directions.")
-@_JSON
+@json_option
 def check(*, trainable: Path, seed: int, as_json: bool) -> None:
     """Verify a trainable model's hashes, and its gradients by finite differences of the loss."""
     report = check_gradients(load_trainable(trainable), seed=seed)
@@ -98,28 +97,24 @@ def check(*, trainable: Path, seed: int, as_json: bool) -> None:
     click.echo("\n".join(f"{name:{width}}  {error:.1e}" for name, error in report.errors.items()), err=as_json)
     click.echo(_verdict(report), err=as_json)
     if as_json:
-        _print(_checked(report))
+        print_json(_checked(report))
 
 
 @model.command(epilog="Example: hushfleet model bench net.trainable --batch 32")
 @_TRAINABLE
 @click.option("--batch", default=32, show_default=True, type=click.IntRange(1), help="Rows per step.")
 @click.option("--steps", default=50, show_default=True, type=click.IntRange(1), help="Steps that are timed.")
-@_JSON
+@json_option
 def bench(*, trainable: Path, batch: int, steps: int, as_json: bool) -> None:
     """Time training steps of a trainable model on this machine, with one thread."""
     found = time_steps(load_trainable(trainable), batch, steps)
     click.echo(f"{1e3 * found.step_s:.3f} ms a step of {batch} rows, {1e3 * found.inference_s:.3f} ms to infer them", err=as_json)
     if as_json:
-        _print({"batch": batch, "steps": steps, "step_s": found.step_s, "inference_s": found.inference_s})
+        print_json({"batch": batch, "steps": steps, "step_s": found.step_s, "inference_s": found.inference_s})
 
 
 def _progress(what: str) -> None:
     click.echo(f"{what} ...", err=True)
-
-
-def _print(found: Mapping[str, Any]) -> None:
-    click.echo(json.dumps(found))
 
 
 def _sizes(given: Sequence[str]) -> dict[str, int]:

@@ -77,9 +77,8 @@ def test_the_last_problems_and_the_running_agent_are_shown(tmp_path):
 @pytest.mark.parametrize("make", [enrolled, joined])
 def test_as_json_it_is_one_object_without_secrets(tmp_path, make):
     folder, _ = make(tmp_path / "state")
-    text = read_status(folder).as_json()
+    text = json.dumps(read_status(folder).as_json())
 
-    assert "\n" not in text
     assert json.loads(text)["device_id"] == MEMBER
     for secret in (folder.path / "device.keys", folder.tls_key):
         assert secret.read_bytes()[:32].hex() not in text

@@ -21,7 +21,7 @@ class Model(Trainer, Protocol):
         """Raw outputs (n, k) at `parameters` (d,), before any softmax or sigmoid."""
 
     def initial(self, randomness: Randomness) -> GlobalModel:
-        """Version 0."""
+        """The model to start from, version 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class BrokerFleet:
         self._command("hold", name)
 
     def release(self, name: str) -> None:
-        """It goes on."""
+        """Let a device that was held back go on."""
         self._command("release", name)
 
     def contribute(self) -> Iterator[int]:

@@ -95,7 +95,7 @@ class Settings:
 
     @property
     def floor(self) -> int:
-        """The owner's least cohort."""
+        """The least cohort that the owner allows."""
         return max(4, math.ceil(0.8 * self.devices))
 
     @property
@@ -138,7 +138,7 @@ class Result:
     seconds: float
 
     def to_json(self) -> str:
-        """One line."""
+        """The result as one line of JSON."""
         last = self.rounds[-1]
         return json.dumps({
             "transport": "mosquitto" if self.settings.broker else "memory",

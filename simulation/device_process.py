@@ -76,7 +76,7 @@ class Player:
         self._link.open()
 
     def turn(self) -> int:
-        """Handle what arrived; how much that was."""
+        """Handle the messages that arrived, and return their number."""
         if self._link.connections > self._connections:
             self._connections = self._link.connections
             self._agent.connect()

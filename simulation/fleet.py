@@ -35,7 +35,7 @@ class Fleet(Protocol):
 
     @property
     def parties(self) -> Parties:
-        """All keys."""
+        """The parties with all their keys."""
 
     @property
     def roster(self) -> VerifiedRoster:
@@ -55,13 +55,13 @@ class Fleet(Protocol):
 
     @property
     def network(self) -> Messenger:
-        """Whoever runs the broker."""
+        """The connection of whoever runs the broker, who may publish anything."""
 
     def hold(self, name: str) -> None:
         """This device does nothing until it is released."""
 
     def release(self, name: str) -> None:
-        """It goes on."""
+        """Let a device that was held back go on."""
 
     def contribute(self) -> Iterator[int]:
         """Let all devices that are not held contribute to the open round; yields how many were accepted so far."""

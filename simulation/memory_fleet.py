@@ -131,7 +131,7 @@ class MemoryFleet:
         self._held.add(name)
 
     def release(self, name: str) -> None:
-        """It goes on."""
+        """Let a device that was held back go on."""
         self._held.discard(name)
 
     def contribute(self) -> Iterator[int]:

@@ -30,11 +30,11 @@ class RoundProgress:
         self._progress, self._contributions, self._answers = progress, contributions, answers
 
     def contributions(self, accepted: int) -> None:
-        """So many sealed contributions were verified."""
+        """Show how many sealed contributions were verified."""
         self._progress.update(self._contributions, completed=accepted)
 
     def answers(self, checked: int) -> None:
-        """So many committee answers were verified."""
+        """Show how many committee answers were verified."""
         self._progress.update(self._answers, completed=checked)
 
 
@@ -80,14 +80,14 @@ class DemoScreen:
 
     @contextmanager
     def round(self, number: int, devices: int, threshold: int) -> Iterator[RoundProgress]:
-        """While round `number` runs."""
+        """Show round `number` while it runs."""
         with self._progress() as bar:
             contributions = bar.add_task(f"round {number}: contributions verified", total=devices)
             answers = bar.add_task(f"round {number}: committee answers verified", total=threshold)
             yield RoundProgress(bar, contributions, answers)
 
     def round_done(self, figures: "RoundFigures") -> None:
-        """One line of the table."""
+        """Print the round as one line of the table."""
         cells = (
             f"{figures.number}",
             f"{figures.devices}",

@@ -46,7 +46,7 @@ class Participation:
 
     @property
     def kind(self) -> EventKind:
-        """`participation`."""
+        """The kind of this entry, `participation`."""
         return EventKind.PARTICIPATION
 
 
@@ -62,12 +62,12 @@ class WithoutPrivacy:
 
     @property
     def rho_nano(self) -> int:
-        """0."""
+        """The cost, 0, because nothing is promised."""
         return 0
 
     @property
     def kind(self) -> EventKind:
-        """`without-privacy`."""
+        """The kind of this entry, `without-privacy`."""
         return EventKind.WITHOUT_PRIVACY
 
 

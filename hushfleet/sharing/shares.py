@@ -41,7 +41,7 @@ class ScalarShare:
 
     @property
     def size(self) -> int:
-        """One value."""
+        """The number of values, 1."""
         return 1
 
     def to_bytes(self) -> bytes:

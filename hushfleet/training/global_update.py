@@ -16,7 +16,7 @@ class Aggregate(Protocol):
 
     @property
     def mean(self) -> FloatVector:
-        """(d,)."""
+        """The mean update (d,)."""
 
 
 class GlobalStep(Protocol):

@@ -86,7 +86,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(parameter.size for parameter in self.parameters)
 
     def to_json(self) -> bytes:
-        """Readable and deterministic."""
+        """The manifest as JSON, readable and deterministic."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=1) + b"\n"
 
     @classmethod

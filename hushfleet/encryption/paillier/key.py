@@ -44,12 +44,12 @@ class PublicKey:
 
     @property
     def bits(self) -> int:
-        """|N|."""
+        """The bit length |N| of the modulus."""
         return self.modulus.bit_length()
 
     @property
     def members(self) -> int:
-        """n, the size of the committee."""
+        """The size n of the committee."""
         return len(self.verification)
 
     @property
@@ -74,12 +74,12 @@ class PublicKey:
 
     @property
     def modulus_squared(self) -> int:
-        """N^2."""
+        """The modulus N^2 of ciphertexts."""
         return self.modulus**2
 
     @property
     def delta(self) -> int:
-        """Delta = n!."""
+        """The factor Delta = n!, with which interpolation needs no fractions."""
         return math.factorial(self.members)
 
     def phe(self) -> PaillierPublicKey:

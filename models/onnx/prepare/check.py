@@ -47,7 +47,7 @@ class Report:
 
     @property
     def failed(self) -> list[str]:
-        """Parameters beyond it."""
+        """The parameters whose error is above the tolerance."""
         return [name for name, error in self.errors.items() if not error <= self.tolerance]
 
 

@@ -63,7 +63,7 @@ def require_rows(graph: Graph, logits: str) -> None:
 
 
 def _cross_entropy(site: Site) -> tuple[str, str]:
-    """-log softmax(z)[t], over the last axis."""
+    """The loss -log softmax(z)[t], over the last axis."""
     emit, classes = site.emit, site.sizes[-1]
     logs = emit.op("LogSoftmax", site.logits, axis=-1)
     hits = emit.op("Equal", emit.unsqueeze(site.targets, [-1]), emit.integers(range(classes)))
@@ -74,7 +74,7 @@ def _cross_entropy(site: Site) -> tuple[str, str]:
 
 
 def _squared(site: Site) -> tuple[str, str]:
-    """(z - t)^2."""
+    """The loss (z - t)^2."""
     difference = site.emit.sub(site.logits, site.targets)
     return _mean(site, site.emit.mul(difference, difference), site.emit.mul(difference, site.number(2)), elements=prod(site.sizes))
 

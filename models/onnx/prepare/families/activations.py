@@ -7,7 +7,7 @@ from models.onnx.prepare.registry import Context, derivative
 
 @derivative("LeakyRelu")
 def leaky_relu(context: Context) -> Sequence[str | None]:
-    """Slope alpha below 0, 1 above."""
+    """The slope: alpha below 0, 1 above."""
     return [_times(context, _bent(context, context.number(context.attribute("alpha", 0.01))))]
 
 
@@ -45,7 +45,7 @@ def celu(context: Context) -> Sequence[str | None]:
 
 @derivative("ThresholdedRelu")
 def thresholded_relu(context: Context) -> Sequence[str | None]:
-    """1 above alpha, else 0."""
+    """The slope: 1 above alpha, else 0."""
     return [_times(context, _mask(context, "Greater", context.input(0), context.attribute("alpha", 1.0)))]
 
 
@@ -75,13 +75,13 @@ def hard_swish(context: Context) -> Sequence[str | None]:
 
 @derivative("Softplus")
 def softplus(context: Context) -> Sequence[str | None]:
-    """The sigmoid."""
+    """The slope of softplus, which is the sigmoid."""
     return [_times(context, context.emit.op("Sigmoid", context.input(0)))]
 
 
 @derivative("Softsign")
 def softsign(context: Context) -> Sequence[str | None]:
-    """1 / (1 + |x|)^2."""
+    """The slope 1 / (1 + |x|)^2."""
     emit = context.emit
     root = emit.op("Reciprocal", emit.add(emit.op("Abs", context.input(0)), context.number(1.0)))
     return [_times(context, emit.mul(root, root))]

@@ -38,7 +38,7 @@ def _mul(at: Context) -> Grads:
 
 @derivative("Div")
 def _div(at: Context) -> Grads:
-    """The divisor's: -y / b."""
+    """The slope in the divisor is -y / b, in the dividend 1 / b."""
     share = at.emit.div(at.grad, at.input(1))
     return [
         _back(at, share, 0) if at.wants(0) else None,

@@ -7,7 +7,7 @@ from models.onnx.prepare.registry import Context, derivative
 
 @derivative("Dropout")
 def dropout(context: Context) -> Sequence[str | None]:
-    """x, optional constant ratio, optional constant training_mode."""
+    """The inputs are x, an optional constant ratio and an optional constant training_mode."""
     nothing: list[str | None] = [None] * (len(context.node.input) - 1)
     if not _training(context):
         return [context.grad, *nothing]

@@ -84,5 +84,5 @@ def _atan(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared sig
 
 @_function("Erf")
 def _erf(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
-    """2 / sqrt(pi) exp(-x^2)."""
+    """The slope 2 / sqrt(pi) exp(-x^2)."""
     return at.emit.mul(at.emit.op("Exp", at.emit.neg(at.emit.mul(x, x))), at.number(2 / sqrt(pi)))

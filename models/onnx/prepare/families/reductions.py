@@ -83,7 +83,7 @@ def _l2(at: Context) -> Grads:
 
 @derivative("ReduceLogSumExp")
 def _log_sum_exp(at: Context) -> Grads:
-    """Softmax of what was reduced."""
+    """The slope, which is the softmax over the reduced axes."""
     return _scale(at, at.emit.op("Exp", at.emit.sub(at.input(0), _kept(at, at.node.output[0], _axes(at)))))
 
 

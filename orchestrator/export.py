@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hushfleet.privacy import epsilon
 from hushfleet.system.durable import write_durably
 from models import catalogue
 from orchestrator.job import file as job_file
-from orchestrator.job.epsilon import epsilon
 from orchestrator.store.reports import Reports
 
 METADATA = "metadata"

@@ -15,6 +15,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import Link, LinkError, Messenger
 from hushfleet.link.mqtt.client import MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
+from hushfleet.privacy import epsilon
 from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState
@@ -29,7 +30,6 @@ from orchestrator.config import Config
 from orchestrator.folder import OrchestratorKeys, StateFolder
 from orchestrator.job import file as job_file
 from orchestrator.job.check import CheckedJob, check
-from orchestrator.job.epsilon import epsilon
 from orchestrator.job.holdout import judge_of
 from orchestrator.loop import Loop, Pace
 from orchestrator.screen import Screen

@@ -7,11 +7,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from hushfleet.documents import Outcome, RoundRecord
+from hushfleet.privacy import epsilon
 from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import GlobalModel
 from orchestrator.job.check import CheckedJob
-from orchestrator.job.epsilon import epsilon
 from orchestrator.job.holdout import Score
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from hushfleet.audit import JobReport, verify_job
 from hushfleet.documents import OptimizerSettings, Policy, RoundRecord, TrainingPlan, open_record
 from hushfleet.encryption.paillier.dealing import deal
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.privacy import epsilon
 from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.planning import Job, make_optimizer
 from hushfleet.training import GlobalModel, TrainingSettings, train
 from models import catalogue
 from models.evaluation import Model, evaluate
-from orchestrator.job.epsilon import epsilon
 from simulation import digits, lenet
 from simulation.attacks import Attack, Attacks
 from simulation.broker import find_mosquitto

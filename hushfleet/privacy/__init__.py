@@ -1,4 +1,4 @@
-"""From a plain update to integers that are safe to add up: clip, rotate, round, noise; the plan's integers; the ledger.
+"""From a plain update to integers that are safe to add up: clip, rotate, round, noise; the plan's integers; the ledger; epsilon.
 
 One file a stage (PROTOCOL 6). May import documents and the ground floor, and neither `training` nor `wire`, which stand on the same floor.
 """
@@ -6,6 +6,7 @@ One file a stage (PROTOCOL 6). May import documents and the ground floor, and ne
 from hushfleet.privacy.blocks import MAX_DIMENSION, block_size, padded_dimension
 from hushfleet.privacy.clipping import ClippedVector, clip
 from hushfleet.privacy.encode import encode_vector, encode_zero
+from hushfleet.privacy.epsilon import epsilon
 from hushfleet.privacy.integer_rules import SLOT_BITS
 from hushfleet.privacy.ledger import EventKind, Ledger, LedgerEntry, Participation, WithoutPrivacy, revive, rho_nano
 from hushfleet.privacy.noise import EncodedVector, add_noise
@@ -33,6 +34,7 @@ __all__ = [
     "discrete_gaussian",
     "encode_vector",
     "encode_zero",
+    "epsilon",
     "padded_dimension",
     "revive",
     "rho_nano",

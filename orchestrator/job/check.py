@@ -11,6 +11,7 @@ from hushfleet.documents import Plan, PrivacyPlan, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
 from hushfleet.errors import HushfleetError, LocalError, Refusal
+from hushfleet.privacy import epsilon
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.program.settings import Mistake, wrong
 from hushfleet.randomness import SystemRandomness
@@ -20,7 +21,6 @@ from hushfleet.schemes.base import public_key
 from hushfleet.training import GlobalModel
 from models import catalogue
 from models.catalogue import Model
-from orchestrator.job.epsilon import epsilon
 from orchestrator.job.file import NEXT_STEP, JobFile
 from orchestrator.job.holdout import Holdout, open_holdout
 

@@ -9,10 +9,9 @@ import pytest
 from benchmarks import steps
 from hushfleet.cli import ExitCode
 from hushfleet.errors import Refusal
-from hushfleet.privacy import PlanIntegers, derive, padded_dimension, rho_nano
+from hushfleet.privacy import PlanIntegers, derive, epsilon, padded_dimension, rho_nano
 from hushfleet.rounds import plan_check
 from hushfleet.wire import Kind
-from orchestrator.job.epsilon import epsilon
 from simulation import demo
 from tests.support.world import make_world
 

@@ -75,6 +75,9 @@ VIOLATIONS = (
     Violation("onnx-run-time", "models.onnx.trainable", "models.onnx.prepare"),
     Violation("light-library", "hushfleet.cli", "rich"),
     Violation("light-library", "hushfleet.privacy", "scipy.stats", through="hushfleet.bridge"),
+    Violation("no-scipy", "orchestrator", "dp_accounting.rdp"),
+    Violation("no-scipy", "orchestrator", "scipy.special", through="models.bridge"),
+    Violation("no-scipy", "edge_agent", "scipy"),
 )
 
 

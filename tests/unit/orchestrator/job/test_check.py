@@ -3,10 +3,10 @@ import pytest
 
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.privacy import epsilon
 from hushfleet.rounds.plan_check import nano_rho
 from orchestrator.job import file as job_file
 from orchestrator.job.check import check, selection
-from orchestrator.job.epsilon import epsilon
 from tests.support.hand_made_model import hand_made
 from tests.support.jobs import job_world, with_policy, write_holdout, write_job
 from tests.support.refusals import refused

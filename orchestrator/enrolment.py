@@ -64,7 +64,7 @@ def join(folder: StateFolder, offer: Offer[OrchestratorKeys], *, url: str | None
 
 
 def _hand_over_newer(folder: StateFolder, offer: Offer[OrchestratorKeys], url: str | None) -> None:
-    """An older roster in the inbox would stop every later `run`."""
+    """An older pending roster would stop every later `run`."""
     with closing(Store(folder.path, offer.root, url=url)) as store:
         current = newest(folder, store.roster())
     if newer_roster(current, offer.roster).digest != current.digest:

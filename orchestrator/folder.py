@@ -5,7 +5,7 @@
 | `orchestrator.keys` | id, Ed25519 and X25519 key |
 | `orchestrator.db`, `blobs/`, `archive/` | `orchestrator.store.store` |
 | `dealt` | the committee's key at the last join |
-| `inbox/` | rosters handed over by `publish-roster` |
+| `rosters/` | rosters handed over by `publish-roster` |
 """
 
 import os
@@ -25,9 +25,9 @@ class StateFolder(PartyFolder):
     JOIN: ClassVar[str] = "hushfleet orchestrator join orchestrator.bundle"
 
     @property
-    def inbox(self) -> Path:
+    def pending_rosters(self) -> Path:
         """The folder in which `publish-roster` leaves rosters."""
-        return self.path / "inbox"
+        return self.path / "rosters"
 
 
 def default_state(environment: Mapping[str, str] = os.environ) -> Path:

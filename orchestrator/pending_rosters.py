@@ -12,9 +12,9 @@ _PATTERN = "*.roster"
 
 
 def hand_over(folder: StateFolder, roster: VerifiedRoster) -> Path:
-    """Leave a verified roster in the inbox."""
-    folder.inbox.mkdir(mode=0o700, exist_ok=True)
-    path = folder.inbox / f"{roster.roster.serial:020d}.roster"
+    """Leave a verified roster for the running orchestrator."""
+    folder.pending_rosters.mkdir(mode=0o700, exist_ok=True)
+    path = folder.pending_rosters / f"{roster.roster.serial:020d}.roster"
     write_durably(path, encode_signed(roster.signed))
     folder.hand_over()
     return path
@@ -22,7 +22,7 @@ def hand_over(folder: StateFolder, roster: VerifiedRoster) -> Path:
 
 def waiting(folder: StateFolder) -> tuple[Path, ...]:
     """The files that wait, lowest serial first."""
-    return tuple(sorted(folder.inbox.glob(_PATTERN))) if folder.inbox.exists() else ()
+    return tuple(sorted(folder.pending_rosters.glob(_PATTERN))) if folder.pending_rosters.exists() else ()
 
 
 def newest(folder: StateFolder, current: VerifiedRoster) -> VerifiedRoster:

@@ -291,7 +291,7 @@ class TestRosters:
         desk.type("run", job)
 
         assert desk.json("status")["roster"] == 2
-        assert not list(desk.joined.inbox.iterdir())
+        assert not list(desk.joined.pending_rosters.iterdir())
 
     def test_a_new_roster_ends_a_round_that_was_open(self, desk, job, tmp_path):
         TestResuming().interrupt(desk, job, lambda view: view.open_round == 1)

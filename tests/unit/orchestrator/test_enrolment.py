@@ -12,7 +12,7 @@ from hushfleet.owner.owner import Owner
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
 from hushfleet.wire import decode_signed
-from orchestrator import pending_rosters as inbox
+from orchestrator import pending_rosters
 from orchestrator.enrolment import enrol, join, read_bundle
 from orchestrator.folder import OrchestratorKeys, StateFolder
 from orchestrator.store.store import Store, database
@@ -108,10 +108,10 @@ class TestJoining:
 
         join(folder, read_bundle(folder, bundle_for(newer)))
 
-        assert inbox.newest(folder, WORLD.roster) == newer.roster
+        assert pending_rosters.newest(folder, WORLD.roster) == newer.roster
 
     def test_an_older_roster_is_refused_and_the_fleet_stays(self, tmp_path):
-        """Also while the newer one still waits. In the inbox it would stop every later run."""
+        """Also while the newer one still waits. Pending, it would stop every later run."""
         folder = joined(WORLD, tmp_path)
         old = read_bundle(folder, bundle_for(WORLD))
         newer = WORLD.without("device-06")
@@ -122,7 +122,7 @@ class TestJoining:
             join(folder, old)
 
         assert folder.certificate.read_bytes() == b"the newer one"
-        assert inbox.newest(folder, WORLD.roster) == newer.roster
+        assert pending_rosters.newest(folder, WORLD.roster) == newer.roster
 
     def test_a_lost_store_is_replaced_only_with_the_committees_key(self, tmp_path):
         folder = joined(WORLD, tmp_path)
@@ -167,7 +167,7 @@ class TestInbox:
     def test_what_a_roster_changes_is_said(self):
         world = WORLD.without("device-06", policy=with_policy(WORLD.policy, max_devices=12))
 
-        assert list(inbox.differences(WORLD.roster, world.roster)) == [
+        assert list(pending_rosters.differences(WORLD.roster, world.roster)) == [
             "serial 1 -> 2",
             "revoked: device-06",
             "policy: max_devices 10 -> 12",
@@ -177,7 +177,7 @@ class TestInbox:
         small = WORLD.without("device-06")
         back = replace(WORLD, serial=3, key_epoch=1)
 
-        lines = list(inbox.differences(small.roster, back.roster))
+        lines = list(pending_rosters.differences(small.roster, back.roster))
 
         assert lines[:2] == ["serial 2 -> 3", "enrolled: device-06"]
         assert lines[2].startswith("committee's key dealt anew: device-01, device-02")
@@ -189,13 +189,13 @@ class TestInbox:
         keys["device-05"] = replace(other.parties.devices["device-06"], device_id="device-05")
         swapped = WORLD.newer(parties=replace(WORLD.parties, devices=keys))
 
-        assert "enrolled anew, with new keys: device-05, device-06" in list(inbox.differences(WORLD.roster, swapped.roster))
+        assert "enrolled anew, with new keys: device-05, device-06" in list(pending_rosters.differences(WORLD.roster, swapped.roster))
 
     def test_rosters_wait_in_the_order_of_their_serials(self, tmp_path):
         folder = StateFolder(tmp_path)
         worlds = [replace(WORLD, serial=serial) for serial in (10, 9)]
         for world in worlds:
-            inbox.hand_over(folder, world.roster)
+            pending_rosters.hand_over(folder, world.roster)
 
-        assert [path.name[-9:] for path in inbox.waiting(folder)] == ["09.roster", "10.roster"]
-        assert inbox.newest(folder, WORLD.roster) == worlds[0].roster
+        assert [path.name[-9:] for path in pending_rosters.waiting(folder)] == ["09.roster", "10.roster"]
+        assert pending_rosters.newest(folder, WORLD.roster) == worlds[0].roster

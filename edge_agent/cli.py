@@ -95,7 +95,7 @@ def run(*, state: Path | None, config_path: Path | None) -> None:
 @_SERVICE
 @json_option
 def status(*, state: Path | None, service: bool, as_json: bool) -> None:
-    """What this device is, what it holds, and what is left of its privacy budget. Works while the agent runs."""
+    """Show this device's fleet, keys, round and what is left of its privacy budget. Works while the agent runs."""
     from edge_agent.status import read_status  # noqa: PLC0415 -- as above
 
     found = read_status(_folder(state, service=service))
@@ -180,7 +180,7 @@ def _host_name() -> str:
 
 
 def check_config(config: Config, *, with_data: bool) -> dict[str, object]:
-    """What was found, by name. Raises `LocalError(MODEL_NAME)`, `DataError`, or whatever a data plug-in raises."""
+    """The findings by name. Raises `LocalError(MODEL_NAME)`, `DataError`, or whatever a data plug-in raises."""
     from edge_agent.data import read_data, source  # noqa: PLC0415 -- numpy, when it is needed
     from models import catalogue  # noqa: PLC0415 -- with it
 

@@ -3,7 +3,6 @@
 Whoever imports this has set the number of threads for numpy before (`edge_agent.cli`).
 """
 
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -26,13 +25,14 @@ from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, build
 from models import catalogue
 
 IDLE_S = 1.0
 TRAINING_S = 0.05
-"""How long the main loop waits for a message; less while a result may come from the training thread."""
+"""The longest wait of the main loop for a message; it is less while a result may come from the training thread."""
 _LINK_ALIVE_S = 30.0
 _LEAVE_S = 5.0
 _FORGET_S = 6 * 3600.0
@@ -49,20 +49,20 @@ class Daemon:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """End after the step that is under way. For signal handlers and other threads."""
+        """Make `run` return after the step that is under way. For signal handlers and other threads."""
         self._stopping.set()
 
     def run(self) -> None:
-        """Until `stop`. Raises what storing raises: what could not be stored comes again after a restart."""
+        """Work until `stop`. Raises what storing raises: what could not be stored comes again after a restart."""
         self._notifier.ready()
         self._notifier.status(f"waiting for the broker {self._fleet.broker_host}")
         while not self._stopping.is_set():
-            self.turn()
+            self.step()
         self._notifier.stopping()
         self._say(_status(Presence.OFFLINE, self._agent.round))
 
-    def turn(self) -> None:
-        """One time round: a new connection, what arrived, what training gave, and what this device says of itself."""
+    def step(self) -> None:
+        """One step of the main loop: handle a new connection, what arrived and what training gave, and publish this device's status."""
         if self._messenger.link.connections > self._connections:
             self._connections, self._said = self._messenger.link.connections, None
             self._agent.connect()
@@ -73,7 +73,7 @@ class Daemon:
         if self._messenger.link.connected:
             self._agent.remind()
         self._messenger.forget_idle(_FORGET_S)
-        self._watch.turned()
+        self._watch.stepped()
 
     def _say(self, status: DeviceStatus) -> None:
         if status == self._said:
@@ -112,16 +112,15 @@ def run(folder: StateFolder, config: Config) -> None:
             executor=BackgroundExecutor(config.training.nice),
         )
         daemon = Daemon(agent, messenger, fleet, notifier=notifier, watch=watch)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: daemon.stop())
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
         watch.start()
-        daemon.run()
+        with stopped_by_signals(daemon.stop):
+            daemon.run()
         watch.end()
 
 
 def report(_: str, happening: Note | Alert | Refused) -> None:
-    """Into the local log. A refusal that only repeats what a restart brings again is no news."""
+    """Write what happened to the local log."""
     match happening:
         case Note(text):
             LOG.info("%s", text)
@@ -149,7 +148,7 @@ def _work(config: Config) -> Work:
 
 
 def _with(fleet: Membership, config: Config) -> Membership:
-    """What the bundle told, where the configuration says nothing else."""
+    """The membership, with the broker's address from the configuration where that names one."""
     host, port = config.broker.host or fleet.broker_host, config.broker.port or fleet.broker_port
     return Membership(fleet.fleet, fleet.device_id, fleet.root_key, host, port)
 

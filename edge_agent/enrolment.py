@@ -34,7 +34,7 @@ class RequestFile:
 
     @property
     def fingerprint(self) -> str:
-        """Shown here and by `hushfleet provision approve`."""
+        """The request's fingerprint, shown here and by `hushfleet provision approve`."""
         return fingerprint(self.data)
 
 
@@ -63,12 +63,12 @@ def enrol(folder: StateFolder, name: str, *, anew: bool = False) -> RequestFile:
 
 
 def enrolled(folder: StateFolder) -> bool:
-    """Whether a device's keys are here."""
+    """True if a device's keys are here."""
     return (folder.path / DeviceKeys.FILE).exists()
 
 
 def _forget(folder: StateFolder) -> None:
-    """Without keys nothing else in the folder means anything: keys go first."""
+    """Delete everything in the folder, the keys first: without keys nothing else there means anything."""
     for name in (DeviceKeys.FILE, "tls.key", *_DATABASES):
         (folder.path / name).unlink(missing_ok=True)
 
@@ -98,7 +98,7 @@ def join(folder: StateFolder, offer: Offer[DeviceKeys], *, insecure_keys: bool =
 
 
 def _through_the_machines(store: Store, offer: Offer[DeviceKeys], *, insecure_keys: bool) -> None:
-    """Roster and share go where they would go if the broker had brought them: checked, and stored in one transaction each."""
+    """Give roster and share to the machines as if the broker had brought them: checked, and stored in one transaction each."""
     keys, root, randomness = offer.keys, offer.root, SystemRandomness()
     roster = RosterArrived(encode_signed(offer.roster.signed))
     device = Device(keys.device_id, keys.signing, root, {}, insecure_keys)
@@ -117,7 +117,7 @@ def _accepted(effects: tuple[Effect, ...]) -> None:
 
 
 def write_request(request: RequestFile, folder: Path) -> Path:
-    """`NAME.request` in `folder`."""
+    """Write `NAME.request` into `folder` and return its path."""
     path = folder / f"{request.device_id}.request"
     write_durably(path, request.data, mode=0o644)
     return path

@@ -27,7 +27,7 @@ class StateFolder(PartyFolder):
 
 
 def default_state(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where an agent that is run by hand keeps its state."""
+    """The state folder of an agent that is run by hand."""
     return state_of("agent", environment)
 
 

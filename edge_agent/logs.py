@@ -64,7 +64,7 @@ def start_logging(level: str, stream: TextIO | None = None, environment: Mapping
 
 
 def _printable(line: str) -> str:
-    """No escape sequence of a peer's reaches a terminal."""
+    """The line without anything that could steer a terminal: a peer may have chosen its text."""
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
@@ -85,7 +85,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class RecentProblems(logging.Handler):
-    """Keeps the last few. Not fsynced: losing them costs nothing, and an SD card wears out."""
+    """The last few warnings and errors, in a file. Not fsynced: losing them costs nothing, and an SD card wears out."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(logging.WARNING)
@@ -99,7 +99,7 @@ class RecentProblems(logging.Handler):
         return ()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one more."""
+        """Add one warning or error to the file."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
         kept = (*self.read(), Problem(at, record.levelname.lower(), " ".join(record.getMessage().split())))[-_MOST:]
         with suppress(OSError):  # a full disk is told of elsewhere
@@ -108,7 +108,7 @@ class RecentProblems(logging.Handler):
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """What is logged meanwhile is kept."""
+        """Keep the warnings and errors that are logged inside the block."""
         LOG.addHandler(self)
         try:
             yield

@@ -1,4 +1,4 @@
-"""When to ask again for what does not come, and to send again what nobody confirms. Progress only: safety never uses time."""
+"""Times for asking again for what does not come, and for sending again what nobody confirms. Progress only: safety never uses time."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ _JITTER_BITS = 16
 
 
 class Pauses:
-    """When one thing is due, again and again: after a pause that doubles and is random up to twice its length."""
+    """The times at which one thing is due: after a pause that doubles each time and is random up to twice its length."""
 
     def __init__(self, now_s: Callable[[], float], randomness: Randomness) -> None:
         self._now_s, self._randomness = now_s, randomness
@@ -27,7 +27,7 @@ class Pauses:
         self._since_s = self._next_s = self._pause_s = 0.0
 
     def due(self, cause: object, *, first_s: float, lasts_s: float = float("inf")) -> bool:
-        """Whether it is due now. Another `cause` than before begins anew; None, or `lasts_s` after that, nothing is due."""
+        """True if it is due now. Another `cause` than before begins anew; with None, or `lasts_s` after the beginning, nothing is due."""
         now_s = self._now_s()
         if cause != self._cause:
             self._cause, self._since_s = cause, now_s
@@ -38,7 +38,7 @@ class Pauses:
         return True
 
     def restart(self) -> None:
-        """Something happened: the same cause begins anew."""
+        """Begin anew, even for the same cause: something happened."""
         self._cause = None
 
     def _wait(self, now_s: float, pause_s: float) -> None:
@@ -48,7 +48,7 @@ class Pauses:
 
 @dataclass
 class Reminders:
-    """One device's. `deadline_s` is that of the plan that it last trained for."""
+    """The reminders of one device. `deadline_s` is the deadline of the plan that it last trained for."""
 
     now_s: Callable[[], float] = time.monotonic
     randomness: Randomness = field(default_factory=SystemRandomness)
@@ -71,5 +71,5 @@ class Reminders:
             yield Kind.CONTRIBUTION
 
     def heard(self) -> None:
-        """A receipt came, perhaps for a part: the orchestrator knows of the contribution."""
+        """Postpone sending again: a receipt came, perhaps for a part, so the orchestrator knows of the contribution."""
         self._receipt.restart()

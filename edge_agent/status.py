@@ -1,4 +1,4 @@
-"""What an agent's state folder tells, also while the agent runs."""
+"""The state of an agent, read from its folder, also while it runs."""
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ _NANO = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Rho counts over all key ids. `rounds_left` at the cost of the last contribution; None if there was none or it cost nothing."""
+    """The state of a device. Rho counts over all key ids. `rounds_left`: at the cost of the last contribution, None if it cost nothing."""
 
     device_id: str
     state: str
@@ -44,7 +44,7 @@ class Status:
         return asdict(self)
 
     def as_text(self) -> str:
-        """For a person."""
+        """The state in lines for a person."""
         return "\n".join(f"{name:<14} {value}" for name, value in self._rows())
 
     def _rows(self) -> list[tuple[str, str]]:

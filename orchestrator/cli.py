@@ -154,7 +154,7 @@ def run(
 @_CONFIG
 @json_option
 def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
-    """How far the current job has come. Works while it runs."""
+    """Show how far the current job has come. Works while it runs."""
     from orchestrator.text_views import status_lines  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)

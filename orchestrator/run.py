@@ -200,7 +200,7 @@ def _rounds(
             now_s=time.monotonic,
             pending_rosters=lambda: pending_rosters.waiting(desk.folder),
             stale_topics=lambda: removals(desk.store),
-            turned=watch.turned,
+            turned=watch.stepped,
             pace=options.pace,
             give_up=options.give_up,
         )

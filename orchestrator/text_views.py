@@ -1,4 +1,4 @@
-"""What a person reads of a job's cost, its state, its rounds and its devices: plain lines."""
+"""Plain lines for a person: a job's cost, its state, its rounds and its devices."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ from orchestrator.store.reports import DeviceView, JobView, RoundView
 
 
 def cost_lines(checked: CheckedJob) -> Iterator[str]:
-    """What a job will cost."""
+    """The cost of a job, a line each."""
     file, cost = checked.file, checked.cost
     yield f"{file.job.name}: {checked.job.architecture.name}, {cost.values} values, {file.job.rounds} rounds"
     cohort = f"{file.cohort.min_devices} to {file.cohort.max_devices} of {checked.enrolled} enrolled devices"
@@ -31,7 +31,7 @@ def cost_lines(checked: CheckedJob) -> Iterator[str]:
 
 
 def status_lines(fleet: Membership, roster: Roster, job: JobView | None) -> Iterator[str]:
-    """Where the fleet and its job stand."""
+    """The state of the fleet and its job."""
     yield f"fleet {fleet.fleet}, roster {roster.serial}, {len(roster.devices)} devices, committee {', '.join(roster.committee)}"
     if job is None:
         yield "no job yet. Next: hushfleet orchestrator run job.toml"

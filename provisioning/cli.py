@@ -20,7 +20,7 @@ from provisioning.broker import SERVICE_DATA, SERVICE_PATH, SERVICE_USER
 from provisioning.cli_committee import committee
 from provisioning.cli_device import device
 from provisioning.cli_policy import policy
-from provisioning.command import OwnerCommand, at_desk
+from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Address, VaultContents
 from provisioning.show import show
 from provisioning.vault import Vault
@@ -54,32 +54,32 @@ def provision() -> None:
 @click.argument("name", callback=_fleet)
 @click.option("--broker-host", default=socket.gethostname, callback=_host, show_default="this machine", help="Where the broker is.")
 @click.option("--broker-port", default=8883, show_default=True, type=click.IntRange(1, 65535), help="Its TLS port.")
-@at_desk(passphrase=True)
-def init(*, desk: OwnerCommand, name: str, broker_host: str, broker_port: int) -> None:
+@owner_command(passphrase=True)
+def init(*, command: OwnerCommand, name: str, broker_host: str, broker_port: int) -> None:
     """Make the vault of the fleet NAME: the root key, a certificate authority and a policy."""
-    desk.folder.require_room()
-    folder = desk.folder.path
-    with Vault.create(folder, name, desk.source.read(new=True), broker=Address(broker_host, broker_port)) as vault:
+    command.folder.require_room()
+    folder = command.folder.path
+    with Vault.create(folder, name, command.source.read(new=True), broker=Address(broker_host, broker_port)) as vault:
         result = {"fleet": name, "vault": f"{folder}", "root_fingerprint": vault.root_fingerprint}
     lines = (
         f"The vault of {name} is in {folder}. Keep a backup of it and remember the passphrase: nobody can reset it.",
         f"Root key, to compare when a device joins: {result['root_fingerprint']}",
         f"Devices will look for the broker at {broker_host}:{broker_port}; to change that: hushfleet provision broker --host",
-        f"The policy is {desk.folder.policy_file}; read it before you deal a key.",
+        f"The policy is {command.folder.policy_file}; read it before you deal a key.",
         "Next, on each device: hushfleet agent enrol. Then here: hushfleet provision approve NAME.request",
     )
-    desk.tell(result, lines)
+    command.tell(result, lines)
 
 
 @provision.command(epilog="Example: hushfleet provision approve pi-01.request")
 @click.argument("request", type=click.Path(dir_okay=False, path_type=Path))
-@at_desk(passphrase=True, consent=True)
-def approve(*, desk: OwnerCommand, request: Path) -> None:
+@owner_command(passphrase=True, consent=True)
+def approve(*, command: OwnerCommand, request: Path) -> None:
     """Enrol the device or orchestrator that made REQUEST, once you have compared its fingerprint."""
     signed, now = _read_request(request), certificates.now()
-    change, done = desk.carry(lambda registry: changes.approval(registry, desk.policy, signed, now))
+    change, done = command.carry(lambda registry: changes.approval(registry, command.policy, signed, now))
     asked = open_enrolment_request(signed)
-    bundle = desk.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
+    bundle = command.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
     result = {
         "id": asked.device_id,
         "role": asked.role.value,
@@ -88,7 +88,7 @@ def approve(*, desk: OwnerCommand, request: Path) -> None:
         "serial": change.roster.serial if change.roster else None,
         "bundle": f"{bundle}" if bundle else None,
     }
-    desk.tell(result, _after_approval(asked.device_id, asked.role, bundle) if done else ())
+    command.tell(result, _after_approval(asked.device_id, asked.role, bundle) if done else ())
 
 
 def _read_request(path: Path) -> Signed:
@@ -116,14 +116,14 @@ def _after_approval(name: str, role: EnrolledRole, bundle: Path | None) -> tuple
 @click.option("--host", "hosts", multiple=True, callback=_host, help="A name or address of the broker; bundles name the first.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its TLS port. Default: as before.")
 @click.option("--service", is_flag=True, help=f"For Debian's Mosquitto service: the folder will stand in {SERVICE_PATH}.")
-@at_desk(passphrase=True)
-def broker(*, desk: OwnerCommand, out: Path, hosts: tuple[str, ...], port: int | None, service: bool) -> None:
+@owner_command(passphrase=True)
+def broker(*, command: OwnerCommand, out: Path, hosts: tuple[str, ...], port: int | None, service: bool) -> None:
     """Write what the broker needs: mosquitto.conf, certificates, withdrawn certificates and access rules."""
-    before = desk.registry.broker
+    before = command.registry.broker
     address = Address(hosts[0] if hosts else before.host, port or before.port)
     names = tuple(dict.fromkeys((address.host, *hosts, "localhost", "127.0.0.1")))
     places: dict[str, Any] = {"path": SERVICE_PATH, "data": SERVICE_DATA, "user": SERVICE_USER} if service else _IN_PLACE
-    with desk.open() as vault:
+    with command.open() as vault:
         vault.move_broker(address)
         vault.write_broker(out, hosts=names, port=address.port, **places)
         registry = vault.registry
@@ -133,7 +133,7 @@ def broker(*, desk: OwnerCommand, out: Path, hosts: tuple[str, ...], port: int |
     lines = [f"{out} is written, for {', '.join(names)} and {len(identities)} identities. To start: {start}"]
     if address != before and any(registry.joins(one.device_id) for one in identities):
         lines.append(f"The bundles name {address.host}:{address.port} now; who has joined before needs its bundle again.")
-    desk.tell(result, lines)
+    command.tell(result, lines)
 
 
 @provision.group()
@@ -143,13 +143,13 @@ def roster() -> None:
 
 @roster.command(epilog="Example: hushfleet provision roster export fleet.roster, then: hushfleet orchestrator publish-roster fleet.roster")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@at_desk()
-def export(*, desk: OwnerCommand, file: Path) -> None:
+@owner_command()
+def export(*, command: OwnerCommand, file: Path) -> None:
     """Write the roster in force to FILE, for the orchestrator to publish. Needs no passphrase."""
-    verified = _in_force(desk.registry)
+    verified = _in_force(command.registry)
     write_durably(file, encode(verified.signed), mode=0o644)
     result = {"file": f"{file}", "serial": verified.roster.serial, "devices": len(verified.roster.devices)}
-    desk.tell(result, (f"Roster {verified.roster.serial} is in {file}. Next: hushfleet orchestrator publish-roster {file}",))
+    command.tell(result, (f"Roster {verified.roster.serial} is in {file}. Next: hushfleet orchestrator publish-roster {file}",))
 
 
 def _in_force(registry: VaultContents) -> VerifiedRoster:

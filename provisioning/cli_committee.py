@@ -10,7 +10,7 @@ import click
 from hushfleet.encryption.paillier.dealing import Dealing, deal
 from hushfleet.randomness import SystemRandomness
 from provisioning import proposals as changes
-from provisioning.command import OwnerCommand, at_desk, say
+from provisioning.command import OwnerCommand, owner_command, say
 from provisioning.contents import VaultContents
 
 _BITS = 3072
@@ -26,16 +26,16 @@ def committee() -> None:
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
 @click.option("--bits", default=_BITS, show_default=True, type=click.IntRange(2048, 8192), help="Size of the key; a multiple of 16.")
 @click.option("--insecure-bits", type=click.IntRange(512, 2032), hidden=True, help="A key that anybody can break, for tests.")
-@at_desk(passphrase=True, consent=True)
-def deal_command(*, desk: OwnerCommand, ids: tuple[str, ...], bits: int, insecure_bits: int | None) -> None:
+@owner_command(passphrase=True, consent=True)
+def deal_command(*, command: OwnerCommand, ids: tuple[str, ...], bits: int, insecure_bits: int | None) -> None:
     """Deal a fresh key to 4, 7 or 10 devices, under a new key epoch, and sign a roster with it.
 
     `pi-01 .. pi-04` means all approved devices from the one to the other. Writes every bundle. The key itself is forgotten.
     """
-    members = in_full(desk.registry, ids)
+    members = in_full(command.registry, ids)
     f, size = (len(members) - 1) // 3, insecure_bits or bits
-    change, done = desk.carry(
-        lambda registry: changes.committee(registry, desk.policy, members),
+    change, done = command.carry(
+        lambda registry: changes.committee(registry, command.policy, members),
         lambda vault, planned: vault.carry_out(planned, _fresh_key(size, f, insecure=insecure_bits is not None)),
     )
     roster = change.roster
@@ -46,9 +46,9 @@ def deal_command(*, desk: OwnerCommand, ids: tuple[str, ...], bits: int, insecur
         "serial": roster.serial if roster else None,
         "key_bits": size,
         "dealt": done,
-        "bundles": [f"{desk.folder.bundle_file(name)}" for name in change.bundles] if done else [],
+        "bundles": [f"{command.folder.bundle_file(name)}" for name in change.bundles] if done else [],
     }
-    desk.tell(result, _after(desk, len(change.bundles)) if done else ())
+    command.tell(result, _after(command, len(change.bundles)) if done else ())
 
 
 def in_full(registry: VaultContents, ids: Sequence[str]) -> tuple[str, ...]:
@@ -66,9 +66,9 @@ def in_full(registry: VaultContents, ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(members)
 
 
-def _after(desk: OwnerCommand, count: int) -> tuple[str, ...]:
+def _after(command: OwnerCommand, count: int) -> tuple[str, ...]:
     return (
-        f"The key is dealt and forgotten; {count} bundles are in {desk.folder.path / 'bundles'}.",
+        f"The key is dealt and forgotten; {count} bundles are in {command.folder.path / 'bundles'}.",
         "Carry each to its device: hushfleet agent join NAME.bundle, or sudo hushfleet agent install NAME.bundle",
         "and to the orchestrator: hushfleet orchestrator join NAME.bundle",
         "A member's bundle holds its key share, sealed to it: delete it here once the member has joined.",
@@ -77,7 +77,7 @@ def _after(desk: OwnerCommand, count: int) -> tuple[str, ...]:
 
 
 def _fresh_key(bits: int, f: int, *, insecure: bool) -> Dealing:
-    """With a word of progress every few seconds. Raises `LocalError` as `deal`."""
+    """Deal a key and tell the progress every few seconds. Raises `LocalError` as `deal`."""
     say([f"Searching two safe primes of {bits // 2} bits: seconds on a laptop, minutes on a small machine."])
     progress = _Progress()
     with ThreadPoolExecutor(2) as executor:

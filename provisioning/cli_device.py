@@ -5,7 +5,7 @@ import click
 from hushfleet.documents import EnrolledRole
 from hushfleet.owner import certificates
 from provisioning import proposals as changes
-from provisioning.command import OwnerCommand, at_desk
+from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Identity, VaultContents
 
 
@@ -15,46 +15,46 @@ def device() -> None:
 
 
 @device.command(name="list", epilog="Example: hushfleet provision device list --json")
-@at_desk()
-def list_command(*, desk: OwnerCommand) -> None:
+@owner_command()
+def list_command(*, command: OwnerCommand) -> None:
     """All devices and the orchestrator. Needs no passphrase."""
-    registry = desk.registry
+    registry = command.registry
     rows = [describe(registry, one) for one in registry.identities()]
     form = "{id:<24} {role:<14} {fingerprint}  certificate until {certificate_until}  {state}"
     lines = [form.format(**row) for row in rows]
-    desk.tell({"fleet": registry.fleet, "devices": rows}, lines or ["Nobody yet. Next: hushfleet provision approve NAME.request"])
+    command.tell({"fleet": registry.fleet, "devices": rows}, lines or ["Nobody yet. Next: hushfleet provision approve NAME.request"])
 
 
 @device.command(name="show", epilog="Example: hushfleet provision device show pi-01")
 @click.argument("device_id", metavar="ID")
-@at_desk()
-def show_command(*, desk: OwnerCommand, device_id: str) -> None:
+@owner_command()
+def show_command(*, command: OwnerCommand, device_id: str) -> None:
     """One device, or the orchestrator, with its public keys. Needs no passphrase."""
-    registry = desk.registry
+    registry = command.registry
     identity = registry.find(device_id) or registry.device(device_id)
     row = {
         **describe(registry, identity),
         "signing_key": identity.verify_key.hex(),
         "sealing_key": identity.sealing_key.hex(),
-        "bundle": f"{desk.folder.bundle_file(device_id)}" if desk.folder.bundle_file(device_id).exists() else None,
+        "bundle": f"{command.folder.bundle_file(device_id)}" if command.folder.bundle_file(device_id).exists() else None,
     }
-    desk.tell(row, [f"{name.replace('_', ' '):<20} {value}" for name, value in row.items()])
+    command.tell(row, [f"{name.replace('_', ' '):<20} {value}" for name, value in row.items()])
 
 
 @device.command(epilog="Example: hushfleet provision device revoke pi-07")
 @click.argument("device_id", metavar="ID")
-@at_desk(passphrase=True, consent=True)
-def revoke(*, desk: OwnerCommand, device_id: str) -> None:
+@owner_command(passphrase=True, consent=True)
+def revoke(*, command: OwnerCommand, device_id: str) -> None:
     """Take a device out: a new roster without it, and its certificate withdrawn."""
     now = certificates.now()
-    change, done = desk.carry(lambda registry: changes.revocation(registry, desk.policy, device_id, now))
+    change, done = command.carry(lambda registry: changes.revocation(registry, command.policy, device_id, now))
     result = {"id": device_id, "revoked": done, "serial": change.roster.serial if change.roster else None}
     lines = (
         f"{device_id} is revoked in the vault. It counts once the others know:",
         "1. hushfleet provision roster export FILE, carried to the orchestrator: hushfleet orchestrator publish-roster FILE",
         "2. hushfleet provision broker --out DIR, put in place; reload the broker, or restart it to end the device's connection",
     )
-    desk.tell(result, lines if done else ())
+    command.tell(result, lines if done else ())
 
 
 def describe(registry: VaultContents, identity: Identity) -> dict[str, str]:

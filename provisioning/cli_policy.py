@@ -5,7 +5,7 @@ import click
 from hushfleet.program.settings import text_of
 from hushfleet.system.durable import write_durably
 from provisioning import proposals as changes
-from provisioning.command import OwnerCommand, at_desk
+from provisioning.command import OwnerCommand, owner_command
 from provisioning.differences import policy_lines
 from provisioning.policy_file import NEXT_STEP, as_table, parse_policy
 from provisioning.policy_text import with_settings
@@ -15,21 +15,21 @@ from provisioning.vault import Vault
 
 @click.group()
 def policy() -> None:
-    """What no orchestrator can lower."""
+    """The limits that no orchestrator can lower."""
 
 
 @policy.command(name="show", epilog="Example: hushfleet provision policy show --json")
-@at_desk()
-def show_command(*, desk: OwnerCommand) -> None:
+@owner_command()
+def show_command(*, command: OwnerCommand) -> None:
     """The policy as its file says it, and what of it is not in force yet. Needs no passphrase."""
-    file = desk.policy
-    values, roster = policy_lines(file.as_policy(), file.names), desk.registry.verified
+    file = command.policy
+    values, roster = policy_lines(file.as_policy(), file.names), command.registry.verified
     in_force = policy_lines(roster.policy, file.names) if roster else None
     lines = [f"{name} = {value}{_not_yet(name, value, in_force)}" for name, value in values.items()]
     if in_force not in (None, values):
         lines.append("The file is not in force yet. Next: hushfleet provision policy set")
     architectures = {name: digest.hex() for digest, name in file.names.items()}
-    desk.tell({**as_table(file), "architectures": architectures, "in_force": in_force == values}, lines)
+    command.tell({**as_table(file), "architectures": architectures, "in_force": in_force == values}, lines)
 
 
 def _not_yet(name: str, value: str, in_force: dict[str, str] | None) -> str:
@@ -38,13 +38,13 @@ def _not_yet(name: str, value: str, in_force: dict[str, str] | None) -> str:
 
 @policy.command(name="set", epilog="Example: hushfleet provision policy set cohort.min_devices=12 models.allowed=softmax:64x10")
 @click.argument("assignments", nargs=-1, metavar="[TABLE.KEY=VALUE]...")
-@at_desk(passphrase=True, consent=True)
-def set_command(*, desk: OwnerCommand, assignments: tuple[str, ...]) -> None:
+@owner_command(passphrase=True, consent=True)
+def set_command(*, command: OwnerCommand, assignments: tuple[str, ...]) -> None:
     """Proposal values in policy.toml, comments kept, and sign a roster with the policy.
 
     Without a value: sign the file as it stands, after editing it by hand. Before the first committee nothing is signed yet.
     """
-    path = desk.folder.policy_file
+    path = command.folder.policy_file
     new = with_settings(text_of(path, next_step=NEXT_STEP), assignments)
     wanted = parse_policy(new, path)
 
@@ -52,16 +52,16 @@ def set_command(*, desk: OwnerCommand, assignments: tuple[str, ...]) -> None:
         write_durably(path, new.encode())  # first: the next command must not sign the old policy again
         return vault.carry_out(change)
 
-    change, done = desk.carry(lambda registry: changes.renewal(registry, wanted), write_and_sign)
-    if not done and not desk.dry_run:
+    change, done = command.carry(lambda registry: changes.renewal(registry, wanted), write_and_sign)
+    if not done and not command.dry_run:
         write_durably(path, new.encode())
     serial = change.roster.serial if done and change.roster else None
-    desk.tell({"signed": done, "serial": serial}, _after(desk, serial))
+    command.tell({"signed": done, "serial": serial}, _after(command, serial))
 
 
-def _after(desk: OwnerCommand, serial: int | None) -> tuple[str, ...]:
+def _after(command: OwnerCommand, serial: int | None) -> tuple[str, ...]:
     if serial:
         return (f"Roster {serial} carries this policy. Next: hushfleet provision roster export FILE, for the orchestrator to publish.",)
-    if desk.dry_run or desk.registry.roster:
+    if command.dry_run or command.registry.roster:
         return ()
-    return (f"{desk.folder.policy_file} is in order. It is signed with the first committee: hushfleet provision committee deal ID...",)
+    return (f"{command.folder.policy_file} is in order. It is signed with the first committee: hushfleet provision committee deal ID...",)

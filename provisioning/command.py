@@ -1,4 +1,4 @@
-"""The owner's desk: what all of the owner's commands share. Options, showing a change, asking, signing, and the result."""
+"""The parts that all of the owner's commands share: options, showing a change, asking, signing, and the result."""
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
@@ -46,7 +46,7 @@ class OwnerCommand:
 
     @property
     def policy(self) -> PolicyFile:
-        """What the policy file says now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
+        """The policy file as it is now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
         return self.folder.policy()
 
     def carry(self, propose: Propose, finish: Finish = Vault.carry_out) -> tuple[Proposal, bool]:
@@ -80,13 +80,13 @@ class OwnerCommand:
 
 
 def say(lines: Iterable[str]) -> None:
-    """For a person: on standard error, so that standard output stays the result."""
+    """Print lines for a person on standard error, so that standard output stays the result."""
     for line in lines:
         click.echo(line, err=True)
 
 
-def at_desk(*, passphrase: bool = False, consent: bool = False) -> Callable[[Body], Callable[..., Any]]:
-    """Give a command the common options and hand them to it as `desk`."""
+def owner_command(*, passphrase: bool = False, consent: bool = False) -> Callable[[Body], Callable[..., Any]]:
+    """Decorate a command with the common options, which it gets as `command`."""
 
     def decorate(body: Body) -> Callable[..., Any]:
         @functools.wraps(body)
@@ -100,8 +100,8 @@ def at_desk(*, passphrase: bool = False, consent: bool = False) -> Callable[[Bod
             dry_run: bool = False,
             **own: object,
         ) -> object:
-            desk = OwnerCommand(VaultFolder(vault), PassphraseSource(passphrase_file, passphrase_fd), yes, dry_run, as_json)
-            return body(desk=desk, **own)
+            command = OwnerCommand(VaultFolder(vault), PassphraseSource(passphrase_file, passphrase_fd), yes, dry_run, as_json)
+            return body(command=command, **own)
 
         # click lists options in the order in which decorators stand, the outermost first
         wanted = [_VAULT, *(_PASSPHRASE if passphrase else ()), *(_CONSENT if consent else ()), json_option]

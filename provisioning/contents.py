@@ -1,4 +1,4 @@
-"""What a vault knows that is no secret: who is enrolled with which keys, what was signed, which certificates were withdrawn.
+"""The part of a vault that is no secret: who is enrolled with which keys, what was signed, which certificates were withdrawn.
 
 One JSON file, replaced as a whole, so that a crash leaves the old state or the new one.
 """
@@ -18,7 +18,7 @@ VERSION = 1
 
 
 class _Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of what the registry holds. Bytes stand in base64."""
+    """Base of the records that the registry holds. Bytes stand in base64."""
 
 
 class Identity(_Record, frozen=True):
@@ -35,7 +35,7 @@ class Identity(_Record, frozen=True):
 
     @property
     def entry(self) -> DeviceEntry:
-        """As it stands in a roster."""
+        """The device's entry in a roster."""
         return DeviceEntry(self.device_id, self.verify_key, self.sealing_key)
 
 
@@ -48,14 +48,14 @@ class Withdrawn(_Record, frozen=True):
 
 
 class Address(_Record, frozen=True):
-    """Where the bundles say that the broker is."""
+    """The address of the broker that the bundles name."""
 
     host: str
     port: int = 8883
 
 
 class VaultContents(_Record, frozen=True, dict=True):
-    """All of it. `roster` is the encoded signed roster, empty before the first committee.
+    """The whole public part of a vault. `roster` is the encoded signed roster, empty before the first committee.
 
     `due` names files of the vault that follow from the registry and are still to be written after a change; `grants` are the
     sealed key shares that go into them, and stay no longer.
@@ -94,11 +94,11 @@ class VaultContents(_Record, frozen=True, dict=True):
 
     @property
     def root_fingerprint(self) -> str:
-        """What everybody compares before pinning the root key."""
+        """The root key's fingerprint, which everybody compares before pinning the key."""
         return fingerprint(self.root_key)
 
     def joins(self, device_id: str) -> bool:
-        """Whether the roster in force holds this identity's own keys: then it can join with a bundle."""
+        """True if the roster in force holds this identity's own keys: then it can join with a bundle."""
         identity, roster = self.find(device_id), self.verified
         if identity is None or roster is None:
             return False
@@ -110,11 +110,11 @@ class VaultContents(_Record, frozen=True, dict=True):
         return device_id in self._enrolled and roster.device(device_id) == identity.entry
 
     def identities(self) -> tuple[Identity, ...]:
-        """Everybody: the devices, then the orchestrator."""
+        """All identities: the devices, then the orchestrator."""
         return (*self.devices, *((self.orchestrator,) if self.orchestrator else ()))
 
     def find(self, device_id: str) -> Identity | None:
-        """Who has this id."""
+        """The identity with this id."""
         return next((one for one in self.identities() if one.device_id == device_id), None)
 
     def device(self, device_id: str) -> Identity:
@@ -126,7 +126,7 @@ class VaultContents(_Record, frozen=True, dict=True):
         return found
 
     def with_identity(self, identity: Identity) -> "VaultContents":
-        """With `identity` in the place of whoever has its id or, for an orchestrator, its role; new devices come last."""
+        """These contents with `identity` in the place of whoever has its id or, for an orchestrator, its role; new devices come last."""
         if identity.role is EnrolledRole.ORCHESTRATOR:
             return msgspec.structs.replace(self, orchestrator=identity)
         known = [one.device_id for one in self.devices]
@@ -136,7 +136,7 @@ class VaultContents(_Record, frozen=True, dict=True):
         return msgspec.structs.replace(self, devices=devices)
 
     def without(self, device_id: str) -> "VaultContents":
-        """Without this device."""
+        """These contents without the device of this id."""
         return msgspec.structs.replace(self, devices=tuple(one for one in self.devices if one.device_id != device_id))
 
     def to_json(self) -> bytes:
@@ -145,7 +145,7 @@ class VaultContents(_Record, frozen=True, dict=True):
 
     @classmethod
     def from_json(cls, data: bytes) -> "VaultContents":
-        """Inverse of `to_json`. Raises `LocalError(VAULT_DAMAGED)`."""
+        """The contents that `to_json` wrote. Raises `LocalError(VAULT_DAMAGED)`."""
         try:
             registry = msgspec.json.decode(data, type=cls)
         except msgspec.MsgspecError as error:

@@ -1,4 +1,4 @@
-"""What changes from one roster to the next, in words for the person who signs."""
+"""The changes from one roster to the next, in words for the person who signs."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,10 +10,10 @@ from hushfleet.documents import DeviceEntry, Policy, Roster
 _NANO = 10**9
 
 Names = Mapping[bytes, str]
-NOBODY: Names = MappingProxyType({})
+NO_NAMES: Names = MappingProxyType({})
 
 
-def differences(before: Roster | None, after: Roster, models: Names = NOBODY) -> tuple[str, ...]:
+def differences(before: Roster | None, after: Roster, models: Names = NO_NAMES) -> tuple[str, ...]:
     """One line a change, `+`, `-` or `~` first; nothing if only the serial differs. `models` names architectures."""
     new = policy_lines(after.policy, models)
     if before is None:
@@ -23,7 +23,7 @@ def differences(before: Roster | None, after: Roster, models: Names = NOBODY) ->
     return (*_devices(before, after), *_orchestrator(before, after), *_committee(before, after), *changed)
 
 
-def policy_lines(policy: Policy, models: Names = NOBODY) -> dict[str, str]:
+def policy_lines(policy: Policy, models: Names = NO_NAMES) -> dict[str, str]:
     """Each value of a policy by its name in `policy.toml`, as text. The noise multiplier is shown as the root of what is signed."""
     lines = {
         "cohort.min_devices": f"{policy.min_devices}",
@@ -66,7 +66,7 @@ def _devices(before: Roster, after: Roster) -> Iterator[str]:
 def _orchestrator(before: Roster, after: Roster) -> Iterator[str]:
     old, new = ((roster.orchestrator_verify_key, roster.orchestrator_sealing_key) for roster in (before, after))
     if old != new:
-        yield "~ the orchestrator: new keys; whoever holds the old ones is nobody from now on"
+        yield "~ the orchestrator: new keys; devices refuse what the old ones sign"
 
 
 def _committee(before: Roster, after: Roster) -> Iterator[str]:

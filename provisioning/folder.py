@@ -1,4 +1,4 @@
-"""The vault's folder: which file holds what, and that two commands do not change it at once.
+"""The vault's folder: its files, and the lock that lets one command at a time change them.
 
 `registry.json` is the vault: it is written last when a vault is made, and replaced as a whole by every change. What else lies
 there is either secret (`secrets.box`), written by a person (`policy.toml`), or follows from the registry.
@@ -28,7 +28,7 @@ class VaultFolder:
 
     @property
     def registry_file(self) -> Path:
-        """What the vault knows that is no secret."""
+        """The part of the vault that is no secret."""
         return self.path / "registry.json"
 
     @property
@@ -46,7 +46,7 @@ class VaultFolder:
         return self.path / BUNDLES / f"{device_id}.bundle"
 
     def exists(self) -> bool:
-        """Whether there is a vault."""
+        """True if there is a vault."""
         return self.registry_file.exists()
 
     def registry(self) -> VaultContents:
@@ -60,7 +60,7 @@ class VaultFolder:
         return VaultContents.from_json(self.registry_file.read_bytes())
 
     def policy(self) -> PolicyFile:
-        """What the policy file says. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every wrong line."""
+        """The policy file's contents. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every wrong line."""
         return read_policy(self.policy_file)
 
     def require_room(self) -> None:

@@ -17,7 +17,7 @@ _OTHERS = stat.S_IRGRP | stat.S_IROTH
 
 
 class Passphrase:
-    """At least 8 bytes. Its repr shows nothing; it cannot be pickled. Raises `LocalError(VAULT_PASSPHRASE)`."""
+    """A passphrase of at least 8 bytes. Its repr shows nothing; it cannot be pickled. Raises `LocalError(VAULT_PASSPHRASE)`."""
 
     __slots__ = ("raw",)
 

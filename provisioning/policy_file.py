@@ -116,7 +116,7 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def names(self) -> dict[bytes, str]:
-        """Architecture hash -> name, of the models allowed here."""
+        """The names of the allowed models, by architecture hash."""
         return {catalogue.architecture(name).digest: name for name in self.models.allowed}
 
     def as_policy(self) -> Policy:
@@ -152,13 +152,13 @@ def parse_policy(text: str, source: Path) -> PolicyFile:
 
 
 def as_table(file: PolicyFile) -> dict[str, dict[str, Any]]:
-    """Table -> key -> value, as plain as JSON, for showing. Decimals as text."""
+    """The policy for showing, table -> key -> value, as plain as JSON. Decimals as text."""
     tables: dict[str, dict[str, Any]] = msgspec.to_builtins(file)
     return tables
 
 
 def _is_sensible(number: Decimal) -> bool:
-    """Finite, and without an exponent that would take all memory when it is written out."""
+    """Require a finite number, without an exponent that would take all memory when it is written out."""
     return number.is_finite() and abs(number.adjusted()) <= _MOST_DIGITS
 
 
@@ -170,7 +170,7 @@ def _require(*demands: tuple[str, str, bool]) -> None:
 
 
 def _problems(names: Iterable[str]) -> Iterator[str]:
-    """What is wrong with names of models, a text for each that means none."""
+    """The complaints about names of models, one for each that means none."""
     for name in names:
         try:
             catalogue.architecture(name)

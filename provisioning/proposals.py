@@ -1,4 +1,4 @@
-"""What each of the owner's commands would change: pure steps from a registry to the next one, before anything is signed.
+"""The changes that the owner's commands propose: pure steps from a registry to the next one, before anything is signed.
 
 A change carries the lines a person reads before saying yes. `provisioning.vault` carries it out.
 """
@@ -39,7 +39,7 @@ class Proposal:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
+        """True if there is nothing to do."""
         return self.roster is None and self.registry == self.before and not self.certify
 
 
@@ -168,7 +168,7 @@ def _check_committee(registry: VaultContents, device_ids: Sequence[str]) -> Iden
 
 
 def _predecessor(registry: VaultContents, request: EnrolmentRequest) -> Identity | None:
-    """Whom this request would replace."""
+    """The identity that this request would replace, or None."""
     return registry.orchestrator if request.role is EnrolledRole.ORCHESTRATOR else registry.find(request.device_id)
 
 

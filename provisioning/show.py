@@ -16,7 +16,7 @@ from hushfleet.labels import Label, sha256
 from hushfleet.owner import certificates
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire.limits import LIMITS
-from provisioning.command import OwnerCommand, at_desk
+from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import VaultContents
 from provisioning.differences import policy_lines
 
@@ -32,7 +32,7 @@ class Known:
 
     @classmethod
     def of(cls, registry: VaultContents | None) -> "Known":
-        """Those of a vault."""
+        """The names that a vault knows."""
         if registry is None:
             return cls()
         roster = registry.verified
@@ -41,19 +41,19 @@ class Known:
 
 @click.command(epilog="Example: hushfleet provision show pi-01.bundle")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@at_desk()
-def show(*, desk: OwnerCommand, file: Path) -> None:
+@owner_command()
+def show(*, command: OwnerCommand, file: Path) -> None:
     """Say in plain words what FILE is: a request, bundle, roster, plan or record. Needs neither vault nor passphrase.
 
     With a vault at hand it also says whether its owner or orchestrator signed it.
     """
-    known = Known.of(desk.registry if desk.folder.exists() else None)
+    known = Known.of(command.registry if command.folder.exists() else None)
     told = explain(file.read_bytes(), known)
-    desk.tell(told, [f"{name.replace('_', ' '):<22} {_text(value)}" for name, value in told.items()])
+    command.tell(told, [f"{name.replace('_', ' '):<22} {_text(value)}" for name, value in told.items()])
 
 
 def explain(data: bytes, known: Known) -> Told:
-    """What the file says, name -> value. Raises `PeerError`: `MESSAGE_MALFORMED` for anything else, `SIGNATURE` for an altered one."""
+    """The file's contents, name -> value. Raises `PeerError`: `MESSAGE_MALFORMED` for another file, `SIGNATURE` for an altered one."""
     if (bundle := _attempt(BundleFile, data, MAX_BUNDLE_BYTES)) is not None:
         return _bundle(bundle, known)
     signed = _attempt(Signed, data, LIMITS.signed_document)

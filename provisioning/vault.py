@@ -177,7 +177,7 @@ class Vault:
     def write_broker(
         self, out: Path, *, hosts: Sequence[str], port: int = 8883, path: Path | None = None, data: Path | None = None, user: str = ""
     ) -> None:
-        """All that the broker needs, for the fleet as it is now. See `broker.write_broker`."""
+        """Write all that the broker needs for the fleet as it is. See `broker.write_broker`."""
         write_broker(
             out,
             fleet=self.registry.fleet,

@@ -33,7 +33,7 @@ class Link(Protocol):
 
     @property
     def max_bytes(self) -> int:
-        """Greatest `data` that may be published now: the smaller of the configuration and what the broker announced."""
+        """The greatest `data` that may be published now: the smaller of the configured and the broker's announced limit."""
 
     @property
     def connections(self) -> int:

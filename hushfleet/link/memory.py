@@ -99,7 +99,7 @@ class MemoryLink:
 
     @property
     def max_bytes(self) -> int:
-        """As over a broker, so that transfers are split alike."""
+        """The usual limit of a broker, so that transfers are split as over MQTT."""
         return self._broker.max_bytes
 
     @property
@@ -109,11 +109,11 @@ class MemoryLink:
 
     @property
     def connected(self) -> bool:
-        """And stays so."""
+        """True until `close`: a memory link never loses its connection."""
         return True
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """Nothing is held back for redelivery in memory."""
+        """Do nothing: in memory nothing is kept for a second delivery."""
 
     def close(self) -> None:
         """The session stays, with what arrives meanwhile."""

@@ -56,11 +56,11 @@ class Messenger:
             self.link.publish(build(replace(topic, chunk=index)), frame, retain=topic.kind.retained, expiry_s=expiry_s)
 
     def subscribe(self, fleet: str, kind: Kind, *, device: str | None = None, digest: str | None = None) -> None:
-        """Receive all of a kind, or of one device or digest."""
+        """Receive all messages of a kind, or those of one device or digest."""
         self.link.subscribe(subscription(fleet, kind, device=device, digest=digest))
 
     def unsubscribe(self, fleet: str, kind: Kind, *, device: str | None = None, digest: str | None = None) -> None:
-        """Stop receiving that."""
+        """Stop receiving what the same arguments of `subscribe` ask for."""
         self.link.unsubscribe(subscription(fleet, kind, device=device, digest=digest))
 
     def receive(self, timeout_s: float | None = 0) -> Arrived | None:
@@ -81,11 +81,11 @@ class Messenger:
         self.link.acknowledge(arrived.delivery)
 
     def incomplete(self) -> tuple[Incomplete, ...]:
-        """Transfers that wait for chunks."""
+        """The transfers that wait for chunks."""
         return self._assembly.incomplete()
 
     def forget_idle(self, after_s: float) -> int:
-        """Give up transfers that got nothing for so long; how many."""
+        """Give up transfers that got no chunk for `after_s`, and return their number."""
         return self._assembly.forget_idle(after_s)
 
     def _take(self, delivery: Delivery) -> Arrived | None:

@@ -111,7 +111,7 @@ class Assembly:
         return tuple(Incomplete(slot.topic, slot.whole_hash, gaps, now_s - self._last_s[slot]) for slot, gaps in waiting if gaps)
 
     def forget_idle(self, after_s: float) -> int:
-        """Drop transfers that got nothing for `after_s`; how many. Their senders begin again when they want."""
+        """Drop transfers that got no chunk for `after_s`, and return their number. Their senders begin again when they want."""
         old = [slot for slot, last_s in self._last_s.items() if self._now_s() - last_s > after_s]
         for slot in old:
             self.done(slot)
@@ -152,7 +152,7 @@ class Assembly:
             raise
 
     def _empty(self, slot: Slot) -> None:
-        """No chunk can be told from the poisoned one: all must come again. The slot stays, so that they are asked for."""
+        """Empty a slot whose whole does not fit its hash: the bad chunk cannot be told from the others, so all are asked for again."""
         self._held[slot].clear()
         for index in range(slot.total):
             (self._folder / slot.name / str(index)).unlink(missing_ok=True)

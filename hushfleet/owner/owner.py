@@ -1,4 +1,4 @@
-"""What the owner signs with the root key: rosters, and key shares for the committee."""
+"""The documents that the owner signs with the root key: rosters, and key shares for the committee."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Owner:
         return self.sign(roster)
 
     def sign(self, roster: Roster) -> VerifiedRoster:
-        """This roster under the root key."""
+        """The roster signed with the root key."""
         return open_roster(sign_roster(roster, self.root), self.root.verify_key)
 
     def grants(self, roster: VerifiedRoster, dealing: Dealing) -> dict[str, bytes]:

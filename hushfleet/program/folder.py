@@ -1,4 +1,4 @@
-"""What a device and the orchestrator keep alike: their own keys, and a state folder with what joining a fleet left in it.
+"""The state folder of a device or of the orchestrator: the party's own keys, and what joining a fleet left.
 
 | file | what |
 |---|---|
@@ -29,7 +29,7 @@ _FLEET = "fleet.json"
 
 
 class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a bundle told: public, but nobody else may change it. `root_key` in hex."""
+    """The fleet that a party belongs to, as its bundle told. Public, but nobody else may change it. `root_key` in hex."""
 
     fleet: str
     device_id: str
@@ -60,7 +60,7 @@ class Offer(Generic[Keys]):
     bundle: Bundle
     roster: VerifiedRoster
     pinned: bool
-    """Whether this root key was pinned here before."""
+    """True if this root key was pinned here before."""
 
     @property
     def root_fingerprint(self) -> str:
@@ -69,12 +69,12 @@ class Offer(Generic[Keys]):
 
     @property
     def is_member(self) -> bool:
-        """Whether this party is on the committee."""
+        """True if this party is on the committee."""
         return self.bundle.device_id in self.roster.roster.committee
 
     @property
     def fleet(self) -> Membership:
-        """What is kept of it."""
+        """The membership that joining keeps."""
         broker = self.bundle.broker
         return Membership(self.bundle.fleet, self.bundle.device_id, self.root.raw.hex(), broker.host, broker.port)
 
@@ -95,7 +95,7 @@ class PartyFolder:
 
     @property
     def certificate(self) -> Path:
-        """This party's certificate, PEM."""
+        """The party's certificate, PEM."""
         return self.path / "tls.crt"
 
     @property
@@ -105,11 +105,11 @@ class PartyFolder:
 
     @property
     def spool(self) -> Path:
-        """Where transfers under way are kept."""
+        """The folder of the transfers under way."""
         return self.path / "spool"
 
     def fleet(self) -> Membership | None:
-        """What joining left, or None before. Raises `LocalError(NOT_ENROLLED)` if the file is damaged."""
+        """The fleet that was joined, or None before. Raises `LocalError(NOT_ENROLLED)` if the file is damaged."""
         file = self.path / _FLEET
         if not file.exists():
             return None
@@ -119,7 +119,7 @@ class PartyFolder:
             raise LocalError(Refusal.NOT_ENROLLED, f"{file} is damaged: {error}", next_step="Join with the bundle again.") from error
 
     def joined(self) -> Membership:
-        """As `fleet`. Raises `LocalError(NOT_ENROLLED)` before joining."""
+        """The fleet that was joined. Raises `LocalError(NOT_ENROLLED)` before joining, or as `fleet`."""
         fleet = self.fleet()
         if fleet is None:
             raise LocalError(Refusal.NOT_ENROLLED, f"{self.path} belongs to no fleet yet", next_step=f"Run: {self.JOIN}")
@@ -150,7 +150,7 @@ class PartyFolder:
         return Offer(keys, root, bundle, roster, pinned is not None)
 
     def keep_fleet(self, fleet: Membership, *, ca: bytes, certificate: bytes) -> None:
-        """Store what a bundle told."""
+        """Store the membership and the certificates from a bundle."""
         write_durably(self.ca, ca)
         write_durably(self.certificate, certificate)
         write_durably(self.path / _FLEET, msgspec.json.format(msgspec.json.encode(fleet)) + b"\n")
@@ -174,6 +174,6 @@ class PartyFolder:
 
 
 def state_of(program: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where a program that is run by hand keeps its state."""
+    """The state folder of a program that is run by hand."""
     base = environment.get("XDG_STATE_HOME") or Path(environment.get("HOME") or Path.home()) / ".local/state"
     return Path(base) / "hushfleet" / program

@@ -38,7 +38,7 @@ class PartyKeys:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """What `save` stored. Raises `LocalError(NOT_ENROLLED)` if there is nothing, or not that."""
+        """The keys that `save` stored. Raises `LocalError(NOT_ENROLLED)` if there are none, or the file is damaged."""
         path = folder / cls.FILE
         data = path.read_bytes() if path.exists() else b""
         if len(data) <= 2 * KEY_BYTES:

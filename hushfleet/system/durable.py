@@ -1,4 +1,4 @@
-"""Writing so that a crash leaves either the old file or the new one."""
+"""Durable files: a crash leaves either the old file or the new one."""
 
 import os
 import stat

@@ -22,7 +22,7 @@ class Notifier:
         """Seconds after which the manager restarts a process that did not say `alive`, or None. Say it at half of this."""
 
     def ready(self) -> None:
-        """Start-up is over: what waited for this service may start."""
+        """Say that start-up is over: what waited for this service may start."""
         self._send("READY=1")
 
     def status(self, text: str) -> None:
@@ -34,7 +34,7 @@ class Notifier:
         self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """An orderly stop has begun."""
+        """Say that an orderly stop has begun."""
         self._send("STOPPING=1")
 
     def _send(self, line: str) -> None:
@@ -52,7 +52,7 @@ def _address(text: str) -> str | None:
 
 
 def _watchdog_s(environment: Mapping[str, str]) -> float | None:
-    """None as well if the watchdog is meant for another process of the service."""
+    """The watchdog's seconds; None without one, or if it is meant for another process of the service."""
     micro, pid = environment.get("WATCHDOG_USEC", ""), environment.get("WATCHDOG_PID", "")
     if not micro.isdecimal() or int(micro) == 0 or (pid and pid != str(os.getpid())):
         return None
@@ -64,7 +64,7 @@ MOST_STEP_S = 1800.0
 
 
 class Watch:
-    """Speaks to the watchdog from a thread of its own, so that a long step does not look like a dead process."""
+    """The watchdog's thread: it says that this process is alive, so that a long step does not look like a dead process."""
 
     def __init__(
         self,
@@ -74,18 +74,18 @@ class Watch:
         now_s: Callable[[], float] = time.monotonic,
         on_stuck: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`on_stuck` hears, on the watching thread, of what no longer moves."""
+        """Watch the main loop and the link. `on_stuck` is told, on the watchdog's thread, which of them no longer moves."""
         self._notifier, self._link_is_alive, self._now_s, self._on_stuck = notifier, link_is_alive, now_s, on_stuck
-        self._turned_s = now_s()
+        self._stepped_s = now_s()
         self._ended = threading.Event()
 
-    def turned(self) -> None:
-        """The main loop came round."""
-        self._turned_s = self._now_s()
+    def stepped(self) -> None:
+        """Note that the main loop has finished a step."""
+        self._stepped_s = self._now_s()
 
     def check(self) -> bool:
-        """Tell the manager that this process lives, if it does; whether it was told."""
-        if self._now_s() - self._turned_s > MOST_STEP_S:
+        """Tell the manager that this process is alive, unless it is stuck. True if it was told."""
+        if self._now_s() - self._stepped_s > MOST_STEP_S:
             self._on_stuck("The main loop is stuck.")
         elif not self._link_is_alive():
             self._on_stuck("The link's thread is stuck.")
@@ -100,7 +100,7 @@ class Watch:
             threading.Thread(target=self._run, args=(self._notifier.watchdog_s / 2,), name="watch", daemon=True).start()
 
     def end(self) -> None:
-        """No more checks."""
+        """Stop checking."""
         self._ended.set()
 
     def _run(self, every_s: float) -> None:

@@ -76,7 +76,7 @@ class Connection:
         return self._stream() is not None
 
     def publish(self, message: Outgoing, now_s: float) -> int:
-        """Send it; its number. ValueError: that is no topic to publish on."""
+        """Send a message and return its number. ValueError: that is no topic to publish on."""
         expiry = {"MessageExpiryInterval": math.ceil(message.expires_s - now_s)} if message.expires_s < math.inf else {}
         properties = _properties(PacketTypes.PUBLISH, **expiry)
         return self._client.publish(message.topic, message.data, 1, message.retain, properties).mid
@@ -183,13 +183,13 @@ def _properties(packet: int, **values: int) -> Properties:
 
 
 def _at_once(_client: paho.Client, _userdata: object, stream: object) -> None:
-    """Without this every acknowledged message costs the 40 ms of a delayed TCP acknowledgement."""
+    """Set TCP_NODELAY: without it every acknowledged message costs the 40 ms of a delayed TCP acknowledgement."""
     if isinstance(stream, socket.socket):
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _wait(stream: ssl.SSLSocket, wakeup: socket.socket, timeout_s: float, *, to_write: bool) -> tuple[bool, bool]:
-    """Whether `stream` can be read and written."""
+    """Two booleans: `stream` can be read, and it can be written."""
     buffered = stream.pending() > 0
     poll = select.poll()
     poll.register(stream, select.POLLIN | (select.POLLOUT if to_write else 0))

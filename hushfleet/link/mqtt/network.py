@@ -25,16 +25,16 @@ _TAKEN_OVER = "Session taken over"
 
 
 class Connection(Protocol):
-    """What a session needs of one connection. The network thread's alone."""
+    """One connection as a session uses it. Only the network thread touches it."""
 
     def open(self) -> None:
-        """Begin. Raises OSError."""
+        """Connect: TCP, TLS, and the first packet. Raises OSError."""
 
     def step(self, wakeup: socket.socket, timeout_s: float) -> bool:
         """Wait for bytes or for `wakeup`, carry them both ways and tell the listener. False once the connection is gone."""
 
     def publish(self, message: Outgoing, now_s: float) -> int:
-        """Send it; its number."""
+        """Send a message and return its number."""
 
     def ask(self, change: FilterChange) -> int | None:
         """Carry a change of filters to the broker; its number, or None if the connection is gone."""
@@ -43,24 +43,24 @@ class Connection(Protocol):
         """The broker may forget the delivery of this number."""
 
     def leave(self, within_s: float) -> None:
-        """End it in order: the session stays, and no last will is published."""
+        """End the connection in order: the session stays, and no last will is published."""
 
     def drop(self) -> None:
         """Close the socket, in whatever state."""
 
 
-class Carried(Protocol):
+class BrokerSession(Protocol):
     """The session, as its network sees it."""
 
     @property
     def connections(self) -> int:
-        """How many connections the broker has accepted so far."""
+        """The number of connections that the broker has accepted so far."""
 
     def carry(self, connection: Connection) -> None:
         """Hand over to `connection` what is due."""
 
     def lost(self) -> None:
-        """There is no connection any more."""
+        """Note that the connection is gone."""
 
     def on_connected(self, *, session_present: bool, most_packet_bytes: int, receive_maximum: int) -> None:
         """The broker accepted the connection."""
@@ -72,26 +72,26 @@ class Carried(Protocol):
         """The broker answered a change of filters."""
 
     def on_arrived(self, topic: str, data: bytes, *, retained: bool, number: int) -> None:
-        """A delivery, to be acknowledged under its number."""
+        """Take a delivery, which is to be acknowledged under its number."""
 
 
 class Listener(Protocol):
-    """Whom a connection tells what happened, on the network thread."""
+    """The listener of a connection. It is called on the network thread."""
 
-    session: Carried
+    session: BrokerSession
 
     def on_disconnected(self, reason: str) -> None:
-        """The broker ended the connection, and why; empty if it did not say."""
+        """Note that the broker ended the connection. `reason` is the broker's, or empty if it gave none."""
 
     def on_failed(self, error: Exception) -> None:
-        """Something that happened could not be understood."""
+        """Report an error in handling something that came from the broker."""
 
 
 Connect = Callable[[Listener], Connection]
 
 
 def pause_s(failures: int, bounds_s: tuple[float, float], randomness: Randomness) -> float:
-    """Uniform below a bound that doubles with each failure, from the first of `bounds_s` up to the second: "full jitter".
+    """A pause in seconds ("full jitter"): uniform below a bound that doubles with each failure, from `bounds_s[0]` to `bounds_s[1]`.
 
     A fleet whose broker comes back must not come back in step.
     """
@@ -101,9 +101,9 @@ def pause_s(failures: int, bounds_s: tuple[float, float], randomness: Randomness
 
 
 class Network:
-    """Runs connections until `stop`. Nothing that happens on one of them ends the thread."""
+    """The thread that runs one connection after the other until `stop`. Nothing that happens on one of them ends it."""
 
-    def __init__(self, options: MqttOptions, session: Carried, connect: Connect, randomness: Randomness, problems: Problems) -> None:
+    def __init__(self, options: MqttOptions, session: BrokerSession, connect: Connect, randomness: Randomness, problems: Problems) -> None:
         self.session = session
         self._options = options
         self._connect = connect
@@ -122,7 +122,7 @@ class Network:
         self._thread.start()
 
     def wake(self) -> None:
-        """There is something to carry."""
+        """Make the thread look for something to carry."""
         with suppress(OSError):  # it has been woken often enough, or for the last time
             self._waker.send(b"\0")
 
@@ -137,15 +137,15 @@ class Network:
             self._waker.close()
 
     def alive_within_s(self, seconds: float) -> bool:
-        """Whether the thread has shown life in the last `seconds`. An attempt to connect may take two minutes."""
+        """True if the thread has shown life in the last `seconds`. An attempt to connect may take two minutes."""
         return self._thread.is_alive() and time.monotonic() - self._alive_until_s <= seconds
 
     def on_disconnected(self, reason: str) -> None:
-        """As the broker says."""
+        """Keep the broker's reason for the report."""
         self._reason = reason
 
     def on_failed(self, error: Exception) -> None:
-        """It is told, and the connection goes on."""
+        """Report the error; the connection goes on."""
         self._problems.report(f"Something from the broker could not be understood: {error!r}.")
 
     def _run(self) -> None:

@@ -45,7 +45,7 @@ class Outbox:
         return not len(self) or (len(self) < self._most_messages and self._bytes + size <= self._most_bytes)
 
     def put(self, message: Outgoing) -> None:
-        """Wait for its turn. ValueError without room."""
+        """Add a message at the end. ValueError without room."""
         if not self.has_room(len(message.data)):
             raise ValueError("no room")
         self._waiting.append(message)

@@ -1,4 +1,4 @@
-"""A session with a broker that survives its connections: what waits to go out, what came in, which filters hold.
+"""A session with a broker that survives its connections: its outbox, its inbox and its filters.
 
 Knows nothing of packets or sockets; `network` runs the connections that carry it.
 """
@@ -28,7 +28,7 @@ _NOT_AUTHORIZED = 0x87
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """Which delivery of which connection: an acknowledgement means nothing on another one."""
+    """A delivery's number on its connection: an acknowledgement means nothing on another connection."""
 
     connection: int
     number: int
@@ -44,7 +44,7 @@ class Session:
     """
 
     def __init__(self, options: MqttOptions, connect: Connect, randomness: Randomness, on_problem: Callable[[str], None]) -> None:
-        """Nothing happens before `open`."""
+        """Make a session that does nothing before `open`."""
         self._options = options
         rules = acl(options.fleet, options.identity, orchestrator=options.orchestrator)
         self._writable = tuple(pattern for verb, pattern in rules if verb == "write")
@@ -70,22 +70,22 @@ class Session:
 
     @property
     def max_bytes(self) -> int:
-        """Greatest `data` that may be published now: the smaller of the configuration and what the broker announced."""
+        """The greatest `data` that may be published now: the smaller of the configured and the broker's announced limit."""
         return self._max_bytes
 
     @property
     def connections(self) -> int:
-        """How many connections the broker has accepted so far."""
+        """The number of connections that the broker has accepted so far."""
         return self._connections
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection now."""
+        """True while there is a connection."""
         return self._connected
 
     @property
     def problem(self) -> str:
-        """What is wrong now, in words for a person; empty while nothing is."""
+        """The present problem, in words for a person; empty while there is none."""
         return self._problems.current
 
     def open(self) -> None:
@@ -93,12 +93,12 @@ class Session:
         self._network.start()
 
     def wait_connected(self, timeout_s: float) -> bool:
-        """Whether there is a connection within `timeout_s`; else `problem` says why not."""
+        """Wait for a connection, up to `timeout_s`. True if there is one; else `problem` says why not."""
         with self._changed:
             return self._changed.wait_for(lambda: self._connected, timeout_s)
 
     def alive_within_s(self, seconds: float) -> bool:
-        """Whether the network thread has shown life in the last `seconds`, connected or not. For a watchdog."""
+        """True if the network thread has shown life in the last `seconds`, connected or not. For a watchdog."""
         return self._network.alive_within_s(seconds)
 
     def publish(self, topic: str, data: bytes, *, retain: bool = False, expiry_s: int | None = None) -> None:
@@ -120,7 +120,7 @@ class Session:
         self._network.wake()
 
     def flush(self, timeout_s: float) -> bool:
-        """Whether the broker acknowledges, within `timeout_s`, all that was published."""
+        """Wait up to `timeout_s` for the broker to acknowledge all that was published. True if it did."""
         with self._changed:
             return self._changed.wait_for(lambda: not len(self._outbox), timeout_s)
 
@@ -132,7 +132,7 @@ class Session:
         self._change(pattern, wanted=True)
 
     def unsubscribe(self, pattern: str) -> None:
-        """Stop receiving what matches; likewise."""
+        """Stop receiving what matches. Returns and raises as `subscribe`."""
         self._change(pattern, wanted=False)
 
     def receive(self, timeout_s: float | None = 0) -> Delivery | None:
@@ -142,7 +142,7 @@ class Session:
             return self._inbox.popleft() if self._inbox else None
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """The broker may forget it. Nothing happens if its connection is gone: it comes again."""
+        """Tell the broker that it may forget the delivery. If its connection is gone nothing is told, and the delivery comes again."""
         token = delivery.token
         with self._changed:
             if isinstance(token, _Token) and token.connection == self._connections and token.number in self._outstanding:
@@ -151,7 +151,7 @@ class Session:
         self._network.wake()
 
     def close(self) -> None:
-        """Let go what is queued, up to some seconds, and disconnect. The session stays, and no last will is published."""
+        """Wait up to some seconds for the queue to empty, then disconnect. The session stays, and no last will is published."""
         with self._changed:
             self._changed.wait_for(lambda: not (self._connected and len(self._outbox)), _DRAIN_S)
             self._closed = True
@@ -172,7 +172,7 @@ class Session:
             self._changed.notify_all()
 
     def lost(self) -> None:
-        """There is no connection any more."""
+        """Note that the connection is gone, and take back what it had not finished."""
         with self._changed:
             self._connected = False
             self._outbox.lost()
@@ -212,7 +212,7 @@ class Session:
             self._problems.report(f"The broker refuses the filter {change.pattern}: {refusal}.")
 
     def on_arrived(self, topic: str, data: bytes, *, retained: bool, number: int) -> None:
-        """A delivery."""
+        """Take a delivery into the inbox, for `receive`."""
         with self._changed:
             self._outstanding.add(number)
             self._inbox.append(Delivery(topic, data, retained, _Token(self._connections, number)))
@@ -248,7 +248,7 @@ class Session:
         self._outbox.sent(connection.publish(message, time.monotonic()), message)
 
     def _refuse(self, topic: str, reason: Refusal, why: str) -> None:
-        """Tell it now, and to whoever publishes there next."""
+        """Report the refusal now, and keep it for the next `publish` on this topic."""
         self._refusals[topic] = (reason, f"the last message on {topic} was refused: {why}")
         if len(self._refusals) > _MOST_REFUSALS:
             self._refusals.pop(next(iter(self._refusals)))

@@ -65,44 +65,44 @@ def status(presence, number):
 
 
 def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(desk):
-    desk.daemon.turn()
+    desk.daemon.step()
     desk.bench.announce(pump=False)
-    desk.daemon.turn()
+    desk.daemon.step()
     assert desk.statuses() == [status(Presence.IDLE, 0), status(Presence.WORKING, 1)]
 
     desk.bench.executor.run()
-    desk.daemon.turn()
+    desk.daemon.step()
     assert desk.statuses() == [status(Presence.SENT, 1)]
 
 
 def test_a_status_is_said_once_and_again_after_a_new_connection(desk):
     for _ in range(3):
-        desk.daemon.turn()
+        desk.daemon.step()
     assert len(desk.statuses()) == 1
 
     desk.connections = 2
-    desk.daemon.turn()
+    desk.daemon.step()
     assert len(desk.statuses()) == 1
 
 
 def test_before_the_first_connection_nothing_is_sent(desk):
     desk.connections = 0
-    desk.daemon.turn()
+    desk.daemon.step()
 
     assert desk.statuses() == []
     assert desk.link.patterns == set()
 
 
 def test_a_new_connection_sends_again_what_may_have_been_lost(desk):
-    desk.daemon.turn()
+    desk.daemon.step()
     desk.bench.announce(pump=False)
-    desk.daemon.turn()
+    desk.daemon.step()
     desk.bench.executor.run()
-    desk.daemon.turn()
+    desk.daemon.step()
     assert len(desk.bench.arrived(Kind.CONTRIBUTION)) == 1
 
     desk.connections = 2
-    desk.daemon.turn()
+    desk.daemon.step()
 
     assert len(desk.bench.arrived(Kind.CONTRIBUTION)) == 1
 
@@ -112,7 +112,7 @@ def test_what_is_overdue_goes_again_only_while_there_is_a_connection(desk, conne
     reminded = []
     monkeypatch.setattr(desk.bench.agent, "remind", lambda: reminded.append(1))
     desk.connected = connected
-    desk.daemon.turn()
+    desk.daemon.step()
 
     assert bool(reminded) is connected
 
@@ -122,8 +122,8 @@ def test_a_broker_that_refuses_the_status_does_not_stop_the_agent(desk, monkeypa
         raise LinkError(Refusal.LINK_FORBIDDEN, "no")
 
     monkeypatch.setattr(desk.messenger, "send", refuse)
-    desk.daemon.turn()
-    desk.daemon.turn()
+    desk.daemon.step()
+    desk.daemon.step()
 
 
 def test_running_says_ready_then_stops_with_an_offline_status(desk):
@@ -139,10 +139,10 @@ def test_running_says_ready_then_stops_with_an_offline_status(desk):
 
 
 def test_every_turn_shows_that_the_loop_lives(desk):
-    turned = desk.watch._turned_s
-    desk.daemon.turn()
+    before = desk.watch._stepped_s
+    desk.daemon.step()
 
-    assert desk.watch._turned_s > turned
+    assert desk.watch._stepped_s > before
 
 
 def test_the_presence_of_every_phase_is_known():

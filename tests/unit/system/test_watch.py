@@ -51,7 +51,7 @@ def test_a_long_step_is_alive_but_not_for_ever(manager):
     assert not service.watch.check()
     assert service.heard == ["The main loop is stuck."]
 
-    service.watch.turned()
+    service.watch.stepped()
     assert service.watch.check()
 
 
@@ -59,7 +59,7 @@ def test_a_loop_that_turns_stays_alive(manager):
     service = Service(manager)
     for _ in range(3):
         service.now_s += MOST_STEP_S - 1
-        service.watch.turned()
+        service.watch.stepped()
         assert service.watch.check()
 
 

@@ -64,9 +64,11 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 RIDDLE = re.compile(r"(What|Whatever|Who|Whose|Whom|Which|How|Whether|Where|When|Why)\b")
 PLAIN = (
-    *(f"hushfleet/{room}" for room in ("privacy", "encryption", "sharing", "training", "aggregation", "audit")),
+    *(f"hushfleet/{room}" for room in ("aggregation", "audit", "encryption", "link", "owner", "privacy", "program", "sharing")),
+    *(f"hushfleet/{room}" for room in ("system", "training")),
     *(f"hushfleet/{file}.py" for file in ("cli", "codec", "errors", "ids", "labels", "randomness", "signing", "__init__")),
     "models",
+    "provisioning",
     "simulation",
 )
 

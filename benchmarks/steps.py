@@ -28,7 +28,7 @@ from hushfleet.encryption.paillier.public import HIDING_SLACK_BITS, encrypt, sum
 from hushfleet.encryption.paillier.secret import answer
 from hushfleet.privacy import PlanIntegers, clip, derive, discrete_gaussian, encode_vector
 from hushfleet.randomness import SystemRandomness
-from hushfleet.training import Data, GlobalModel, TrainingSettings, train
+from hushfleet.training import Data, GlobalModel, LocalTraining, train
 from models import catalogue
 
 RANDOM = SystemRandomness()
@@ -75,7 +75,7 @@ def _privacy(repeats: int) -> Iterator[Row]:
     trainer = catalogue.trainer("softmax:64x10")
     grid = np.linspace(0, 1, 30 * 64).reshape(30, 64)
     data, model = Data(grid, np.arange(30) % 10), GlobalModel(0, np.zeros(trainer.architecture.dimension, np.float32))
-    settings = TrainingSettings(6, 16, 1.0)
+    settings = LocalTraining.make(6, 16, 1.0)
     yield measured("device", "train softmax 64x10, six local steps", lambda: train(trainer, model, settings, data, RANDOM), repeats)
     for dimension, words in ((trainer.architecture.dimension, "encode 650 values"), (MILLION, "encode 1,000,000 values")):
         plan, clipped = _plan(dimension), clip(np.linspace(-1, 1, dimension), 1.0)

@@ -10,7 +10,7 @@ from edge_agent.folder import DeviceKeys
 from edge_agent.reminders import Reminders
 from edge_agent.store import Store
 from edge_agent.trainers import Find, Trainers
-from hushfleet.documents import VerifiedRoster, open_roster
+from hushfleet.documents import VerifiedRoster, open_roster, require_train
 from hushfleet.errors import PeerError
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
@@ -59,7 +59,7 @@ class Work:
 
     trainers: Mapping[bytes, Trainer]
     read_data: Callable[[], Data]
-    find: Find = lambda _, __: None
+    find: Find = lambda _: None
     """Looks for the trainer of a plan that is not among `trainers`."""
     randomness: Randomness = field(default_factory=SystemRandomness)
     """Picks batches; may be seeded. Keys, noise and masks never come from here."""
@@ -209,7 +209,9 @@ class Agent:
 
     def _fetching(self) -> str | None:
         state = self._device.state
-        return state.setting.plan.parameter_hash.hex() if state.setting is not None and state.phase is Phase.FETCHING else None
+        if state.setting is None or state.phase is not Phase.FETCHING:
+            return None
+        return require_train(state.setting.plan.task).parameter_hash.hex()
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 from edge_agent.agent import Agent, Work
 from edge_agent.config import Config
@@ -16,7 +17,7 @@ from edge_agent.logs import LOG, RecentProblems
 from edge_agent.store import Store
 from edge_agent.trainers import BackgroundExecutor
 from hushfleet import __version__
-from hushfleet.codec import encode
+from hushfleet.documents import EMPTY_JOURNAL
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
@@ -27,7 +28,7 @@ from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
-from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, build
+from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, build, new_boot_id, sign_status
 from models import catalogue
 
 IDLE_S = 1.0
@@ -39,10 +40,30 @@ _FORGET_S = 6 * 3600.0
 _PRESENCE = {Phase.FETCHING: Presence.WORKING, Phase.TRAINING: Presence.WORKING, Phase.SENT: Presence.SENT, Phase.IDLE: Presence.IDLE}
 
 
+@dataclass(frozen=True)
+class Voice:
+    """Makes and signs what this device says of itself, under the boot id of this process."""
+
+    keys: DeviceKeys
+    fleet: str
+    boot_id: bytes
+
+    def status(self, presence: Presence, round_number: int) -> DeviceStatus:
+        """A status of this boot."""
+        return DeviceStatus(self.fleet, self.keys.device_id, presence, round_number, __version__, self.boot_id, EMPTY_JOURNAL)
+
+    def signed(self, status: DeviceStatus) -> bytes:
+        """As it is published."""
+        return sign_status(status, self.keys.signing)
+
+
 class Daemon:
     """The main loop."""
 
-    def __init__(self, agent: Agent, messenger: Messenger, fleet: Membership, *, notifier: Notifier, watch: Watch) -> None:
+    def __init__(
+        self, agent: Agent, messenger: Messenger, fleet: Membership, voice: Voice, *, notifier: Notifier, watch: Watch
+    ) -> None:
+        self._voice = voice
         self._agent, self._messenger, self._fleet, self._notifier, self._watch = agent, messenger, fleet, notifier, watch
         self._connections = 0
         self._said: DeviceStatus | None = None
@@ -59,7 +80,7 @@ class Daemon:
         while not self._stopping.is_set():
             self.step()
         self._notifier.stopping()
-        self._say(_status(Presence.OFFLINE, self._agent.round))
+        self._say(self._voice.status(Presence.OFFLINE, self._agent.round))
 
     def step(self) -> None:
         """One step of the main loop: handle a new connection, what arrived and what training gave, and publish this device's status."""
@@ -69,7 +90,7 @@ class Daemon:
             LOG.info("Connected to the broker %s.", self._fleet.broker_host)
         self._agent.pump(TRAINING_S if self._agent.training else IDLE_S)
         if self._connections:
-            self._say(_status(_PRESENCE[self._agent.phase], self._agent.round))
+            self._say(self._voice.status(_PRESENCE[self._agent.phase], self._agent.round))
         if self._messenger.link.connected:
             self._agent.remind()
         self._messenger.forget_idle(_FORGET_S)
@@ -80,7 +101,7 @@ class Daemon:
             return
         self._notifier.status(f"{status.presence}, round {status.round}")
         try:
-            self._messenger.send(Topic(self._fleet.fleet, Kind.STATUS, device=self._fleet.device_id), encode(status))
+            self._messenger.send(Topic(self._fleet.fleet, Kind.STATUS, device=self._fleet.device_id), self._voice.signed(status))
         except LinkError as error:
             LOG.debug("Status not sent: %s", error)
         self._said = status
@@ -94,8 +115,9 @@ def run(folder: StateFolder, config: Config) -> None:
     """
     require_64_bit()
     fleet, keys = _with(folder.joined(), config), DeviceKeys.load(folder.path)
+    voice = Voice(keys, fleet.fleet, new_boot_id(SystemRandomness()))
     kept = RecentProblems(folder.path).recorded()
-    with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, config) as link, kept:
+    with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, voice, config) as link, kept:
         notifier = Notifier()
         watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S), on_stuck=lambda text: LOG.error("%s", text))
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
@@ -111,7 +133,7 @@ def run(folder: StateFolder, config: Config) -> None:
             insecure_keys=config.testing.insecure_keys,
             executor=BackgroundExecutor(config.training.nice),
         )
-        daemon = Daemon(agent, messenger, fleet, notifier=notifier, watch=watch)
+        daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch)
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
         watch.start()
         with stopped_by_signals(daemon.stop):
@@ -153,13 +175,10 @@ def _with(fleet: Membership, config: Config) -> Membership:
     return Membership(fleet.fleet, fleet.device_id, fleet.root_key, host, port)
 
 
-def _status(presence: Presence, round_number: int) -> DeviceStatus:
-    return DeviceStatus(presence, round_number, __version__)
-
-
 @contextmanager
-def _link(folder: StateFolder, fleet: Membership, config: Config) -> Iterator[MqttLink]:
-    will = LastWill(build(Topic(fleet.fleet, Kind.STATUS, device=fleet.device_id)), encode(_status(Presence.OFFLINE, 0)))
+def _link(folder: StateFolder, fleet: Membership, voice: Voice, config: Config) -> Iterator[MqttLink]:
+    offline = voice.signed(voice.status(Presence.OFFLINE, 0))
+    will = LastWill(build(Topic(fleet.fleet, Kind.STATUS, device=fleet.device_id)), offline)
     options = MqttOptions(
         fleet.broker_host,
         fleet.broker_port,

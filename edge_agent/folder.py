@@ -41,4 +41,4 @@ class DeviceKeys(PartyKeys):
     @property
     def entry(self) -> DeviceEntry:
         """The public half, as it stands in a roster."""
-        return DeviceEntry(self.device_id, self.signing.verify_key.raw, self.sealing.public.raw)
+        return DeviceEntry.make(self.device_id, self.signing.verify_key.raw, self.sealing.public.raw)

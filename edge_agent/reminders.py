@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from hushfleet.documents import require_train
 from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.rounds.device import DeviceState, Phase
@@ -46,6 +47,11 @@ class Pauses:
         self._next_s = now_s + pause_s * (1 + self._randomness.bits(_JITTER_BITS) / (1 << _JITTER_BITS))
 
 
+def _fetching(state: DeviceState) -> bytes | None:
+    """The hash of the parameters that a device waits for."""
+    return require_train(state.setting.plan.task).parameter_hash if state.setting and state.phase is Phase.FETCHING else None
+
+
 @dataclass
 class Reminders:
     """The reminders of one device. `deadline_s` is the deadline of the plan that it last trained for."""
@@ -63,7 +69,7 @@ class Reminders:
         rosters = {gap for gap in missing if gap[0] is Kind.ROSTER}
         if self._roster.due((state.waiting, rosters) if state.waiting or rosters else None, first_s=ASK_S):
             yield Kind.ROSTER
-        wanted = state.setting.plan.parameter_hash if state.setting and state.phase is Phase.FETCHING else None
+        wanted = _fetching(state)
         # What has come so far belongs to the cause: a transfer that moves is left alone.
         if self._model.due(wanted and (wanted, {gap for gap in missing if gap[0] is Kind.MODEL}), first_s=ASK_S):
             yield Kind.MODEL

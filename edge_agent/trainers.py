@@ -7,21 +7,21 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
-from hushfleet.documents import VerifiedRoster, open_plan
+from hushfleet.documents import NamedHash, TrainTask, VerifiedRoster, open_plan
 from hushfleet.errors import PeerError
 from hushfleet.training import Trainer
 from hushfleet.wire import decode_signed
 
-Find = Callable[[bytes, int], Trainer | None]
-"""From architecture hash and number of values to a trainer."""
+Find = Callable[[str], Trainer | None]
+"""From the name of a model to its trainer."""
 
 
 class Trainers:
-    """The configured trainers, and those found for a plan: only hashes that the owner's policy allows are looked for, once each."""
+    """The configured trainers, and those found for a plan: only names that the owner's policy allows are looked for, once each."""
 
-    def __init__(self, known: Mapping[bytes, Trainer], find: Find = lambda _, __: None) -> None:
+    def __init__(self, known: Mapping[bytes, Trainer], find: Find = lambda _: None) -> None:
         self._known, self._find = dict(known), find
-        self._tried: set[tuple[bytes, int]] = set()
+        self._tried: set[NamedHash] = set()
         self.dimensions = {digest: trainer.architecture.dimension for digest, trainer in known.items()}
         """Hash -> number of values. Grows in place."""
 
@@ -34,15 +34,17 @@ class Trainers:
         if roster is None:
             return
         try:
-            wanted = open_plan(decode_signed(plan), roster.orchestrator).plan
+            wanted = open_plan(decode_signed(plan), roster.orchestrator).plan.task
         except PeerError:
             return
-        digest, one = wanted.architecture_hash, (wanted.architecture_hash, wanted.dimension)
-        if digest in self._known or one in self._tried or digest not in roster.policy.architectures:
+        if not isinstance(wanted, TrainTask):
+            return
+        digest, one = wanted.architecture_hash, NamedHash(wanted.model, wanted.architecture_hash)
+        if digest in self._known or one in self._tried or one not in roster.policy.models:
             return
         self._tried.add(one)
-        found = self._find(*one)
-        if found is not None:
+        found = self._find(wanted.model)
+        if found is not None and found.architecture.digest == digest:
             self._known[digest] = found
             self.dimensions[digest] = found.architecture.dimension
 

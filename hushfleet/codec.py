@@ -7,12 +7,16 @@ from typing import TypeVar
 
 import msgspec
 
-from hushfleet.errors import PeerError, Refusal
+from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.labels import PROTOCOL_VERSION
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """Base of everything that has a wire form. Subclasses validate in `__post_init__` by raising `PeerError`."""
+    """Base of everything that has a wire form.
+
+    Subclasses validate in `__post_init__` by raising `PeerError`, or `LocalError` where a person sets the values: decoded ones come from
+    a peer, so `decode` turns the latter into the former. No field has a default: a decoder would take a message that lacks it.
+    """
 
 
 class Envelope(Message, frozen=True):
@@ -42,7 +46,7 @@ def decode(kind: type[M], data: bytes, *, max_bytes: int) -> M:
         raise PeerError(Refusal.MESSAGE_TOO_LARGE, f"{kind.__name__} of {len(data)} bytes, at most {max_bytes} allowed")
     envelope = _strict(Envelope, data, kind.__name__)
     if envelope.version != PROTOCOL_VERSION:
-        raise PeerError(Refusal.MESSAGE_VERSION, f"{kind.__name__} of protocol version {envelope.version}, this is {PROTOCOL_VERSION}")
+        raise PeerError(Refusal.MESSAGE_VERSION, f"{kind.__name__}: {_version_text(envelope.version)}")
     return _strict(kind, bytes(envelope.content), kind.__name__)
 
 
@@ -51,3 +55,11 @@ def _strict(kind: type[M], data: bytes, name: str) -> M:
         return msgspec.msgpack.decode(data, type=kind, strict=True)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise PeerError(Refusal.MESSAGE_MALFORMED, f"{name}: {error}") from error
+    except LocalError as error:
+        raise PeerError(Refusal.MESSAGE_MALFORMED, f"{name}: {error.message}") from error
+
+
+def _version_text(version: int) -> str:
+    if version < PROTOCOL_VERSION:
+        return f"protocol version {version} is no longer spoken; this is version {PROTOCOL_VERSION}: both sides need the same release"
+    return f"protocol version {version} is newer than this one, {PROTOCOL_VERSION}: install a newer release here"

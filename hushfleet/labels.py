@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from enum import Enum
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class Label(Enum):
@@ -22,13 +22,19 @@ class Label(Enum):
     RECEIPT = "signature/receipt"
     RECORD = "signature/record"
     COMPLAINT = "signature/complaint"
+    STATUS = "signature/status"
     # hashes
     KEY_ID = "hash/key-id"
     ROOT = "hash/root"
     MASKED_VECTOR = "hash/masked-vector"
     SELECTION = "hash/selection"
+    GROUP_TURN = "hash/group-turn"
+    JOURNAL = "hash/journal"
+    NORMALISER = "hash/normaliser"
+    QUESTION = "hash/question"
     ARCHITECTURE = "hash/architecture"
     ROTATION = "xof/rotation-signs"
+    KEPT = "xof/kept-coordinates"
     FINGERPRINT = "hash/fingerprint"
     # proof contexts and challenges
     CONTEXT_CONTRIBUTION = "context/contribution"

@@ -7,9 +7,8 @@ counts from the working folder, so programs that read a name from a file place i
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,8 +37,6 @@ __all__ = [
 ]
 
 _ENDINGS = (".trainable", ".bundle")
-
-_MOST_OUTPUTS, _MOST_HIDDEN = 128, 4096  # of a model that `find` finds
 
 _SIZES = re.compile(r"[1-9][0-9]{0,6}(x[1-9][0-9]{0,6})+")
 
@@ -133,41 +130,12 @@ def inference_file(name: str, model: GlobalModel) -> bytes:
     return _trainable(name).inference_file(model.parameters)
 
 
-def find(digest: bytes, dimension: int) -> Model | None:
-    """The model of this architecture hash among those with at most one hidden layer and few outputs, or None.
-
-    A plan says hash and number of values only. Tries every name that has so many values: up to a second or two.
-    """
-    for sizes in (*_without_hidden_layer(dimension), *_with_one_hidden_layer(dimension)):
-        for name in _names(sizes):
-            found = trainer(name)
-            if found.architecture.digest == digest:
-                return found
-    return None
-
-
-def _without_hidden_layer(dimension: int) -> Iterator[tuple[int, ...]]:
-    """Every (inputs, outputs) with (inputs + 1) outputs = dimension."""
-    for outputs in range(1, min(dimension // 2, _MOST_OUTPUTS) + 1):
-        if dimension % outputs == 0:
-            yield dimension // outputs - 1, outputs
-
-
-def _with_one_hidden_layer(dimension: int) -> Iterator[tuple[int, ...]]:
-    """Every (inputs, hidden, outputs) with (inputs + 1) hidden + (hidden + 1) outputs = dimension."""
-    for outputs in range(1, _MOST_OUTPUTS + 1):
-        rest = dimension - outputs
-        for hidden in range(1, min(rest // (outputs + 2), _MOST_HIDDEN) + 1):
-            if rest % hidden == 0:
-                yield rest // hidden - outputs - 1, hidden, outputs
-
-
-def _names(sizes: tuple[int, ...]) -> Iterator[str]:
-    text = "x".join(map(str, sizes))
-    for kind, family in FAMILIES.items():
-        if len(sizes) <= (family.most_sizes or len(sizes)):
-            for options in product(family.activations or ("",), family.losses):
-                yield ":".join([kind, text, *filter(None, options)])
+def find(name: str) -> Model | None:
+    """The numpy model that a plan names, or None for any other name. Nothing is read from disk: the name is somebody else's."""
+    try:
+        return None if is_trainable(name) else trainer(name)
+    except LocalError:
+        return None
 
 
 def score(model: Model, current: GlobalModel, data: Data) -> Metrics:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from hushfleet.documents import Outcome, RoundRecord
+from hushfleet.documents import Outcome, RoundRecord, model_result, require_train
 from hushfleet.privacy import epsilon
 from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
@@ -54,17 +54,18 @@ class Screen:
         if state.setting is None:
             return
         plan = state.setting.plan
-        privacy = "no DP" if plan.privacy.variance == 0 else f"at least {plan.privacy.k_min} of at most {plan.privacy.k_max} devices"
-        self._line(f"round {plan.round}: model version {plan.model_version}, {privacy}, {plan.deadline_s} s")
+        n = plan.privacy
+        privacy = "no DP" if n.variance == 0 else f"at least {n.min_devices} of at most {n.max_devices} devices"
+        self._line(f"round {plan.round}: model version {require_train(plan.task).model_version}, {privacy}, {plan.deadline_s} s")
         self.moved(state)
 
     def moved(self, state: CoordinatorState) -> None:
         """Something arrived for the round."""
         if state.setting is None:
             return
-        number, k_min = state.setting.plan.round, state.setting.plan.privacy.k_min
+        number, least = state.setting.plan.round, state.setting.plan.privacy.min_devices
         if state.phase is Phase.COLLECTING:
-            text = f"round {number}: {len(state.accepted)} contributions, {k_min} needed"
+            text = f"round {number}: {len(state.accepted)} contributions, {least} needed"
         else:
             answers = f"{len(state.answers)} of {state.roster.threshold} committee answers"
             text = f"round {number}: {len(state.accepted)} contributions, {answers}"
@@ -76,8 +77,9 @@ class Screen:
         self._still()
         self._spent_nano += record.rho_nano
         if record.outcome is Outcome.RELEASED:
+            version = model_result(record).version_after
             text = (
-                f"round {record.round}: [green]released[/] version {record.version_after} from {len(record.device_ids)} devices"
+                f"round {record.round}: [green]released[/] version {version} from {len(record.device_ids)} devices"
                 f"{self._scored(state.model)}, {self._epsilon()}, {record.bytes_up / 1000:.0f} kB up, {record.duration_ms / 1000:.1f} s"
             )
         else:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from hushfleet.documents import Plan, Receipt, ReceiptStatus, sign_receipt
-from hushfleet.errors import Refusal
+from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.link.transfers import Incomplete
@@ -22,7 +22,8 @@ from hushfleet.rounds.events import (
     RoundWanted,
 )
 from hushfleet.rounds.machine import Running
-from hushfleet.wire import Kind, Topic, encode_signed
+from hushfleet.signing import VerifyKey
+from hushfleet.wire import Kind, Topic, encode_signed, open_status
 
 Report = Callable[[Note | Alert | Refused], None]
 
@@ -151,9 +152,20 @@ class Orchestrator:
         if one.topic.kind is Kind.PARTIAL and self.phase is Phase.DECRYPTING:
             self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
         elif one.topic.kind is Kind.STATUS:
-            self._statuses[one.topic.device] = one.data
+            self._hear(one.topic.device, one.data)
         elif one.topic.kind is Kind.EVIDENCE:
             self._report(Alert(f"{one.topic.device} published evidence of two headers for one round: see its log"))
+
+    def _hear(self, device_id: str, data: bytes) -> None:
+        """Keep a status that its device signed; anything else is dropped, and told."""
+        roster = self._running.state.roster
+        try:
+            key = VerifyKey(roster.device(device_id).verify_key)
+            open_status(data, key, fleet=roster.roster.fleet, device_id=device_id)
+        except PeerError as error:
+            self._report(Refused(error))
+            return
+        self._statuses[device_id] = data
 
     def _receipt(
         self,

@@ -23,12 +23,12 @@ def policy() -> None:
 def show_command(*, command: OwnerCommand) -> None:
     """The policy as its file says it, and what of it is not in force yet. Needs no passphrase."""
     file = command.policy
-    values, roster = policy_lines(file.as_policy(), file.names), command.registry.verified
-    in_force = policy_lines(roster.policy, file.names) if roster else None
+    values, roster = policy_lines(file.as_policy()), command.registry.verified
+    in_force = policy_lines(roster.policy) if roster else None
     lines = [f"{name} = {value}{_not_yet(name, value, in_force)}" for name, value in values.items()]
     if in_force not in (None, values):
         lines.append("The file is not in force yet. Next: hushfleet provision policy set")
-    architectures = {name: digest.hex() for digest, name in file.names.items()}
+    architectures = {one.name: one.digest.hex() for one in file.allowed}
     command.tell({**as_table(file), "architectures": architectures, "in_force": in_force == values}, lines)
 
 

@@ -36,7 +36,7 @@ class Identity(_Record, frozen=True):
     @property
     def entry(self) -> DeviceEntry:
         """The device's entry in a roster."""
-        return DeviceEntry(self.device_id, self.verify_key, self.sealing_key)
+        return DeviceEntry.make(self.device_id, self.verify_key, self.sealing_key)
 
 
 class Withdrawn(_Record, frozen=True):

@@ -1,29 +1,25 @@
 """The changes from one roster to the next, in words for the person who signs."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
-from types import MappingProxyType
 
-from hushfleet.documents import DeviceEntry, Policy, Roster
+from hushfleet.documents import DeviceEntry, NamedHash, Policy, Roster
 
 _NANO = 10**9
 
-Names = Mapping[bytes, str]
-NO_NAMES: Names = MappingProxyType({})
 
-
-def differences(before: Roster | None, after: Roster, models: Names = NO_NAMES) -> tuple[str, ...]:
-    """One line a change, `+`, `-` or `~` first; nothing if only the serial differs. `models` names architectures."""
-    new = policy_lines(after.policy, models)
+def differences(before: Roster | None, after: Roster) -> tuple[str, ...]:
+    """One line a change, `+`, `-` or `~` first; nothing if only the serial differs."""
+    new = policy_lines(after.policy)
     if before is None:
         return tuple(_beginning(after, new))
-    old = policy_lines(before.policy, models)
+    old = policy_lines(before.policy)
     changed = (f"~ {name}: {old.get(name)} -> {value}" for name, value in new.items() if value != old.get(name))
     return (*_devices(before, after), *_orchestrator(before, after), *_committee(before, after), *changed)
 
 
-def policy_lines(policy: Policy, models: Names = NO_NAMES) -> dict[str, str]:
+def policy_lines(policy: Policy) -> dict[str, str]:
     """Each value of a policy by its name in `policy.toml`, as text. The noise multiplier is shown as the root of what is signed."""
     lines = {
         "cohort.min_devices": f"{policy.min_devices}",
@@ -33,13 +29,16 @@ def policy_lines(policy: Policy, models: Names = NO_NAMES) -> dict[str, str]:
         "privacy.budget_rho": _plain(Decimal(policy.budget_nano_rho) / _NANO),
         "privacy.allow_without_privacy": "true" if policy.allow_without_privacy else "false",
         "models.schemes": ", ".join(policy.schemes),
-        "models.allowed": ", ".join(_model(digest, models) for digest in policy.architectures) or "none",
+        "models.allowed": ", ".join(_named(one) for one in policy.models) or "none",
         "models.max_values": f"{policy.max_values}",
         "models.max_abs_parameter": f"{policy.max_abs_parameter:g}",
+        "tasks.allowed": ", ".join(policy.tasks) or "none",
         "training.max_local_steps": f"{policy.max_local_steps}",
         "training.max_batch_size": f"{policy.max_batch_size}",
         "training.max_learning_rate": f"{policy.max_learning_rate:g}",
     }
+    if policy.questions:  # likewise
+        lines["questions"] = ", ".join(_named(one) for one in policy.questions)
     if policy.max_proximal != Policy.make().max_proximal:  # no key of policy.toml
         lines["training.max_proximal"] = f"{policy.max_proximal:g}"
     return lines
@@ -79,9 +78,8 @@ def _listed(devices: tuple[DeviceEntry, ...]) -> str:
     return ", ".join(entry.device_id for entry in devices)
 
 
-def _model(digest: bytes, models: Names) -> str:
-    short = digest.hex()[:16]
-    return f"{models[digest]} ({short})" if digest in models else short
+def _named(one: NamedHash) -> str:
+    return f"{one.name} ({one.digest.hex()[:16]})"
 
 
 def _root(policy: Policy) -> str:

@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from hushfleet.documents import Policy
+from hushfleet.documents import NamedHash, Policy
 from hushfleet.documents.limits import MAX_COHORT, MAX_COUNTER, MAX_VALUES
+from hushfleet.documents.tasks import TASKS
 from hushfleet.errors import LocalError
 from hushfleet.program.settings import Mistake, TableError, parse_settings, text_of, wrong
 from models import catalogue
@@ -106,18 +107,30 @@ class Training(_Table, frozen=True):
     max_learning_rate: Annotated[float, Meta(gt=0, le=_GREATEST)] = 10.0
 
 
+class Tasks(_Table, frozen=True):
+    """`[tasks]`."""
+
+    allowed: tuple[str, ...] = TASKS
+
+    def __post_init__(self) -> None:
+        text = f"allowed: there is no task {{!r}}; there are {', '.join(TASKS)}"
+        _require(*(("allowed", text.format(name), False) for name in self.allowed if name not in TASKS))
+
+
 class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     cohort: Cohort = msgspec.field(default_factory=Cohort)
     privacy: Privacy = msgspec.field(default_factory=Privacy)
     models: Models = msgspec.field(default_factory=Models)
+    tasks: Tasks = msgspec.field(default_factory=Tasks)
     training: Training = msgspec.field(default_factory=Training)
 
     @property
-    def names(self) -> dict[bytes, str]:
-        """The names of the allowed models, by architecture hash."""
-        return {catalogue.architecture(name).digest: name for name in self.models.allowed}
+    def allowed(self) -> tuple[NamedHash, ...]:
+        """The models allowed here, by the name that plans give them and their architecture hash. Every name must be known."""
+        known = [catalogue.architecture(name) for name in self.models.allowed]
+        return tuple({one.digest: NamedHash(one.name, one.digest) for one in known}.values())
 
     def as_policy(self) -> Policy:
         """The policy that is signed. Every name must be known."""
@@ -130,7 +143,8 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             budget_nano_rho=self.privacy.budget_nano_rho,
             allow_without_privacy=self.privacy.allow_without_privacy,
             schemes=self.models.schemes,
-            architectures=tuple(self.names),
+            models=self.allowed,
+            tasks=self.tasks.allowed,
             max_values=self.models.max_values,
             max_abs_parameter=self.models.max_abs_parameter,
         )

@@ -11,6 +11,7 @@ import msgspec
 
 from hushfleet.codec import encode
 from hushfleet.documents import EnrolledRole, EnrolmentRequest, Roster, fingerprint, open_enrolment_request
+from hushfleet.documents.validation import SEALED_BOX
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.owner import certificates
 from hushfleet.signing import Signed
@@ -96,13 +97,14 @@ def committee(registry: VaultContents, file: PolicyFile, device_ids: Sequence[st
         key_epoch=current.roster.key_epoch + 1 if current else 0,
         orchestrator_verify_key=orchestrator.verify_key,
         orchestrator_sealing_key=orchestrator.sealing_key,
+        orchestrator_sealing_suite=SEALED_BOX,
         devices=tuple(one.entry for one in registry.devices),
         committee=tuple(device_ids),
         f=(len(device_ids) - 1) // 3,
         paillier=b"",
         policy=file.as_policy(),
     )
-    lines = (_title(current.roster if current else None, roster), *differences(current.roster if current else None, roster, file.names))
+    lines = (_title(current.roster if current else None, roster), *differences(current.roster if current else None, roster))
     everybody = tuple(one.device_id for one in registry.identities())
     return Proposal(registry, registry, roster, (*lines, *_warnings(roster)), bundles=everybody, deals=True)
 
@@ -122,13 +124,14 @@ def _next(before: VaultContents, after: VaultContents, file: PolicyFile, lines: 
         current.roster,
         orchestrator_verify_key=after.orchestrator.verify_key,
         orchestrator_sealing_key=after.orchestrator.sealing_key,
+        orchestrator_sealing_suite=SEALED_BOX,
         devices=tuple(current.device(one.device_id) if one.device_id in dealt else one.entry for one in after.devices),
         policy=file.as_policy(),
     )
     if candidate == current.roster:
         return Proposal(before, after, None, lines)
     roster = msgspec.structs.replace(candidate, serial=current.roster.serial + 1)
-    told = (_title(current.roster, roster), *differences(current.roster, roster, file.names), *_warnings(roster))
+    told = (_title(current.roster, roster), *differences(current.roster, roster), *_warnings(roster))
     return Proposal(before, after, roster, (*lines, *told))
 
 
@@ -143,7 +146,7 @@ def _warnings(roster: Roster) -> tuple[str, ...]:
             f"! the policy asks for at least {roster.policy.min_devices} devices in a round, and {len(roster.devices)} are enrolled: "
             "no round can close. Approve more, or: hushfleet provision policy set cohort.min_devices=N"
         )
-    if not roster.policy.architectures:
+    if not roster.policy.models:
         warnings.append(
             "! no model is allowed, so devices refuse every plan. Next: hushfleet provision policy set models.allowed=softmax:64x10"
         )

@@ -6,9 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents import Bundle, EnrolmentRequest, Plan, Roster, RoundRecord, fingerprint, open_enrolment_request
+from hushfleet.documents import (
+    AnswerResult,
+    Bundle,
+    EnrolmentRequest,
+    MeasureTask,
+    ModelResult,
+    Plan,
+    Roster,
+    RoundRecord,
+    Task,
+    TrainTask,
+    fingerprint,
+    open_enrolment_request,
+    task_name,
+)
 from hushfleet.documents.enrolment import BundleFile
 from hushfleet.documents.limits import MAX_BUNDLE_BYTES
 from hushfleet.errors import HushfleetError, PeerError, Refusal
@@ -129,18 +144,27 @@ def _plan(plan: Plan, signed: Signed, known: Known) -> Told:
         "roster_serial": plan.roster_serial,
         "scheme": plan.scheme,
         "values": plan.dimension,
-        "model_version": plan.model_version,
-        "architecture": plan.architecture_hash.hex(),
-        "devices_at_least": plan.privacy.k_min,
-        "devices_at_most": plan.privacy.k_max,
+        **_task(plan.task),
+        "devices_at_least": plan.privacy.min_devices,
+        "devices_at_most": plan.privacy.max_devices,
         "noise": f"V = {plan.privacy.variance}, B2 = {plan.privacy.b2}" if plan.privacy.variance else "none: no privacy",
         "clip_norm": plan.clip_norm,
-        "local_steps": plan.training.local_steps,
-        "batch_size": plan.training.batch_size,
-        "learning_rate": plan.training.learning_rate,
         "deadline_s": plan.deadline_s,
         "signature": _checked(known.orchestrator, Label.PLAN, signed, "orchestrator"),
     }
+
+
+def _task(task: Task) -> Told:
+    if isinstance(task, MeasureTask):
+        return {"task": task_name(task), "question": task.question, "question_hash": task.question_hash.hex()}
+    told = {
+        "task": task_name(task),
+        "model": task.model,
+        "architecture": task.architecture_hash.hex(),
+        "model_version": task.model_version,
+        "parameters": task.parameter_hash.hex(),
+    }
+    return told | msgspec.structs.asdict(task.training) if isinstance(task, TrainTask) else told
 
 
 def _record(record: RoundRecord, signed: Signed, known: Known) -> Told:
@@ -151,14 +175,22 @@ def _record(record: RoundRecord, signed: Signed, known: Known) -> Told:
         "outcome": record.outcome.value,
         "reason": record.reason or None,
         "devices": list(record.device_ids),
-        "model_before": record.model_before.hex(),
-        "model_after": record.model_after.hex(),
-        "version_after": record.version_after,
-        "optimizer": record.optimizer.name,
+        **_result(record.result),
         "rho_nano": record.rho_nano,
         "bytes_up": record.bytes_up,
         "duration_ms": record.duration_ms,
         "signature": _checked(known.orchestrator, Label.RECORD, signed, "orchestrator"),
+    }
+
+
+def _result(result: ModelResult | AnswerResult) -> Told:
+    if isinstance(result, AnswerResult):
+        return {"answer": list(result.values)}
+    return {
+        "model_before": result.model_before.hex(),
+        "model_after": result.model_after.hex(),
+        "version_after": result.version_after,
+        "optimizer": result.optimizer.name,
     }
 
 

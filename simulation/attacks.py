@@ -6,9 +6,11 @@ Each attack uses the real keys and messages of the party it plays. One that is n
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from edge_agent.folder import DeviceKeys
 from hushfleet.codec import encode
-from hushfleet.documents import DecryptionRequest, Header, Plan, PrivacyPlan, VerifiedPlan, sign_header, sign_plan
+from hushfleet.documents import DecryptionRequest, Header, Plan, VerifiedPlan, sign_header, sign_plan
 from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import LocalError, Refusal
@@ -158,6 +160,4 @@ class Attacks:
 
 
 def _with_variance(plan: Plan, variance: int) -> Plan:
-    n = plan.privacy
-    thinned = PrivacyPlan(n.b2, max(16, variance), n.bound, n.k_min, n.k_max)
-    return Plan(**{name: getattr(plan, name) for name in plan.__struct_fields__} | {"privacy": thinned})
+    return msgspec.structs.replace(plan, privacy=msgspec.structs.replace(plan.privacy, variance=max(16, variance)))

@@ -18,14 +18,14 @@ import numpy as np
 
 from hushfleet.aggregation import OptimizerState
 from hushfleet.audit import JobReport, verify_job
-from hushfleet.documents import OptimizerSettings, Policy, RoundRecord, TrainingPlan, open_record
+from hushfleet.documents import LocalTraining, NamedHash, OptimizerSettings, Policy, RoundRecord, open_record
 from hushfleet.encryption.paillier.dealing import deal
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy import epsilon
 from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.planning import Job, make_optimizer
-from hushfleet.training import GlobalModel, TrainingSettings, train
+from hushfleet.training import GlobalModel, train
 from models import catalogue
 from models.evaluation import Model, evaluate
 from simulation import digits, lenet
@@ -51,16 +51,16 @@ SHORT_NAMES = {"softmax": "softmax:64x10", "mlp": "mlp:64x32x10", "lenet": ""}
 class Recipe:
     """The settings with which the demo trains a model; chosen on these very digits, so the accuracy is slightly flattering."""
 
-    training: TrainingPlan
+    training: LocalTraining
     clip_norm: float
     features_of: Callable[[FloatArray], FloatArray] = edges
     seen_as: str = "edge histograms"
 
 
 RECIPES: Mapping[str, Recipe] = {
-    "softmax": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=1.0, proximal=0.0), clip_norm=1.0),
-    "mlp": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=0.3, proximal=0.0), clip_norm=0.5),
-    "lenet": Recipe(TrainingPlan(local_steps=20, batch_size=32, learning_rate=0.1, proximal=0.0), 0.4, brightness, "brightness"),
+    "softmax": Recipe(LocalTraining.make(20, 32, 1.0), clip_norm=1.0),
+    "mlp": Recipe(LocalTraining.make(20, 32, 0.3), clip_norm=0.5),
+    "lenet": Recipe(LocalTraining.make(20, 32, 0.1), 0.4, brightness, "brightness"),
 }
 GLOBAL_OPTIMIZER = OptimizerSettings("fedavgm", (("momentum", 0.8),))
 
@@ -99,7 +99,7 @@ class Settings:
         return max(4, math.ceil(0.8 * self.devices))
 
     @property
-    def k_min(self) -> int:
+    def min_devices(self) -> int:
         """The plan's least cohort: near the expected one, since noise is made for the smallest."""
         return max(4, math.ceil(0.92 * self.devices))
 
@@ -234,7 +234,7 @@ def _policy(settings: Settings, model: Model) -> Policy:
         colluding_contributors=COLLUDING,
         min_noise_numerator=(settings.noise**2).numerator,
         min_noise_denominator=(settings.noise**2).denominator,
-        architectures=(model.architecture.digest,),
+        models=(NamedHash(model.architecture.name, model.architecture.digest),),
         max_values=model.architecture.dimension,
         budget_nano_rho=10**12,
     )
@@ -246,8 +246,8 @@ def _job(settings: Settings, model: Model) -> Job:
         training=settings.recipe.training,
         clip_norm=settings.recipe.clip_norm,
         noise_multiplier=settings.noise,
-        k_min=settings.k_min,
-        k_max=settings.devices,
+        min_devices=settings.min_devices,
+        max_devices=settings.devices,
         optimizer=GLOBAL_OPTIMIZER,
     )
 
@@ -321,13 +321,11 @@ def _accuracy(model: Model, current: GlobalModel, split: digits.Digits) -> float
 def _without_privacy(settings: Settings, model: Model, split: digits.Digits) -> float:
     """Held-out accuracy of the same rounds without clipping, noise or encryption, for comparison."""
     randomness: Randomness = SeededRandomness(b"without privacy")
-    t = settings.recipe.training
-    local = TrainingSettings(t.local_steps, t.batch_size, t.learning_rate, proximal=t.proximal)
     optimizer = make_optimizer(GLOBAL_OPTIMIZER)
     current = model.initial(randomness)
     state = OptimizerState.initial(current.dimension)
     for _ in range(settings.rounds):
-        updates = [train(model, current, local, data, randomness).vector for data in split.devices]
+        updates = [train(model, current, settings.recipe.training, data, randomness).vector for data in split.devices]
         state, parameters = optimizer.step(state, current.parameters.astype(np.float64), np.mean(updates, axis=0))
         current = GlobalModel(current.version + 1, parameters.astype(np.float32))
     return _accuracy(model, current, split)

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 
 from hushfleet.aggregation import OptimizerState
 from hushfleet.codec import decode
-from hushfleet.documents import DecryptionRequest, Outcome, RoundRecord, open_header, open_plan, open_record, open_roster
+from hushfleet.documents import (
+    DecryptionRequest,
+    Outcome,
+    RoundRecord,
+    model_result,
+    open_header,
+    open_plan,
+    open_record,
+    open_roster,
+    require_train,
+)
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.randomness import Randomness
@@ -110,9 +120,9 @@ def _open_round(files: Files, root: VerifyKey, *, insecure_keys: bool) -> tuple[
     check_plan(plan, roster)
     record = open_record(_signed(files, "record"), roster.orchestrator)
     _require(standing(plan.plan, roster) is Standing.SAME, record, "the plan names another roster")
-    named = (record.fleet, record.key_id, record.round, record.plan_hash, record.model_before)
+    named = (record.fleet, record.key_id, record.round, record.plan_hash, model_result(record).model_before)
     _require(
-        named == (plan.plan.fleet, plan.plan.key_id, plan.plan.round, plan.digest, plan.plan.parameter_hash),
+        named == (plan.plan.fleet, plan.plan.key_id, plan.plan.round, plan.digest, require_train(plan.plan.task).parameter_hash),
         record,
         "record and plan do not belong together",
     )
@@ -124,7 +134,7 @@ def _start(setting: RoundTerms, files: Files) -> _Chain:
     plan = setting.plan
     model = GlobalModel.from_bytes(
         _file(files, "model-before"),
-        version=plan.model_version,
+        version=require_train(plan.task).model_version,
         dimension=plan.dimension,
         max_abs=setting.roster.policy.max_abs_parameter,
     )
@@ -134,17 +144,18 @@ def _start(setting: RoundTerms, files: Files) -> _Chain:
 def _check_round(
     setting: RoundTerms, record: RoundRecord, files: Files, chain: _Chain, randomness: Randomness
 ) -> tuple[_Chain, tuple[int, ...]]:
-    before = (setting.plan.model_version, record.model_before)
+    result = model_result(record)
+    before = (require_train(setting.plan.task).model_version, result.model_before)
     _require(before == (chain.model.version, chain.model.digest), record, "the round does not start from the model before it")
     _require(_file(files, "model-before") == chain.model.to_bytes(), record, "model-before is another model")
     if record.outcome is Outcome.ABORTED:
-        after = (record.version_after, record.model_after)
+        after = (result.version_after, result.model_after)
         _require(after == (chain.model.version, chain.model.digest), record, "an aborted round changed the model")
         return chain, ()
     bodies = _check_cohort(setting, record, decode_decryption_request(_file(files, "request")), randomness)
     answers = _check_answers(setting, record, bodies, files)
     optimizer_state, model = _released(setting, record, answers, chain)
-    _require(model.digest == record.model_after and model.version == record.version_after, record, "the record states another model")
+    _require(model.digest == result.model_after and model.version == result.version_after, record, "the record states another model")
     _require(_file(files, "model-after") == model.to_bytes(), record, "model-after is not what the sum gives")
     return _Chain(model, optimizer_state), tuple(sorted(answers))
 
@@ -158,7 +169,7 @@ def _released(
             setting,
             answers,
             count=len(record.device_ids),
-            optimizer=make_optimizer(record.optimizer),
+            optimizer=make_optimizer(model_result(record).optimizer),
             optimizer_state=chain.optimizer_state,
             model=chain.model,
         )
@@ -172,10 +183,11 @@ def _check_cohort(setting: RoundTerms, record: RoundRecord, request: DecryptionR
     named = (header.fleet, header.key_id, header.round, header.plan_hash)
     _require(named == (record.fleet, record.key_id, record.round, record.plan_hash), record, "the request is for another round")
     _require(header.root == record.root == cohort_of(setting.plan_hash, request.bodies), record, "the root is not the cohort's")
+    _require(request.plan == setting.verified_plan.signed, record, "the request carries another plan")
     bodies = open_bodies(setting, request.bodies)
     _require(tuple(one.body.device_id for one in bodies) == record.device_ids, record, "the record names another cohort")
     n = setting.plan.privacy
-    _require(header.count == len(bodies) and n.k_min <= len(bodies) <= n.k_max, record, "the cohort's size is not the plan's")
+    _require(header.count == len(bodies) and n.min_devices <= len(bodies) <= n.max_devices, record, "the cohort's size is not the plan's")
     nothing_beside = [Contribution(one.signed, b"", ()) for one in bodies]
     faulty = ORCHESTRATOR_SCHEMES[setting.plan.scheme].find_faulty(setting, bodies, nothing_beside, randomness)
     if faulty:

@@ -18,21 +18,43 @@ from hushfleet.documents.enrolment import (
     sign_enrolment_request,
 )
 from hushfleet.documents.grant import KeyShareGrant, SignedGrant, open_grant, sign_grant
-from hushfleet.documents.plan import Plan, PrivacyPlan, TrainingPlan, VerifiedPlan, is_selected, open_plan, sign_plan
-from hushfleet.documents.policy import Policy
+from hushfleet.documents.journal import EMPTY_JOURNAL, JournalHead
+from hushfleet.documents.local_training import LOCAL_OPTIMIZERS, LocalTraining
+from hushfleet.documents.plan import Plan, PrivacyPlan, VerifiedPlan, is_selected, open_plan, sign_plan
+from hushfleet.documents.policy import NamedHash, Policy
 from hushfleet.documents.receipt import Receipt, ReceiptStatus, open_receipt, sign_receipt
-from hushfleet.documents.record import OptimizerSettings, Outcome, RoundRecord, open_record, sign_record
+from hushfleet.documents.record import (
+    AnswerResult,
+    ModelResult,
+    OptimizerSettings,
+    Outcome,
+    RoundRecord,
+    model_result,
+    open_record,
+    sign_record,
+)
 from hushfleet.documents.roster import DeviceEntry, Roster, VerifiedRoster, newer_roster, open_roster, sign_roster
+from hushfleet.documents.tasks import NO_NORMALISER, EvaluateTask, MeasureTask, Task, TrainTask, require_train, task_name
 
 __all__ = [
+    "EMPTY_JOURNAL",
+    "LOCAL_OPTIMIZERS",
+    "NO_NORMALISER",
+    "AnswerResult",
     "Broker",
     "Bundle",
     "DecryptionRequest",
     "DeviceEntry",
     "EnrolledRole",
     "EnrolmentRequest",
+    "EvaluateTask",
     "Header",
+    "JournalHead",
     "KeyShareGrant",
+    "LocalTraining",
+    "MeasureTask",
+    "ModelResult",
+    "NamedHash",
     "OptimizerSettings",
     "Outcome",
     "Plan",
@@ -43,12 +65,14 @@ __all__ = [
     "Roster",
     "RoundRecord",
     "SignedGrant",
-    "TrainingPlan",
+    "Task",
+    "TrainTask",
     "VerifiedPlan",
     "VerifiedRoster",
     "cohort_root",
     "fingerprint",
     "is_selected",
+    "model_result",
     "newer_roster",
     "open_bundle",
     "open_enrolment_request",
@@ -58,6 +82,7 @@ __all__ = [
     "open_receipt",
     "open_record",
     "open_roster",
+    "require_train",
     "sign_bundle",
     "sign_enrolment_request",
     "sign_grant",
@@ -66,4 +91,5 @@ __all__ = [
     "sign_receipt",
     "sign_record",
     "sign_roster",
+    "task_name",
 ]

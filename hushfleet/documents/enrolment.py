@@ -10,7 +10,7 @@ from enum import StrEnum
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents.limits import MAX_BUNDLE_BYTES, MAX_ENROLMENT_REQUEST_BYTES
 from hushfleet.documents.roster import VerifiedRoster, open_roster
-from hushfleet.documents.validation import require_counts, require_hashes, require_ids
+from hushfleet.documents.validation import require_counts, require_hashes, require_ids, require_suite
 from hushfleet.errors import FaultyOwner, PeerError, Refusal
 from hushfleet.labels import Label, labelled_hash
 from hushfleet.signing import Signed, SigningKey, VerifyKey
@@ -36,10 +36,12 @@ class EnrolmentRequest(Message, frozen=True):
     device_id: str
     verify_key: bytes
     sealing_key: bytes
+    sealing_suite: int
     certificate_request: bytes
 
     def __post_init__(self) -> None:
         require_ids(self.device_id)
+        require_suite(self.sealing_suite)
         require_hashes(self.verify_key, self.sealing_key)
 
 

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from hushfleet.codec import Message, decode, encode
+from hushfleet.documents.journal import JournalHead
 from hushfleet.documents.limits import MAX_PLAN_BYTES
+from hushfleet.documents.tasks import Task
 from hushfleet.documents.validation import require_counts, require_hashes, require_ids
 from hushfleet.labels import Label, labelled_hash, length_prefixed, sha256
 from hushfleet.signing import Signed, SigningKey, VerifyKey
@@ -12,35 +14,30 @@ SELECT_ALL = 65_536
 
 
 class PrivacyPlan(Message, frozen=True):
-    """The five integers that privacy depends on (PROTOCOL 6).
+    """The integers that privacy and decoding depend on (PROTOCOL 6).
 
     `b2`: bound on the squared norm of a rounded update; `variance`: parameter V of each device's noise N_Z(0, V),
-    0 in a plan without privacy; `bound`: clamp B of each coordinate; `k_min`, `k_max`: cohort size.
+    0 in a plan without privacy; `bound`: clamp B of each coordinate; `min_devices`, `max_devices`: the cohort's size, the paper's k_min
+    and k_max; `slot_bits`: width w of a slot; `keep_one_in`: one coordinate in so many is sent after the rotation.
     Raises `PeerError(MESSAGE_MALFORMED)` for a negative one or one of 64 bits and more; `rounds.plan_check` judges the rest.
     """
 
     b2: int
     variance: int
     bound: int
-    k_min: int
-    k_max: int
+    min_devices: int
+    max_devices: int
+    slot_bits: int
+    keep_one_in: int
 
     def __post_init__(self) -> None:
-        require_counts(self.b2, self.variance, self.bound, self.k_min, self.k_max)
-
-
-class TrainingPlan(Message, frozen=True):
-    """How each device trains: a fixed number of local steps, whatever its data."""
-
-    local_steps: int
-    batch_size: int
-    learning_rate: float
-    proximal: float
+        require_counts(*(getattr(self, name) for name in self.__struct_fields__))
 
 
 class Plan(Message, frozen=True):
-    """One round, for one key. `dimension` is d, the number of model values; `deadline_s` counts from arrival.
+    """One round, for one key. `dimension` is d, the number of values that `task` asks of a device; `deadline_s` counts from arrival.
 
+    A contribution leaves at a multiple of `sending_slot_s` after the plan arrived; `journal` is the orchestrator's (PROTOCOL 8).
     `selection` of 65,536 asks every device; of s, about s/65,536 of them (see `is_selected`).
     Rounds count from 1. Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`; `rounds.plan_check` judges the rest.
     """
@@ -50,23 +47,21 @@ class Plan(Message, frozen=True):
     roster_serial: int
     roster_hash: bytes
     round: int
-    model_version: int
-    parameter_hash: bytes
-    architecture_hash: bytes
+    task: Task
     scheme: str
     dimension: int
     privacy: PrivacyPlan
     clip_norm: float
     scale: float
-    training: TrainingPlan
+    sending_slot_s: int
+    journal: JournalHead
     selection: int
     deadline_s: int
 
     def __post_init__(self) -> None:
         require_ids(self.fleet)
-        require_hashes(self.key_id, self.roster_hash, self.parameter_hash, self.architecture_hash)
+        require_hashes(self.key_id, self.roster_hash)
         require_counts(self.round, self.roster_serial, least=1)
-        require_counts(self.model_version)
 
 
 @dataclass(frozen=True, slots=True)

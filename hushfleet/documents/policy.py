@@ -1,22 +1,39 @@
 """The policy: the owner's floor, which an orchestrator cannot lower (PROTOCOL 2)."""
 
 import math
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, Self
 
 from hushfleet.codec import Message
 from hushfleet.documents.limits import MAX_COHORT, MAX_VALUES
+from hushfleet.documents.tasks import TASKS
+from hushfleet.documents.validation import require_hashes, require_name
 from hushfleet.errors import FaultyOwner, Refusal
-from hushfleet.ids import HASH_BYTES
+
+
+class NamedHash(Message, frozen=True):
+    """A model or question that the owner allows: the name it goes by, and the 32 bytes that say exactly what it is.
+
+    Raises `PeerError(MESSAGE_MALFORMED)`.
+    """
+
+    name: str
+    digest: bytes
+
+    def __post_init__(self) -> None:
+        require_name(self.name)
+        require_hashes(self.digest)
 
 
 class Policy(Message, frozen=True):
     """What every device checks before training and every member before decrypting, each against its own roster.
 
-    `min_devices` is the least k_min, at least `colluding_contributors` + 2; `max_devices` the greatest k_max.
+    `min_devices` is the least that a plan may ask for, at least `colluding_contributors` + 2; `max_devices` the greatest.
     The least squared noise multiplier is `min_noise_numerator / min_noise_denominator`, a fraction of integers.
     `budget_nano_rho` is what one device may spend in its lifetime, in 10^-9 rho.
-    `architectures` are 32-byte architecture hashes. Raises `FaultyOwner(POLICY_INVALID)`.
+    `models` are the models that may be trained, by name and architecture hash: a device finds one by its name and compares the hash.
+    `tasks` are allowed by name (`train`, `evaluate`), measurements one by one as `questions`. Raises `FaultyOwner(POLICY_INVALID)`.
     """
 
     min_devices: int
@@ -27,7 +44,9 @@ class Policy(Message, frozen=True):
     budget_nano_rho: int
     allow_without_privacy: bool
     schemes: tuple[str, ...]
-    architectures: tuple[bytes, ...]
+    models: tuple[NamedHash, ...]
+    tasks: tuple[str, ...]
+    questions: tuple[NamedHash, ...]
     max_values: int
     max_abs_parameter: float
     max_local_steps: int
@@ -44,7 +63,10 @@ class Policy(Message, frozen=True):
             "the least noise multiplier must be a fraction of positive integers": self.min_noise_numerator >= 1
             and self.min_noise_denominator >= 1,
             "budget_nano_rho must not be negative": self.budget_nano_rho >= 0,
-            "an architecture hash has 32 bytes": all(len(digest) == HASH_BYTES for digest in self.architectures),
+            "two models have one name": _distinct(one.name for one in self.models),
+            "two questions have one name": _distinct(one.name for one in self.questions),
+            f"the tasks that a policy allows by name are {' and '.join(TASKS)}, each once": set(self.tasks) <= set(TASKS)
+            and _distinct(self.tasks),
             "max_values, max_local_steps and max_batch_size must be positive": min(sizes) >= 1,
             f"max_values must be at most {MAX_VALUES}": self.max_values <= MAX_VALUES,
             "max_abs_parameter and max_learning_rate must be positive": _positive(self.max_abs_parameter, self.max_learning_rate),
@@ -56,7 +78,7 @@ class Policy(Message, frozen=True):
 
     @classmethod
     def make(cls, **fields: Any) -> Self:  # noqa: ANN401 -- the fields have different types; the constructor checks them
-        """A policy with the shipped defaults for what is not given; `architectures` is empty unless given."""
+        """A policy with the shipped defaults for what is not given; `models` is empty unless given."""
         return cls(**{**_DEFAULTS, **fields})
 
     @property
@@ -74,7 +96,9 @@ _DEFAULTS: dict[str, Any] = {
     "budget_nano_rho": 10**9,
     "allow_without_privacy": False,
     "schemes": ("paillier", "masked", "shared"),
-    "architectures": (),
+    "models": (),
+    "tasks": TASKS,
+    "questions": (),
     "max_values": 1_000_000,
     "max_abs_parameter": 1e4,
     "max_local_steps": 1000,
@@ -83,6 +107,11 @@ _DEFAULTS: dict[str, Any] = {
     "max_proximal": 10.0,
 }
 """What a policy says where the owner says nothing (see policy.toml in the documentation)."""
+
+
+def _distinct(names: Iterable[str]) -> bool:
+    given = list(names)
+    return len(set(given)) == len(given)
 
 
 def _positive(*values: float) -> bool:

@@ -2,26 +2,39 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Self
 
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents.limits import MAX_COUNTER, MAX_ROSTER_BYTES
 from hushfleet.documents.policy import Policy
+from hushfleet.documents.validation import SEALED_BOX, require_ids, require_suite
 from hushfleet.errors import FaultyOwner, PeerError, Refusal
-from hushfleet.ids import parse_id
 from hushfleet.labels import Label, labelled_hash, length_prefixed, sha256, unsigned
 from hushfleet.signing import KEY_BYTES, Signed, SigningKey, VerifyKey
 
 
 class DeviceEntry(Message, frozen=True):
-    """One device: its id, its Ed25519 key and its X25519 key, 32 bytes each."""
+    """One device: its id, its Ed25519 key and its sealing key (X25519 under the only suite there is), 32 bytes each.
+
+    `group` is an id that names a person or household with several devices; empty: a group of its own (PROTOCOL 2).
+    Raises `PeerError`: `ID_MALFORMED`, `SEALING_SUITE`; `FaultyOwner(KEY_MALFORMED)`.
+    """
 
     device_id: str
     verify_key: bytes
     sealing_key: bytes
+    sealing_suite: int
+    group: str
 
     def __post_init__(self) -> None:
-        parse_id(self.device_id)
+        require_ids(self.device_id, *((self.group,) if self.group else ()))
+        require_suite(self.sealing_suite)
         _check_keys(self.verify_key, self.sealing_key)
+
+    @classmethod
+    def make(cls, device_id: str, verify_key: bytes, sealing_key: bytes, *, group: str = "") -> Self:
+        """An entry whose sealing key is of the suite of this version."""
+        return cls(device_id, verify_key, sealing_key, SEALED_BOX, group)
 
 
 class Roster(Message, frozen=True):
@@ -29,7 +42,8 @@ class Roster(Message, frozen=True):
 
     `committee` are the ids of the members in the order of their indices 1..n, n = 3 f + 1.
     `paillier` is the public part of the threshold key at fixed width, empty if none was dealt.
-    Ids and keys are distinct. Raises `FaultyOwner`.
+    Ids and keys are distinct. No two devices have one group: their turns are not kept in this version, and without them each would
+    spend a whole budget of one person. Raises `FaultyOwner`; `PeerError(SEALING_SUITE)`.
     """
 
     fleet: str
@@ -37,6 +51,7 @@ class Roster(Message, frozen=True):
     key_epoch: int
     orchestrator_verify_key: bytes
     orchestrator_sealing_key: bytes
+    orchestrator_sealing_suite: int
     devices: tuple[DeviceEntry, ...]
     committee: tuple[str, ...]
     f: int
@@ -44,7 +59,8 @@ class Roster(Message, frozen=True):
     policy: Policy
 
     def __post_init__(self) -> None:
-        parse_id(self.fleet)
+        require_ids(self.fleet)
+        require_suite(self.orchestrator_sealing_suite)
         _check_keys(self.orchestrator_verify_key, self.orchestrator_sealing_key)
         if not (1 <= self.serial <= MAX_COUNTER and 0 <= self.key_epoch <= MAX_COUNTER):
             raise FaultyOwner(Refusal.ROSTER_INVALID, "serial counts from 1 and key epoch from 0, both below 2^63")
@@ -59,6 +75,10 @@ class Roster(Message, frozen=True):
         for what, items in (("device id", ids), ("key", keys), ("committee member", list(self.committee))):
             if len(set(items)) != len(items):
                 raise FaultyOwner(Refusal.ROSTER_DUPLICATE, f"a {what} stands twice in the roster")
+        groups = [entry.group for entry in self.devices if entry.group]
+        if len(set(groups)) != len(groups):
+            text = "a group of several devices is not possible in this version: they would have to take turns"
+            raise FaultyOwner(Refusal.ROSTER_GROUP, text, next_step="Enrol one device of that group.")
         if not set(self.committee) <= set(ids):
             raise FaultyOwner(Refusal.ROSTER_INVALID, "a committee member is not enrolled")
 

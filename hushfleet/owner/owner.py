@@ -35,6 +35,7 @@ class Owner:
             key_epoch=key_epoch,
             orchestrator_verify_key=orchestrator.verify_key,
             orchestrator_sealing_key=orchestrator.sealing_key,
+            orchestrator_sealing_suite=orchestrator.sealing_suite,
             devices=tuple(devices),
             committee=tuple(committee),
             f=(len(committee) - 1) // 3,

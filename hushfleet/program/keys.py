@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 from hushfleet.codec import encode
 from hushfleet.documents import EnrolledRole, EnrolmentRequest, sign_enrolment_request
+from hushfleet.documents.validation import SEALED_BOX
 from hushfleet.encryption.sealing import SealingKey
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.ids import device_id
@@ -49,4 +50,5 @@ class PartyKeys:
     def request(self, certificate_request: bytes) -> bytes:
         """The contents of `NAME.request`, signed. `certificate_request`: for TLS, PEM."""
         public = (self.signing.verify_key.raw, self.sealing.public.raw)
-        return encode(sign_enrolment_request(EnrolmentRequest(self.ROLE, self.device_id, *public, certificate_request), self.signing))
+        request = EnrolmentRequest(self.ROLE, self.device_id, *public, SEALED_BOX, certificate_request)
+        return encode(sign_enrolment_request(request, self.signing))

@@ -19,6 +19,7 @@ from hushfleet.documents import (
     open_plan,
     open_receipt,
     open_roster,
+    require_train,
 )
 from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import FaultyOrchestrator, HushfleetError, LocalError, PeerError, Refusal
@@ -47,7 +48,7 @@ from hushfleet.rounds.plan_check import Standing, check_plan, honest, standing
 from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import SigningKey, VerifyKey
-from hushfleet.training import GlobalModel, TrainingSettings
+from hushfleet.training import GlobalModel
 from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_seal_context, decode_signed
 
 
@@ -150,7 +151,7 @@ def _on_plan(device: Device, state: DeviceState, event: PlanArrived, _: Randomne
     if not is_selected(plan, device.device_id):
         return state, (*remember, Note(f"round {plan.plan.round}: not asked this time"))
     setting = RoundTerms(plan, roster, device.insecure_keys)
-    return replace(state, phase=Phase.FETCHING, setting=setting), (*remember, Fetch(plan.plan.parameter_hash))
+    return replace(state, phase=Phase.FETCHING, setting=setting), (*remember, Fetch(require_train(plan.plan.task).parameter_hash))
 
 
 def _seen(state: DeviceState, plan: Plan) -> DeviceStep:
@@ -171,7 +172,7 @@ def _judge(device: Device, state: DeviceState, verified: VerifiedPlan, roster: V
     if plan.key_id in state.stopped:
         raise FaultyOrchestrator(Refusal.EQUIVOCATION, "two documents of this key contradict each other: this device has stopped")
     check_plan(verified, roster)
-    if device.architectures.get(plan.architecture_hash) != plan.dimension:
+    if device.architectures.get(require_train(plan.task).architecture_hash) != plan.dimension:
         raise LocalError(Refusal.PLAN_ARCHITECTURE, "this device has no trainer for the plan's model", next_step="Install the model.")
     if plan.round <= state.ledger.last_round(plan.key_id):
         raise FaultyOrchestrator(Refusal.PLAN_ROUND_REPEATED, f"this device has contributed to round {plan.round} or a later one")
@@ -180,18 +181,16 @@ def _judge(device: Device, state: DeviceState, verified: VerifiedPlan, roster: V
 
 def _on_model(_: Device, state: DeviceState, event: ModelArrived, __: Randomness) -> DeviceStep:
     setting = _setting(state)
-    plan, policy = setting.plan, setting.roster.policy
-    if sha256(event.data) != plan.parameter_hash:
+    plan, task, policy = setting.plan, require_train(setting.plan.task), setting.roster.policy
+    if sha256(event.data) != task.parameter_hash:
         raise FaultyOrchestrator(Refusal.MODEL_HASH, f"these are not the parameters of round {plan.round}")
     try:
         model = GlobalModel.from_bytes(
-            event.data, version=plan.model_version, dimension=plan.dimension, max_abs=policy.max_abs_parameter
+            event.data, version=task.model_version, dimension=plan.dimension, max_abs=policy.max_abs_parameter
         )
     except PeerError as error:
         return replace(state, phase=Phase.IDLE, setting=None), (Refused(error),)
-    t = plan.training
-    settings = TrainingSettings(t.local_steps, t.batch_size, t.learning_rate, proximal=t.proximal)
-    return replace(state, phase=Phase.TRAINING), (Train(setting.plan_hash, plan.architecture_hash, model, settings),)
+    return replace(state, phase=Phase.TRAINING), (Train(setting.plan_hash, task.architecture_hash, model, task.training),)
 
 
 def _on_trained(device: Device, state: DeviceState, event: Trained, randomness: Randomness) -> DeviceStep:

@@ -7,10 +7,11 @@ state it had and drops the rest.
 
 from dataclasses import dataclass, field
 
+from hushfleet.documents import LocalTraining
 from hushfleet.errors import HushfleetError, Refusal
 from hushfleet.privacy import LedgerEntry
 from hushfleet.signing import Signed
-from hushfleet.training import GlobalModel, TrainingSettings
+from hushfleet.training import GlobalModel
 from hushfleet.wire import Topic
 
 
@@ -41,7 +42,7 @@ class Train:
     plan_hash: bytes
     architecture_hash: bytes
     model: GlobalModel
-    settings: TrainingSettings
+    settings: LocalTraining
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,8 +174,8 @@ def _check_cohort(setting: RoundTerms, header: Header, request: DecryptionReques
     """Signatures, membership, distinct ids in order; then the count."""
     bodies = open_bodies(setting, request.bodies)
     n = setting.plan.privacy
-    if header.count != len(bodies) or not n.k_min <= len(bodies) <= n.k_max:
-        text = f"round {header.round}: {len(bodies)} contributions, the plan asks for {n.k_min} to {n.k_max}"
+    if header.count != len(bodies) or not n.min_devices <= len(bodies) <= n.max_devices:
+        text = f"round {header.round}: {len(bodies)} contributions, the plan asks for {n.min_devices} to {n.max_devices}"
         raise FaultyOrchestrator(Refusal.REQUEST_COUNT, text)
     return bodies
 

@@ -9,7 +9,18 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 
-from hushfleet.documents import Plan, VerifiedPlan, VerifiedRoster
+from hushfleet.documents import (
+    NO_NORMALISER,
+    MeasureTask,
+    NamedHash,
+    Plan,
+    Policy,
+    Task,
+    TrainTask,
+    VerifiedPlan,
+    VerifiedRoster,
+    task_name,
+)
 from hushfleet.documents.limits import MAX_COHORT
 from hushfleet.errors import FaultyOrchestrator, Refusal
 from hushfleet.privacy import integer_rules as rules
@@ -17,6 +28,9 @@ from hushfleet.privacy.ledger import rho_nano
 from hushfleet.schemes.base import SCHEMES, fits_a_body
 
 MAX_DEADLINE_S = 30 * 24 * 3600
+SLOTS_IN_A_DEADLINE = 64
+"""A sending slot is at least this part of the deadline."""
+KEEP_ALL = 1
 SELECTION_RANGE = range(65_537)
 
 
@@ -55,29 +69,30 @@ def nano_rho(plan: Plan, roster: VerifiedRoster) -> int:
 
 
 def honest(plan: Plan, roster: VerifiedRoster) -> int:
-    """`h` = k_min - c: contributors whose noise is counted on."""
-    return rules.honest_contributors(plan.privacy.k_min, roster.policy.colluding_contributors)
+    """`h` = min_devices - c: contributors whose noise is counted on."""
+    return rules.honest_contributors(plan.privacy.min_devices, roster.policy.colluding_contributors)
 
 
 def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool, str]]:
-    policy, n, t = roster.policy, plan.privacy, plan.training
+    policy, n = roster.policy, plan.privacy
     z2, h, private = policy.min_noise_squared, honest(plan, roster), n.variance != 0
     yield Refusal.PLAN_FLEET, plan.fleet == roster.roster.fleet, "it is for another fleet"
     yield Refusal.PLAN_KEY, plan.key_id == roster.key_id, "it is for another key or committee"
     # A serial that is not the hash's would let a member with an older roster answer for devices that hold the newer one.
     one_roster = (plan.roster_serial == roster.roster.serial) == (plan.roster_hash == roster.digest)
     yield Refusal.PLAN_ROSTER, one_roster, f"it names roster {plan.roster_serial} by the hash of another"
-    yield Refusal.PLAN_ARCHITECTURE, plan.architecture_hash in policy.architectures, "the owner did not allow this model"
+    yield from _task_checks(plan.task, policy)
     yield Refusal.PLAN_DIMENSION, 1 <= plan.dimension <= policy.max_values, f"{plan.dimension} values, allowed {policy.max_values}"
     yield Refusal.PLAN_SCHEME, plan.scheme in policy.schemes, f"the owner did not allow the scheme {plan.scheme[:40]!r}"
     yield Refusal.PLAN_SCHEME, plan.scheme in SCHEMES, f"this version has no scheme {plan.scheme[:40]!r}"
     # A contribution that no orchestrator takes would cost budget every round and give nothing.
     carried = fits_a_body(plan.dimension, roster.roster.paillier, len(roster.roster.committee))
     yield Refusal.PLAN_DIMENSION, carried, f"{plan.dimension} values are more than one contribution carries"
-    yield Refusal.PLAN_COHORT_FLOOR, n.k_min >= policy.min_devices, f"k_min {n.k_min} is below the owner's {policy.min_devices}"
-    yield Refusal.PLAN_COHORT_ORDER, n.k_min <= n.k_max, f"k_min {n.k_min} is above k_max {n.k_max}"
-    yield Refusal.PLAN_COHORT_CEILING, n.k_max <= min(policy.max_devices, MAX_COHORT), f"k_max {n.k_max} is above the owner's"
-    yield Refusal.PLAN_HONEST_CONTRIBUTORS, rules.enough_honest_contributors(n.k_min, policy.colluding_contributors), "fewer than 2 honest"
+    least, most = n.min_devices, n.max_devices
+    yield Refusal.PLAN_COHORT_FLOOR, least >= policy.min_devices, f"min_devices {least} is below the owner's {policy.min_devices}"
+    yield Refusal.PLAN_COHORT_ORDER, least <= most, f"min_devices {least} is above max_devices {most}"
+    yield Refusal.PLAN_COHORT_CEILING, most <= min(policy.max_devices, MAX_COHORT), f"max_devices {most} is above the owner's"
+    yield Refusal.PLAN_HONEST_CONTRIBUTORS, rules.enough_honest_contributors(least, policy.colluding_contributors), "fewer than 2 honest"
     yield Refusal.PLAN_WITHOUT_PRIVACY, private or policy.allow_without_privacy, "it adds no noise, which the owner did not allow"
     yield Refusal.PLAN_VARIANCE, not private or rules.enough_variance(n.variance), f"variance {n.variance} is below 16"
     yield Refusal.PLAN_SENSITIVITY, rules.positive_sensitivity(n.b2) and n.bound >= 1, "B2 and B must be at least 1"
@@ -86,17 +101,35 @@ def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool,
         not private or rules.enough_noise(h, n.variance, z2.numerator, z2.denominator, n.b2),
         f"the noise of {h} honest contributors is below the owner's z^2 = {z2}",
     )
-    yield Refusal.PLAN_SLOTS, rules.slots_fit(n.k_max, n.bound, n.variance), "the sum could leave its slots"
+    yield Refusal.PLAN_SLOTS, rules.slots_fit(n.max_devices, n.bound, n.variance), "the sum could leave its slots"
+    yield Refusal.PLAN_SLOTS, n.slot_bits == rules.SLOT_BITS, f"slots of {n.slot_bits} bits"
+    yield Refusal.PLAN_KEEP, n.keep_one_in == KEEP_ALL, f"one coordinate in {n.keep_one_in} kept"
     yield Refusal.PLAN_CLIP_NORM, _positive(plan.clip_norm), "the clip norm must be finite and positive"
     yield Refusal.PLAN_SCALE, _positive(plan.scale), "the scale must be finite and positive"
-    yield Refusal.PLAN_STEPS, 1 <= t.local_steps <= policy.max_local_steps, f"{t.local_steps} local steps"
-    yield Refusal.PLAN_BATCH_SIZE, 1 <= t.batch_size <= policy.max_batch_size, f"batch size {t.batch_size}"
-    rate = _positive(t.learning_rate) and t.learning_rate <= policy.max_learning_rate
-    yield Refusal.PLAN_LEARNING_RATE, rate, f"learning rate {t.learning_rate}"
-    proximal = math.isfinite(t.proximal) and 0 <= t.proximal <= policy.max_proximal
-    yield Refusal.PLAN_PROXIMAL, proximal, f"proximal term {t.proximal}"
     yield Refusal.PLAN_SELECTION, plan.selection in SELECTION_RANGE, f"selection {plan.selection}"
     yield Refusal.PLAN_DEADLINE, 1 <= plan.deadline_s <= MAX_DEADLINE_S, f"deadline of {plan.deadline_s} s"
+    slot = plan.sending_slot_s
+    fits = slot <= plan.deadline_s <= SLOTS_IN_A_DEADLINE * slot
+    yield Refusal.PLAN_SENDING_SLOT, fits, f"sending slot of {slot} s; from 1/{SLOTS_IN_A_DEADLINE} of the deadline to the deadline"
+
+
+def _task_checks(task: Task, policy: Policy) -> Iterator[tuple[Refusal, bool, str]]:
+    if isinstance(task, MeasureTask):
+        allowed = NamedHash(task.question, task.question_hash) in policy.questions
+    else:
+        allowed = task_name(task) in policy.tasks
+    yield Refusal.PLAN_TASK, allowed, f"the owner did not allow this task: {task_name(task)}"
+    yield Refusal.PLAN_TASK, isinstance(task, TrainTask), f"this version knows no task {task_name(task)!r}"
+    if not isinstance(task, TrainTask):
+        return
+    named = NamedHash(task.model, task.architecture_hash) in policy.models
+    yield Refusal.PLAN_ARCHITECTURE, named, f"the owner did not allow the model {task.model!r} with this hash"
+    yield Refusal.PLAN_NORMALISER, task.normaliser_hash == NO_NORMALISER, "this version knows no normaliser"
+    t = task.training
+    yield Refusal.PLAN_STEPS, t.local_steps <= policy.max_local_steps, f"{t.local_steps} local steps"
+    yield Refusal.PLAN_BATCH_SIZE, t.batch_size <= policy.max_batch_size, f"batch size {t.batch_size}"
+    yield Refusal.PLAN_LEARNING_RATE, t.learning_rate <= policy.max_learning_rate, f"learning rate {t.learning_rate}"
+    yield Refusal.PLAN_PROXIMAL, t.proximal <= policy.max_proximal, f"proximal term {t.proximal}"
 
 
 def _positive(value: float) -> bool:

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from hushfleet.aggregation import GlobalOptimizer, optimizer
-from hushfleet.documents import OptimizerSettings, Plan, PrivacyPlan, TrainingPlan, VerifiedRoster
+from hushfleet.documents import EMPTY_JOURNAL, NO_NORMALISER, LocalTraining, OptimizerSettings, Plan, PrivacyPlan, TrainTask, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy import derive
+from hushfleet.privacy import SLOT_BITS, derive
+from hushfleet.rounds.plan_check import KEEP_ALL, SLOTS_IN_A_DEADLINE
 from hushfleet.schemes.paillier import MOST_VALUES
 from hushfleet.training import Architecture, GlobalModel
 
@@ -16,19 +17,20 @@ from hushfleet.training import Architecture, GlobalModel
 class Job:
     """What every round of a job has in common.
 
-    `k_min` and `k_max` bound the cohort; `noise_multiplier` is that of the sum, at the smallest cohort, with the policy's
-    colluders left out; `optimizer` names a global optimiser and its settings.
+    `min_devices` and `max_devices` bound the cohort; `noise_multiplier` is that of the sum, at the smallest cohort, with the policy's
+    colluders left out; `optimizer` names a global optimiser and its settings. `sending_slot_s` None: the shortest that a plan may have.
     """
 
     architecture: Architecture
-    training: TrainingPlan
+    training: LocalTraining
     clip_norm: float
     noise_multiplier: Fraction | float | str
-    k_min: int
-    k_max: int
+    min_devices: int
+    max_devices: int
     optimizer: OptimizerSettings = field(default_factory=lambda: OptimizerSettings("fedavg", ()))
     scheme: str = "paillier"
     deadline_s: int = 600
+    sending_slot_s: int | None = None
     selection: int = SELECT_ALL
     without_privacy: bool = False
     accept_slow: bool = False
@@ -51,8 +53,8 @@ def make_plan(job: Job, roster: VerifiedRoster, model: GlobalModel, round_number
         dimension=job.architecture.dimension,
         clip_norm=job.clip_norm,
         noise_multiplier=job.noise_multiplier,
-        k_min=job.k_min,
-        k_max=job.k_max,
+        k_min=job.min_devices,
+        k_max=job.max_devices,
         colluding=roster.policy.colluding_contributors,
         without_privacy=job.without_privacy,
     )
@@ -62,15 +64,14 @@ def make_plan(job: Job, roster: VerifiedRoster, model: GlobalModel, round_number
         roster_serial=roster.roster.serial,
         roster_hash=roster.digest,
         round=round_number,
-        model_version=model.version,
-        parameter_hash=model.digest,
-        architecture_hash=job.architecture.digest,
+        task=TrainTask(job.architecture.name, job.architecture.digest, model.version, model.digest, job.training, NO_NORMALISER),
         scheme=job.scheme,
         dimension=job.architecture.dimension,
-        privacy=PrivacyPlan(n.b2, n.variance, n.bound, n.k_min, n.k_max),
+        privacy=PrivacyPlan(n.b2, n.variance, n.bound, n.k_min, n.k_max, SLOT_BITS, KEEP_ALL),
         clip_norm=n.clip_norm,
         scale=n.scale,
-        training=job.training,
+        sending_slot_s=job.sending_slot_s or -(-job.deadline_s // SLOTS_IN_A_DEADLINE),
+        journal=EMPTY_JOURNAL,
         selection=job.selection,
         deadline_s=job.deadline_s,
     )

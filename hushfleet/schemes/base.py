@@ -65,7 +65,7 @@ class RoundTerms:
     def encoding(self) -> PlanIntegers:
         """The plan's integers and scale, as `hushfleet.privacy` takes them."""
         n = self.plan.privacy
-        return PlanIntegers(n.b2, n.variance, n.bound, n.k_min, n.k_max, self.plan.scale, self.plan.clip_norm, self.padded)
+        return PlanIntegers(n.b2, n.variance, n.bound, n.min_devices, n.max_devices, self.plan.scale, self.plan.clip_norm, self.padded)
 
     def proof_context(self, device_id: str, masked_hash: bytes) -> bytes:
         """What a proof of plaintext knowledge is bound to."""

@@ -7,13 +7,13 @@ nothing here knows a model family. A `LocalUpdate` is plain: it has no wire form
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from hushfleet.documents import LocalTraining
 from hushfleet.training.data import Data, require_classes, require_features, require_targets
 from hushfleet.training.global_update import Aggregate, GlobalStep, update_global
 from hushfleet.training.local_optimizers import Adam, LocalOptimizer, Sgd
 from hushfleet.training.parameters import Architecture, GlobalModel, check_parameters
 from hushfleet.training.run import TrainingRun, fetch_update, start_training
 from hushfleet.training.sampling import uniform
-from hushfleet.training.settings import TrainingSettings
 from hushfleet.training.trainer import Trainer, train
 from hushfleet.training.update import LocalUpdate
 
@@ -28,11 +28,11 @@ __all__ = [
     "GlobalModel",
     "GlobalStep",
     "LocalOptimizer",
+    "LocalTraining",
     "LocalUpdate",
     "Sgd",
     "Trainer",
     "TrainingRun",
-    "TrainingSettings",
     "check_parameters",
     "fetch_update",
     "receive",

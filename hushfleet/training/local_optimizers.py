@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hushfleet.training.settings import TrainingSettings
+from hushfleet.documents import LocalTraining
 
 FloatVector = npt.NDArray[np.float64]
 
@@ -52,11 +52,12 @@ class Adam:
         return parameters - self._learning_rate * mean / (np.sqrt(square) + self._epsilon)
 
 
-OPTIMIZERS: Mapping[str, Callable[[TrainingSettings], LocalOptimizer]] = MappingProxyType({
-    "sgd": lambda settings: Sgd(settings.learning_rate, settings.momentum),
-    "adam": lambda settings: Adam(settings.learning_rate),
+OPTIMIZERS: Mapping[str, Callable[[LocalTraining], LocalOptimizer]] = MappingProxyType({
+    "sgd": lambda settings: Sgd(settings.learning_rate, 0.0),
+    "momentum": lambda settings: Sgd(settings.learning_rate, settings.momentum),
+    "adam": lambda settings: Adam(settings.learning_rate, settings.beta1, settings.beta2, settings.epsilon),
 })
-"""By the name in `TrainingSettings.optimizer`."""
+"""By the name in `LocalTraining.optimizer`."""
 
 
 def within_norm(gradient: FloatVector, most: float) -> FloatVector:

@@ -3,10 +3,10 @@
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
+from hushfleet.documents import LocalTraining
 from hushfleet.randomness import Randomness
 from hushfleet.training.data import Data
 from hushfleet.training.parameters import GlobalModel
-from hushfleet.training.settings import TrainingSettings
 from hushfleet.training.trainer import Trainer, train
 from hushfleet.training.update import LocalUpdate
 
@@ -24,7 +24,7 @@ class TrainingRun:
 
 
 def start_training(
-    trainer: Trainer, model: GlobalModel, settings: TrainingSettings, data: Data, randomness: Randomness, *, executor: Executor
+    trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness, *, executor: Executor
 ) -> TrainingRun:
     """Begin `train` on `executor` (threads: an update refuses to be pickled) and return at once."""
     return TrainingRun(executor.submit(train, trainer, model, settings, data, randomness))

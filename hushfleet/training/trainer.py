@@ -7,13 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hushfleet.documents import LocalTraining
 from hushfleet.errors import HushfleetError, LocalError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.training.data import Data
 from hushfleet.training.local_optimizers import OPTIMIZERS, FloatVector, within_norm
 from hushfleet.training.parameters import Architecture, GlobalModel
 from hushfleet.training.sampling import row_numbers
-from hushfleet.training.settings import TrainingSettings
 from hushfleet.training.update import LocalUpdate
 
 Array = npt.NDArray[Any]
@@ -37,13 +37,13 @@ class Trainer(Protocol):
 
 
 def train(
-    trainer: Trainer, model: GlobalModel, settings: TrainingSettings, data: Data, randomness: Randomness
+    trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness
 ) -> LocalUpdate:
-    """Run `settings.local_steps` steps from `model` on `data` and return what changed.
+    """Run `local_steps` steps from `model` on `data` and return what changed.
 
     Each step draws `batch_size` rows with replacement, so that neither steps nor draws follow the number of rows
     (PROTOCOL 5.2). The loss of a step is the trainer's plus proximal / 2 |w - w_global|^2; the trainer's gradient is cut to
-    `settings.gradient_norm` first. The same arguments and random
+    `gradient_norm` first. The same arguments and random
     stream give the same update; `randomness` may be seeded, as batches carry no privacy. The update may hold infinities
     or NaN.
 
@@ -59,7 +59,7 @@ def train(
 
 
 def _descend(
-    trainer: Trainer, model: GlobalModel, settings: TrainingSettings, data: Data, randomness: Randomness
+    trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness
 ) -> LocalUpdate:
     start = model.parameters.astype(np.float64)
     parameters, optimizer = start, OPTIMIZERS[settings.optimizer](settings)

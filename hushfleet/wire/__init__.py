@@ -8,17 +8,15 @@ from hushfleet.wire.messages import (
     Answer,
     Body,
     Contribution,
-    DeviceStatus,
     Evidence,
-    Presence,
     SealedAnswer,
     answer_seal_context,
     contribution_seal_context,
     decode_decryption_request,
     decode_signed,
-    decode_status,
     encode_signed,
 )
+from hushfleet.wire.status import DeviceStatus, Presence, new_boot_id, open_status, sign_status
 from hushfleet.wire.topics import Kind, Role, Topic, acl, build, parse
 
 __all__ = [
@@ -39,7 +37,9 @@ __all__ = [
     "contribution_seal_context",
     "decode_decryption_request",
     "decode_signed",
-    "decode_status",
     "encode_signed",
+    "new_boot_id",
+    "open_status",
     "parse",
+    "sign_status",
 ]

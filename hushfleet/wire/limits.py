@@ -23,8 +23,8 @@ class Limits:
     """Parameters, four bytes a value."""
     evidence: int = 4096
     """Two signed headers."""
-    status: int = 128
-    """What a device says of itself."""
+    status: int = 512
+    """What a device says of itself, signed."""
 
 
 LIMITS = Limits()

@@ -3,18 +3,13 @@
 A scheme says what `items`, `proof`, the masked vector and the sealed shares hold; the round treats them alike.
 """
 
-from enum import StrEnum
-
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents import DecryptionRequest
 from hushfleet.documents.limits import MAX_MEMBERS
 from hushfleet.documents.validation import require_counts, require_hashes, require_ids
-from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import length_prefixed, unsigned
 from hushfleet.signing import Signed
 from hushfleet.wire.limits import LIMITS
-
-_MAX_SOFTWARE = 40
 
 
 class Body(Message, frozen=True):
@@ -77,34 +72,6 @@ class Evidence(Message, frozen=True):
     second: Signed
 
 
-class Presence(StrEnum):
-    """What a device is at, as far as everybody may know."""
-
-    OFFLINE = "offline"
-    IDLE = "idle"
-    WORKING = "working"
-    """From an accepted plan to the finished contribution: also when there is nothing to train on."""
-    SENT = "sent"
-    """Its contribution waits for the receipt."""
-
-
-class DeviceStatus(Message, frozen=True):
-    """What a device says of itself, retained; offline is its last will. Not signed: nothing may rest on it.
-
-    Holds nothing that depends on data. `round` is the last round seen (0: none), `software` the version it runs.
-    Raises `PeerError(MESSAGE_MALFORMED)`.
-    """
-
-    presence: Presence
-    round: int
-    software: str
-
-    def __post_init__(self) -> None:
-        require_counts(self.round)
-        if not (len(self.software) <= _MAX_SOFTWARE and self.software.isascii() and self.software.isprintable()):
-            raise PeerError(Refusal.MESSAGE_MALFORMED, "a software version is one short line")
-
-
 def contribution_seal_context(key_id: bytes, round_number: int, device_id: str) -> bytes:
     """What a sealed contribution is bound to besides its recipient."""
     return key_id + unsigned(round_number, 8) + length_prefixed(device_id.encode())
@@ -129,7 +96,3 @@ def decode_decryption_request(data: bytes) -> DecryptionRequest:
     """A decryption request, not yet verified. Raises `PeerError`."""
     return decode(DecryptionRequest, data, max_bytes=LIMITS.request)
 
-
-def decode_status(data: bytes) -> DeviceStatus:
-    """What a device says of itself. Raises `PeerError`."""
-    return decode(DeviceStatus, data, max_bytes=LIMITS.status)

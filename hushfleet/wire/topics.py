@@ -9,6 +9,7 @@ from hushfleet.errors import PeerError, Refusal
 from hushfleet.ids import HASH_BYTES
 
 PREFIX = "hushfleet/v1"
+"""The version of the topic table, not of what travels on it: the protocol's version stands in each message (PROTOCOL 7)."""
 
 _HASH = re.compile(f"[0-9a-f]{{{2 * HASH_BYTES}}}")
 _NUMBER = re.compile("0|[1-9][0-9]{0,18}")
@@ -22,6 +23,8 @@ class Role(Enum):
     """The device whose id stands in the topic."""
     MEMBER = "member"
     """Every committee member."""
+    OWN_MEMBER = "own-member"
+    """The committee member whose id stands in the topic."""
     EVERYBODY = "everybody"
     """Every device, and the orchestrator."""
 
@@ -32,15 +35,16 @@ class Kind(Enum):
     ROSTER = ("roster/{number}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
     PLAN = ("plan", Role.ORCHESTRATOR, Role.EVERYBODY, True)
     MODEL = ("model/{digest}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
-    RECORD = ("record/{number}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
+    ASSET = ("asset/{digest}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
+    RECORD = ("record/{number}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
     REQUEST = ("request/{number}/{chunk}", Role.ORCHESTRATOR, Role.MEMBER, False)
     RECEIPT = ("receipt/{device}/{number}", Role.ORCHESTRATOR, Role.DEVICE, False)
     INBOX = ("inbox/{device}/{chunk}", Role.ORCHESTRATOR, Role.DEVICE, False)
     STATUS = ("device/{device}/status", Role.DEVICE, Role.ORCHESTRATOR, True)
     CONTRIBUTION = ("device/{device}/contribution/{number}/{chunk}", Role.DEVICE, Role.ORCHESTRATOR, False)
-    PARTIAL = ("device/{device}/partial/{number}/{chunk}", Role.DEVICE, Role.ORCHESTRATOR, False)
-    EVIDENCE = ("device/{device}/evidence/{number}", Role.DEVICE, Role.EVERYBODY, False)
-    COMPLAINT = ("device/{device}/complaint/{number}", Role.DEVICE, Role.ORCHESTRATOR, False)
+    PARTIAL = ("device/{device}/partial/{number}/{chunk}", Role.OWN_MEMBER, Role.ORCHESTRATOR, False)
+    EVIDENCE = ("device/{device}/evidence/{number}", Role.OWN_MEMBER, Role.EVERYBODY, False)
+    COMPLAINT = ("device/{device}/complaint/{number}", Role.OWN_MEMBER, Role.ORCHESTRATOR, False)
 
     def __init__(self, pattern: str, publisher: Role, reader: Role, retained: bool) -> None:
         self.pattern = pattern
@@ -96,12 +100,12 @@ def acl(fleet: str, identity: str, *, orchestrator: bool = False, member: bool =
     Raises `PeerError(ID_MALFORMED)`: an identity of `+` would be everybody's.
     """
     require_ids(fleet, identity)
-    roles = {Role.EVERYBODY, Role.ORCHESTRATOR if orchestrator else Role.DEVICE} | ({Role.MEMBER} if member else set())
+    roles = {Role.EVERYBODY, Role.ORCHESTRATOR if orchestrator else Role.DEVICE} | ({Role.MEMBER, Role.OWN_MEMBER} if member else set())
     rules = []
     for kind in Kind:
         for verb, role in (("write", kind.publisher), ("read", kind.reader)):
             if role in roles:
-                rules.append((verb, _filter(fleet, kind, identity if role is Role.DEVICE else None)))
+                rules.append((verb, _filter(fleet, kind, identity if role in (Role.DEVICE, Role.OWN_MEMBER) else None)))
     return tuple(rules)
 
 

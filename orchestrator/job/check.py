@@ -11,11 +11,11 @@ from hushfleet.documents import Plan, PrivacyPlan, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
 from hushfleet.errors import HushfleetError, LocalError, Refusal
-from hushfleet.privacy import epsilon
+from hushfleet.privacy import SLOT_BITS, epsilon
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.program.settings import Mistake, wrong
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.plan_check import nano_rho, plan_problems
+from hushfleet.rounds.plan_check import KEEP_ALL, nano_rho, plan_problems
 from hushfleet.rounds.planning import Job, make_plan
 from hushfleet.schemes.base import public_key
 from hushfleet.training import GlobalModel
@@ -170,14 +170,14 @@ def _without_integers(job: Job, roster: VerifiedRoster, first: GlobalModel) -> P
     """A plan for a fleet that asks for nothing, with the job's other values: what else is wrong with it can still be said."""
     return msgspec.structs.replace(
         make_plan(_easy(job), roster, first, 1),
-        privacy=PrivacyPlan(1, 0 if job.without_privacy else 16, 1, job.k_min, job.k_max),
+        privacy=PrivacyPlan(1, 0 if job.without_privacy else 16, 1, job.min_devices, job.max_devices, SLOT_BITS, KEEP_ALL),
         clip_norm=job.clip_norm,
         dimension=job.architecture.dimension,
     )
 
 
 def _easy(job: Job) -> Job:
-    return replace(job, clip_norm=1.0, noise_multiplier=0, without_privacy=True, k_min=1000, k_max=1000, accept_slow=True)
+    return replace(job, clip_norm=1.0, noise_multiplier=0, without_privacy=True, min_devices=1000, max_devices=1000, accept_slow=True)
 
 
 def _mistake(error: HushfleetError) -> Mistake:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from hushfleet.documents import OptimizerSettings, TrainingPlan
+from hushfleet.documents import LocalTraining, OptimizerSettings
 from hushfleet.documents.limits import MAX_COHORT
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import PeerError
@@ -26,6 +26,7 @@ _ONNX = re.compile(r"""(?m)^(\s*onnx\s*=\s*)("[^"\n]*"|'[^'\n]*')""")
 
 _AtLeastOne = Annotated[int, msgspec.Meta(ge=1)]
 _Positive = Annotated[float, msgspec.Meta(gt=0)]
+_Fraction = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 _NotNegative = Annotated[float, msgspec.Meta(ge=0, le=1e300)]
 _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -90,11 +91,27 @@ class TrainingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_size: _AtLeastOne
     learning_rate: _Positive
     proximal: _NotNegative = 0.0
+    optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
+    momentum: _Fraction | None = None
+    beta1: _Fraction | None = None
+    beta2: _Fraction | None = None
+    epsilon: _Positive | None = None
+    gradient_norm: _Positive | None = None
+
+    def __post_init__(self) -> None:
+        if self.momentum is not None and self.optimizer != "momentum":
+            raise ValueError('momentum belongs to optimizer = "momentum"')
+        if self.optimizer != "adam" and any(one is not None for one in (self.beta1, self.beta2, self.epsilon)):
+            raise ValueError('beta1, beta2 and epsilon belong to optimizer = "adam"')
 
     @property
-    def plan(self) -> TrainingPlan:
-        """As a plan has it."""
-        return TrainingPlan(self.local_steps, self.batch_size, self.learning_rate, self.proximal)
+    def plan(self) -> LocalTraining:
+        """As a plan has it, with the optimiser's usual numbers for those not given."""
+        given = {name: getattr(self, name) for name in ("momentum", "beta1", "beta2", "epsilon", "gradient_norm")}
+        own = {name: value for name, value in given.items() if value is not None}
+        return LocalTraining.make(
+            self.local_steps, self.batch_size, self.learning_rate, proximal=self.proximal, optimizer=self.optimizer, **own
+        )
 
 
 class PrivacyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -116,7 +133,10 @@ class PrivacyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CohortTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """k_min, k_max, and how long a round waits. A round closes at `target` contributions (default: `max_devices`) or at its deadline."""
+    """The fewest and the most contributions of a round, and how long it waits.
+
+    A round closes at `target` contributions (default: `max_devices`) or at its deadline.
+    """
 
     min_devices: _AtLeastOne
     max_devices: Annotated[int, msgspec.Meta(ge=1, le=MAX_COHORT)]
@@ -185,8 +205,8 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             training=self.training.plan,
             clip_norm=self.privacy.clip_norm,
             noise_multiplier=self.privacy.noise,
-            k_min=self.cohort.min_devices,
-            k_max=self.cohort.max_devices,
+            min_devices=self.cohort.min_devices,
+            max_devices=self.cohort.max_devices,
             optimizer=self.aggregation.settings,
             scheme=self.aggregation.chosen,
             deadline_s=self.cohort.deadline_s,

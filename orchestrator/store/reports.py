@@ -15,7 +15,8 @@ from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.signing import VerifyKey
 from hushfleet.training import GlobalModel
-from hushfleet.wire import decode_signed, decode_status
+from hushfleet.wire import DeviceStatus, decode_signed
+from hushfleet.wire.limits import LIMITS
 from orchestrator.store import database
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.schema import accepted, jobs, presence, rounds
@@ -218,7 +219,8 @@ def _device_view(
     said, software = "never heard of", ""
     if heard is not None:
         try:
-            status = decode_status(getattr(heard, "status"))  # noqa: B009 -- a row, whose type differs between versions of SQLAlchemy
+            kept = decode_signed(getattr(heard, "status"))  # noqa: B009 -- a row, whose type differs between versions of SQLAlchemy
+            status = decode(DeviceStatus, kept.content, max_bytes=LIMITS.status)  # its signature was checked before it was kept
             said, software = status.presence.value, status.software
         except PeerError:
             said = "unreadable"

@@ -50,7 +50,7 @@ def test_no_request_below_k_min_is_answered(stage: Stage, count: int) -> None:
 
 def test_no_request_above_k_max_is_answered(stage: Stage) -> None:
     """A sum of more contributions than the slots were made for could overflow into its neighbours."""
-    plan = stage.world.plan(1, k_max=5)
+    plan = stage.world.plan(1, max_devices=5)
     request = stage.world.request(plan, stage.world.bodies(plan, stage.names[:6]))
     stage.refused_by_all(request, Refusal.REQUEST_COUNT, FaultyOrchestrator)
 
@@ -215,8 +215,8 @@ FORBIDDEN_PLANS = {
     "a quarter of the noise": ({"variance": 104}, Refusal.PLAN_NOISE),
     "no noise": ({"variance": 0}, Refusal.PLAN_WITHOUT_PRIVACY),
     "longer updates under the same noise": ({"b2": 4 * 832}, Refusal.PLAN_NOISE),
-    "a cohort of three": ({"k_min": 3}, Refusal.PLAN_COHORT_FLOOR),
-    "a cohort of eleven": ({"k_max": 11}, Refusal.PLAN_COHORT_CEILING),
+    "a cohort of three": ({"min_devices": 3}, Refusal.PLAN_COHORT_FLOOR),
+    "a cohort of eleven": ({"max_devices": 11}, Refusal.PLAN_COHORT_CEILING),
     "sums that leave their slots": ({"bound": 1 << 18}, Refusal.PLAN_SLOTS),
     "another model": ({"architecture_hash": bytes(32)}, Refusal.PLAN_ARCHITECTURE),
     "a larger model": ({"dimension": 2000}, Refusal.PLAN_DIMENSION),
@@ -262,11 +262,11 @@ def test_control_without_the_policy_the_victim_stands_beside_a_colluder(stage: S
     """Even then the device's own accounting knows no cost for fewer than two honest contributors; the control takes that out too."""
     for module in (device_module, member_module):
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
-    stage.offer_plan(VICTIM, stage.world.plan(1, k_min=2))
+    stage.offer_plan(VICTIM, stage.world.plan(1, min_devices=2))
     with refused(Refusal.PLAN_HONEST_CONTRIBUTORS, LocalError):
         stage.judge(VICTIM)
     monkeypatch.setattr(device_module, "honest", lambda *_: 2)
-    plan = stage.world.plan(1, k_min=2, learning_rate=0.25)
+    plan = stage.world.plan(1, min_devices=2, learning_rate=0.25)
     stage.offer_plan(VICTIM, plan)
     body = stage.world.unsealed(plan, VICTIM, stage.sent(Kind.CONTRIBUTION, by=VICTIM)[0]).body
     partials = stage.ask_all(stage.world.request(plan, [body, stage.world.body(plan, THIEF)]))

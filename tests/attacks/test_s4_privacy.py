@@ -37,7 +37,7 @@ from hushfleet.training import Architecture, Data, GlobalModel
 from hushfleet.wire import Kind, Topic, decode_signed, encode_signed
 from tests.support.attacks import IntVector, Stage, attack_world, staged
 from tests.support.refusals import refused
-from tests.support.world import FLEET, World
+from tests.support.world import FLEET, World, allowing
 
 VICTIM = "device-05"
 FOUR = ("device-01", "device-02", "device-03", "device-04")
@@ -50,7 +50,7 @@ UNLIKELY = 1e-9
 def wide_world(devices: int = 4) -> World:
     """2,000 values, so that a variance shows; cohorts of 4."""
     world = attack_world(devices=devices, architecture=WIDE)
-    policy = msgspec.structs.replace(world.policy, architectures=(WIDE.digest,), max_values=2000)
+    policy = msgspec.structs.replace(world.policy, models=allowing(WIDE), max_values=2000)
     return replace(world, policy=policy, model=GlobalModel(0, np.zeros(2000, np.float32)))
 
 
@@ -88,7 +88,7 @@ def test_with_c_colluders_noise_removed_the_sum_keeps_the_promised_variance(wide
     """Exactly, in integers: h V >= z^2 B2. And as the opened sum shows: no part of it is missing."""
     left = opened_cohort(wide_stage) - wide_stage.total(COLLUDING)
     n, z2 = wide_stage.plan.plan.privacy, wide_stage.world.policy.min_noise_squared
-    assert (n.k_min - 2) * n.variance >= z2 * n.b2
+    assert (n.min_devices - 2) * n.variance >= z2 * n.b2
     assert np.array_equal(left, wide_stage.total(HONEST))
     assert mean_square(left) > least(float(z2 * n.b2), left.size)
 
@@ -96,7 +96,7 @@ def test_with_c_colluders_noise_removed_the_sum_keeps_the_promised_variance(wide
 def test_a_plan_that_counts_on_the_colluders_noise_is_refused(wide_stage: Stage) -> None:
     """V = z^2 B2 / k_min would be enough if all four were honest."""
     n = wide_stage.world.plan().plan.privacy
-    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.k_min))
+    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.min_devices))
     for name in FOUR:
         wide_stage.offer_plan(name, thin)
         with refused(Refusal.PLAN_NOISE, FaultyOrchestrator):
@@ -107,7 +107,7 @@ def test_a_plan_that_counts_on_the_colluders_noise_is_refused(wide_stage: Stage)
 
 def test_control_without_that_check_too_little_noise_is_left(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     n = wide_stage.world.plan().plan.privacy
-    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.k_min))
+    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.min_devices))
     for module in (device_module, member_module):
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
     for name in FOUR:
@@ -155,7 +155,7 @@ def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_any
 def test_each_ledger_holds_the_exact_cost_of_the_round(stage: Stage) -> None:
     stage.collect(*FOUR)
     n = stage.plan.plan.privacy
-    exact = Fraction(n.b2, 2 * (n.k_min - 2) * n.variance)
+    exact = Fraction(n.b2, 2 * (n.min_devices - 2) * n.variance)
     for name in FOUR:
         assert stage.spent(name) == math.ceil(10**9 * exact)
         assert stage.spent(name) <= 10**9 / (2 * stage.world.policy.min_noise_squared)
@@ -173,7 +173,7 @@ def poor_world(rounds: int) -> World:
     """A budget that lasts for so many rounds and not for one more."""
     world = attack_world()
     n = world.plan().plan.privacy
-    cost = rho_nano(n.b2, n.k_min - 2, n.variance)
+    cost = rho_nano(n.b2, n.min_devices - 2, n.variance)
     return replace(world, policy=msgspec.structs.replace(world.policy, budget_nano_rho=(rounds + 1) * cost - 1))
 
 
@@ -354,7 +354,7 @@ def test_scale_and_clip_norm_change_neither_cost_nor_bound(stage: Stage, lie: di
     seen, plan = watch_rounding(monkeypatch), stage.world.plan(1, **lie)
     stage.offer_plan(VICTIM, plan)
     n = plan.plan.privacy
-    assert stage.spent(VICTIM) == rho_nano(n.b2, n.k_min - 2, n.variance)
+    assert stage.spent(VICTIM) == rho_nano(n.b2, n.min_devices - 2, n.variance)
     assert int(np.dot(seen[0], seen[0])) <= n.b2
 
 
@@ -382,7 +382,7 @@ def test_a_plan_has_no_place_for_a_stated_cost(stage: Stage) -> None:
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
         stage.judge(VICTIM)
     assert not stage.spent(VICTIM)
-    assert PrivacyPlan.__struct_fields__ == ("b2", "variance", "bound", "k_min", "k_max")
+    assert PrivacyPlan.__struct_fields__ [:5] == ("b2", "variance", "bound", "min_devices", "max_devices")
 
 
 def test_a_record_that_understates_the_cost_does_not_pass_an_audit(stage: Stage) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from hushfleet.documents import OptimizerSettings, Policy, TrainingPlan
+from hushfleet.documents import LocalTraining, NamedHash, OptimizerSettings, Policy
 from hushfleet.errors import Refusal
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.planning import Job
@@ -26,9 +26,9 @@ def test_only_a_listed_graph_is_loaded(tmp_path, monkeypatch, listed):
     opened, randomness, trainer = [], SystemRandomness(), OnnxTrainer(hand_made())
     monkeypatch.setattr("models.onnx.trainer.open_session", lambda *args: opened.append(args) or runtime.open_session(*args))
     parties, digest = Parties.generate("meadow", 5, 4, randomness), trainer.architecture.digest
-    allowed = (digest if listed else bytes(32),)
-    policy = Policy.make(min_devices=4, max_devices=5, architectures=allowed, budget_nano_rho=10**9, max_values=100)
-    job = Job(trainer.architecture, TrainingPlan(2, 4, 0.1, 0.0), 1.0, 4.0, 4, 5, OptimizerSettings("fedavg", ()))
+    allowed = (NamedHash(trainer.architecture.name, digest if listed else bytes(32)),)
+    policy = Policy.make(min_devices=4, max_devices=5, models=allowed, budget_nano_rho=10**9, max_values=100)
+    job = Job(trainer.architecture, LocalTraining.make(2, 4, 0.1), 1.0, 4.0, 4, 5, OptimizerSettings("fedavg", ()))
     data = {name: Data(np.ones((6, 4)), np.arange(6) % 3) for name in parties.devices}
     make = partial(MemoryFleet, trainer=trainer, data=data, folder=tmp_path, insecure_keys=True)
     with ThreadPoolExecutor(1) as executor, closing(

@@ -19,8 +19,7 @@ from hushfleet.documents import open_enrolment_request
 from hushfleet.documents.enrolment import Broker
 from hushfleet.owner.certificates import now
 from hushfleet.signing import Signed
-from hushfleet.wire import Kind, Presence
-from hushfleet.wire.messages import decode_status
+from hushfleet.wire import Kind, Presence, open_status
 from hushfleet.wire.topics import subscription
 from tests.support.broker import Links
 from tests.support.bundles import MEMBER, approved, bundle
@@ -40,7 +39,8 @@ class Agent:
         self.state, self.log_file = StateFolder(folder / "state"), folder / "agent.log"
         request = enrolment.enrol(self.state, MEMBER)
         asked = open_enrolment_request(decode(Signed, request.data, max_bytes=10_000)).certificate_request
-        world = approved(make_world(), enrolment.DeviceKeys.load(self.state.path))
+        keys = enrolment.DeviceKeys.load(self.state.path)
+        self.key, world = keys.signing.verify_key, approved(make_world(), keys)
         certificate = certificates.authority.issue_to(MEMBER, asked, now())
         given = bundle(
             world, broker=Broker(HOST, port), ca_certificate=certificates.authority.certificate_pem, certificate=certificate
@@ -95,7 +95,7 @@ def test_presence_from_the_start_to_an_orderly_stop_and_to_a_sudden_one(broker: 
             delivery = orchestrator.receive(WITHIN_S)
             assert delivery is not None
             orchestrator.acknowledge(delivery)
-            return decode_status(delivery.data).presence
+            return open_status(delivery.data, agent.key, fleet=FLEET, device_id=MEMBER).presence
 
         assert presence() is Presence.IDLE
         assert agent.end() == 0

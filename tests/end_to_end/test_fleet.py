@@ -12,7 +12,7 @@ from hushfleet.documents import OptimizerSettings
 from hushfleet.labels import Label
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.planning import make_optimizer
-from hushfleet.training import Data, GlobalModel, TrainingSettings, train
+from hushfleet.training import Data, GlobalModel, LocalTraining, train
 from models import catalogue
 from models.evaluation import Model
 from tests.support.field import MODEL, Field, copied, ending, prepare, write_data
@@ -39,7 +39,7 @@ clip_norm = 0.1
 delta = 1e-6
 {privacy}
 [cohort]
-min_devices = {k_min}
+min_devices = {min_devices}
 max_devices = 6
 deadline_s = {deadline_s}
 [aggregation]
@@ -73,8 +73,8 @@ def fleet(whole: Field, tmp_path: Path) -> Iterator[Field]:
         yield found
 
 
-def write_job(fleet: Field, *, privacy: str, k_min: int = 4, deadline_s: int = 60, rounds: int = ROUNDS) -> None:
-    (fleet.folder / "job.toml").write_text(JOB.format(privacy=privacy, k_min=k_min, deadline_s=deadline_s, rounds=rounds))
+def write_job(fleet: Field, *, privacy: str, min_devices: int = 4, deadline_s: int = 60, rounds: int = ROUNDS) -> None:
+    (fleet.folder / "job.toml").write_text(JOB.format(privacy=privacy, min_devices=min_devices, deadline_s=deadline_s, rounds=rounds))
 
 
 def orchestrator(fleet: Field, *words: str) -> object:
@@ -92,7 +92,7 @@ def spent(fleet: Field, name: str) -> float:
 
 
 def test_without_noise_the_fleet_computes_plain_federated_averaging(fleet: Field) -> None:
-    write_job(fleet, privacy=WITHOUT, k_min=6)
+    write_job(fleet, privacy=WITHOUT, min_devices=6)
     fleet.start_broker()
     fleet.start_agents()
     fleet.start_orchestrator()
@@ -114,7 +114,7 @@ def exported(fleet: Field, trainer: Model) -> np.ndarray:
 
 def plain_averaging(trainer: Model) -> np.ndarray:
     """The same three rounds in one process."""
-    settings, optimizer = TrainingSettings(2, 4, 0.5), make_optimizer(OptimizerSettings("fedavgm", (("momentum", 0.8),)))
+    settings, optimizer = LocalTraining.make(2, 4, 0.5), make_optimizer(OptimizerSettings("fedavgm", (("momentum", 0.8),)))
     model = trainer.initial(SeededRandomness(b""))
     state = OptimizerState.initial(model.dimension)
     for _ in range(ROUNDS):
@@ -229,7 +229,7 @@ def test_a_device_that_trusts_another_ca_says_so_and_takes_no_part(fleet: Field)
 
 
 def test_no_process_of_the_fleet_ever_writes_a_secret_into_its_log(fleet: Field) -> None:
-    write_job(fleet, privacy=WITH, k_min=6, rounds=1)
+    write_job(fleet, privacy=WITH, min_devices=6, rounds=1)
     fleet.start_broker()
     fleet.start_agents()
     fleet.start_orchestrator()

@@ -11,7 +11,7 @@ from hushfleet.documents import OptimizerSettings
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.planning import make_optimizer
-from hushfleet.training import Data, GlobalModel, TrainingSettings, train
+from hushfleet.training import Data, GlobalModel, LocalTraining, train
 from models import catalogue
 from models.evaluation import Model
 from models.onnx.prepare import prepare as make_trainable
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("field")
 
 DEVICES = tuple(f"pi-{n:02d}" for n in range(1, 7))
 ROUNDS, CLIP_NORM, BAD = 2, 0.1, 5
-SETTINGS = TrainingSettings(2, 4, 0.5)
+SETTINGS = LocalTraining.make(2, 4, 0.5)
 JOB = """
 [job]
 name = "net"
@@ -38,7 +38,7 @@ clip_norm = 0.1
 delta = 1e-6
 {privacy}
 [cohort]
-min_devices = {k_min}
+min_devices = {min_devices}
 max_devices = 6
 deadline_s = 60
 [evaluation]
@@ -82,7 +82,7 @@ def fleet(whole: Field, tmp_path: Path) -> Iterator[Field]:
         yield found
 
 
-def run_job(fleet: Field, trainable: str, rows: Callable[[int], Rows], *, privacy: str, k_min: int = 6) -> None:
+def run_job(fleet: Field, trainable: str, rows: Callable[[int], Rows], *, privacy: str, min_devices: int = 6) -> None:
     for number, name in enumerate(DEVICES):
         x, y = rows(number)
         np.savez(fleet.folder / f"{name}.npz", x=x, y=y)
@@ -90,7 +90,7 @@ def run_job(fleet: Field, trainable: str, rows: Callable[[int], Rows], *, privac
         (fleet.folder / f"{name}.toml").write_text(f'[data]\nsource = "npz"\npath = "{name}.npz"\n[training]\n{training}\n')
     holdout = [rows(number) for number in range(BAD)]
     np.savez(fleet.folder / "holdout.npz", x=np.concatenate([x[:2] for x, _ in holdout]), y=np.concatenate([y[:2] for _, y in holdout]))
-    (fleet.folder / "job.toml").write_text(JOB.format(trainable=trainable, privacy=privacy, k_min=k_min))
+    (fleet.folder / "job.toml").write_text(JOB.format(trainable=trainable, privacy=privacy, min_devices=min_devices))
     fleet.start_broker()
     fleet.start_agents()
     fleet.start_orchestrator()
@@ -170,7 +170,7 @@ def test_a_head_is_fine_tuned_and_a_device_with_a_bad_row_adds_nothing(fleet: Fi
 
 
 def test_with_noise_the_account_is_right(fleet: Field) -> None:
-    run_job(fleet, "windows.trainable", windows, privacy=WITH, k_min=4)
+    run_job(fleet, "windows.trainable", windows, privacy=WITH, min_devices=4)
 
     cost = orchestrator(fleet, "rounds")["rounds"][0]["rho_nano"]
     spent = [fleet.json("agent", "status", "--state", str(fleet.state(name)))["rho_spent"] for name in DEVICES]

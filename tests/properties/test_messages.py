@@ -7,14 +7,21 @@ from hypothesis import strategies as st
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents import (
+    AnswerResult,
     Broker,
     Bundle,
     DecryptionRequest,
     DeviceEntry,
     EnrolledRole,
     EnrolmentRequest,
+    EvaluateTask,
     Header,
+    JournalHead,
     KeyShareGrant,
+    LocalTraining,
+    MeasureTask,
+    ModelResult,
+    NamedHash,
     OptimizerSettings,
     Outcome,
     Plan,
@@ -25,7 +32,7 @@ from hushfleet.documents import (
     Roster,
     RoundRecord,
     SignedGrant,
-    TrainingPlan,
+    TrainTask,
     fingerprint,
     is_selected,
     open_bundle,
@@ -63,6 +70,8 @@ from hushfleet.wire import (
     answer_seal_context,
     contribution_seal_context,
     decode_signed,
+    open_status,
+    sign_status,
 )
 from hushfleet.wire.chunks import Chunk
 from tests.support import documents as example
@@ -89,19 +98,38 @@ def tuples(of):
 
 
 ranges = st.tuples(st.integers(0, 2**62), st.integers(1, 2**62)).map(lambda pair: (pair[0], pair[0] + pair[1]))
-privacy = st.builds(PrivacyPlan, counts, counts, counts, counts, counts)
+privacy = st.builds(PrivacyPlan, *[counts] * 7)
+heads = st.builds(JournalHead, counts, hashes)
+names = st.from_regex(r"[!-~]{1,40}", fullmatch=True)
+positive = st.floats(min_value=5e-324, allow_nan=False, allow_infinity=False)
+fractions = st.floats(0, 1, exclude_max=True)
+trainings = st.one_of(
+    st.builds(LocalTraining.make, ordinals, ordinals, positive, proximal=positive),
+    st.builds(LocalTraining.make, ordinals, ordinals, positive, optimizer=st.just("momentum"), momentum=fractions),
+    st.builds(
+        LocalTraining.make, ordinals, ordinals, positive, optimizer=st.just("adam"), beta1=fractions, beta2=fractions, epsilon=positive,
+        gradient_norm=positive,
+    ),
+)
+normalisers = st.one_of(st.just(b""), hashes)
+trains = st.builds(TrainTask, names, hashes, counts, hashes, trainings, normalisers)
+evaluations = st.builds(EvaluateTask, names, hashes, counts, hashes, normalisers)
+measurements = st.builds(MeasureTask, names, hashes)
+tasks = st.one_of(trains, evaluations, measurements)
 plans = st.builds(
-    Plan, ids, hashes, ordinals, hashes, ordinals, counts, hashes, hashes, texts, integers, privacy, floats, floats,
-    st.builds(TrainingPlan, integers, integers, floats, floats), integers, integers,
+    Plan, ids, hashes, ordinals, hashes, ordinals, tasks, texts, integers, privacy, floats, floats, integers, heads, integers, integers,
 )
 near = st.integers(0, 2**12)
 figures = st.builds(
-    PrivacyPlan, st.one_of(counts, near), st.one_of(counts, near), st.one_of(counts, near), st.integers(0, 12), st.integers(0, 120)
+    PrivacyPlan, st.one_of(counts, near), st.one_of(counts, near), st.one_of(counts, near), st.integers(0, 12), st.integers(0, 120),
+    st.just(20), st.just(1),
 )
 headers = st.builds(Header, ids, hashes, ordinals, hashes, hashes, counts)
+model_results = st.builds(ModelResult, hashes, hashes, counts, st.builds(OptimizerSettings, texts, tuples(st.tuples(texts, floats))))
+results = st.one_of(model_results, st.builds(AnswerResult, tuples(floats)))
 records = st.builds(
-    RoundRecord, ids, hashes, ordinals, st.sampled_from(Outcome), texts, hashes, hashes, tuples(ids), hashes, hashes, counts,
-    st.builds(OptimizerSettings, texts, tuples(st.tuples(texts, floats))), counts, counts, counts,
+    RoundRecord, ids, hashes, ordinals, st.sampled_from(Outcome), texts, hashes, hashes, tuples(ids), results, counts, counts, counts,
+    heads,
 )
 receipts = st.builds(Receipt, ids, ids, hashes, ordinals, hashes, st.sampled_from(ReceiptStatus), tuples(ranges), reasons)
 grants = st.builds(KeyShareGrant, ids, hashes, ids, st.integers(1, 10), blobs)
@@ -111,10 +139,10 @@ rosters = st.builds(
     lambda serial, epoch, devices, paillier: example.roster(serial=serial, key_epoch=epoch, devices=devices, paillier=paillier),
     ordinals, counts, st.permutations([example.entry(name) for name in example.NAMES]).map(tuple), blobs,
 )
-entries = st.builds(DeviceEntry, ids, hashes, hashes)
+entries = st.builds(DeviceEntry, ids, hashes, hashes, st.just(1), st.one_of(st.just(""), ids))
 brokers = st.builds(Broker, st.from_regex(r"[0-9A-Za-z._:%-]{1,253}", fullmatch=True), st.integers(1, 65_535))
 roles = st.sampled_from(EnrolledRole)
-enrolments = st.builds(EnrolmentRequest, roles, ids, hashes, hashes, blobs)
+enrolments = st.builds(EnrolmentRequest, roles, ids, hashes, hashes, st.just(1), blobs)
 bundles = st.builds(Bundle, ids, roles, ids, signed, blobs, brokers, blobs, blobs)
 chunks = st.builds(
     lambda index, more, digest, data: Chunk(index, index + more, (index + more) * len(data), digest, data),
@@ -123,12 +151,17 @@ chunks = st.builds(
 messages = st.one_of(
     plans, headers, records, receipts, grants, bodies, answers, rosters, entries, signed, privacy, st.builds(SignedGrant, signed),
     st.builds(Contribution, signed, blobs, tuples(blobs)), st.builds(SealedAnswer, signed), st.builds(Evidence, signed, signed),
-    st.builds(DeviceStatus, st.sampled_from(Presence), counts, st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True)),
+    st.builds(
+        DeviceStatus, ids, ids, st.sampled_from(Presence), counts, st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True),
+        st.binary(min_size=16, max_size=16), heads,
+    ),
+    heads, trainings, trains, evaluations, measurements, model_results, st.builds(NamedHash, names, hashes),
     st.builds(DecryptionRequest, signed, signed, tuples(signed)), st.just(example.policy()), enrolments, bundles, brokers, chunks,
     st.builds(BundleFile, hashes, signed),
 )
 KINDS = [
-    Plan, PrivacyPlan, TrainingPlan, Header, DecryptionRequest, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
+    Plan, PrivacyPlan, LocalTraining, TrainTask, EvaluateTask, MeasureTask, ModelResult, AnswerResult, JournalHead, NamedHash,
+    Header, DecryptionRequest, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
     DeviceEntry, Policy, Body, Contribution, Answer, SealedAnswer, Evidence, Signed, DeviceStatus,
     EnrolmentRequest, Bundle, BundleFile, Broker, Chunk,
 ]
@@ -137,9 +170,9 @@ scalars = st.one_of(st.none(), st.booleans(), integers, st.floats(), st.text(max
 trees = st.recursive(scalars, lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(st.text(max_size=2), inner, **many)))
 raw = st.one_of(
     st.binary(max_size=64),
-    st.binary(max_size=64).map(lambda data: b"\x92\x01" + data),
+    st.binary(max_size=64).map(lambda data: b"\x92\x02" + data),
     trees.map(msgspec.msgpack.encode),
-    st.tuples(st.lists(trees, max_size=16), st.sampled_from([0, 1, 1, 1, 2])).map(lambda pair: packed(*pair)),
+    st.tuples(st.lists(trees, max_size=16), st.sampled_from([0, 1, 2, 2, 2, 3])).map(lambda pair: packed(*pair)),
 )
 
 
@@ -198,6 +231,10 @@ SIGNED_DOCUMENTS = {
     "header": (sign_header(example.header(), example.orchestrator), lambda signed: open_header(signed, ORCHESTRATOR)),
     "receipt": (sign_receipt(example.receipt(), example.orchestrator), lambda signed: open_receipt(signed, ORCHESTRATOR)),
     "record": (sign_record(example.record(), example.orchestrator), lambda signed: open_record(signed, ORCHESTRATOR)),
+    "status": (
+        decode_signed(sign_status(example.status(), example.DEVICES["pi-01"][0])),
+        lambda signed: open_status(encode(signed), example.DEVICES["pi-01"][0].verify_key, fleet=example.FLEET, device_id="pi-01"),
+    ),
 }
 
 
@@ -269,6 +306,7 @@ def opened_bundle(data, pinned):
         ("header", Label.HEADER, example.orchestrator),
         ("receipt", Label.RECEIPT, example.orchestrator),
         ("record", Label.RECORD, example.orchestrator),
+        ("status", Label.STATUS, example.DEVICES["pi-01"][0]),
     ],
 )
 @given(content=raw)

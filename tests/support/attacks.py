@@ -278,7 +278,8 @@ def unbound_unseal(key: object, label: Label, _: bytes, sealed: bytes) -> bytes:
 def attack_world(*, devices: int = 8, key: str = "insecure-512", noise_multiplier: int = 1, **job: object) -> World:
     """Cohorts of 4 to 10, two assumed colluders; the budget of each device lasts for 20 rounds."""
     budget = {"budget_nano_rho": 10**10}
-    return make_world(devices=devices, k_min=4, k_max=10, key=key, policy=budget, job={"noise_multiplier": noise_multiplier, **job})
+    wanted = {"noise_multiplier": noise_multiplier, **job}
+    return make_world(devices=devices, min_devices=4, max_devices=10, key=key, policy=budget, job=wanted)
 
 
 def _without_syncing(monkeypatch: pytest.MonkeyPatch) -> None:

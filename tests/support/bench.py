@@ -16,10 +16,10 @@ from hushfleet.rounds.effects import Refused
 from hushfleet.training import Data
 from hushfleet.wire import Kind, Topic, encode_signed
 from models import catalogue
-from tests.support.world import make_world
+from tests.support.world import allowing, make_world
 
 TRAINER = catalogue.trainer("softmax:4x2")
-WORLD = make_world(policy={"architectures": (TRAINER.architecture.digest,)}, job={"architecture": TRAINER.architecture})
+WORLD = make_world(policy={"models": allowing(TRAINER.architecture)}, job={"architecture": TRAINER.architecture})
 GOOD = Data(np.ones((3, 4)), np.array([0, 1, 0]))
 NAME = "device-01"
 FLEET = WORLD.roster.roster.fleet

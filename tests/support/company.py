@@ -107,7 +107,7 @@ class Company:
     def run_round(self, updates: Mapping[str, npt.NDArray[np.float64]] | None = None) -> tuple[Effect, ...]:
         """One honest round: each named device (default: k_min of them) contributes, the committee answers. What followed."""
         if updates is None:
-            updates = {name: update_of(name.encode()) for name in self.world.names[: self.world.job.k_min]}
+            updates = {name: update_of(name.encode()) for name in self.world.names[: self.world.job.min_devices]}
         self.start()
         effects = self.collect({name: self.contribute(name, update) for name, update in updates.items()})
         return effects + self.decrypt()

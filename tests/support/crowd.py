@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hushfleet.codec import encode
-from hushfleet.documents import open_plan
+from hushfleet.documents import EMPTY_JOURNAL, open_plan
 from hushfleet.link import Delivery, MemoryBroker, MemoryLink, Messenger
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.events import RequestArrived
 from hushfleet.signing import Signed
-from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, decode_signed
+from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, decode_signed, sign_status
 from tests.support.world import World, published
 
 if TYPE_CHECKING:
@@ -57,7 +56,8 @@ class Crowd:
 
     def say(self, names: Iterable[str], presence: Presence = Presence.IDLE) -> None:
         for name in names:
-            status = encode(DeviceStatus(presence, 0, "1.0"))
+            own, fleet = self.world.parties.devices[name].signing, self.world.roster.roster.fleet
+            status = sign_status(DeviceStatus(fleet, name, presence, 0, "1.0", bytes(16), EMPTY_JOURNAL), own)
             self.messengers[name].send(Topic(self.world.roster.roster.fleet, Kind.STATUS, device=name), status)
 
     def _contribute(self, name: str, data: bytes) -> None:

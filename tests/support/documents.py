@@ -10,7 +10,11 @@ from hushfleet.documents import (
     EnrolledRole,
     EnrolmentRequest,
     Header,
+    JournalHead,
     KeyShareGrant,
+    LocalTraining,
+    ModelResult,
+    NamedHash,
     OptimizerSettings,
     Outcome,
     Plan,
@@ -20,7 +24,7 @@ from hushfleet.documents import (
     ReceiptStatus,
     Roster,
     RoundRecord,
-    TrainingPlan,
+    TrainTask,
     open_roster,
     sign_roster,
 )
@@ -28,7 +32,7 @@ from hushfleet.encryption.sealing import SealingKey
 from hushfleet.labels import sha256
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
-from hushfleet.wire import Answer, Body
+from hushfleet.wire import Answer, Body, DeviceStatus, Presence
 from hushfleet.wire.chunks import Chunk
 
 FLEET = "greenhouse"
@@ -49,21 +53,24 @@ PARAMETERS = sha256(b"parameters")
 PLAN_HASH = sha256(b"plan")
 KEY_ID = sha256(b"key id")
 ROOT = sha256(b"root")
+MODEL = "softmax:64x10"
+JOURNAL = JournalHead(5, sha256(b"journal"))
 
 
 def entry(name: str) -> DeviceEntry:
     signing, sealing = DEVICES[name]
-    return DeviceEntry(name, signing.verify_key.raw, sealing.public.raw)
+    return DeviceEntry.make(name, signing.verify_key.raw, sealing.public.raw)
 
 
 def policy(**changes: object):
-    return Policy.make(**{"min_devices": 4, "max_devices": 100, "architectures": (ARCHITECTURE,), **changes})
+    return Policy.make(**{"min_devices": 4, "max_devices": 100, "models": (NamedHash(MODEL, ARCHITECTURE),), **changes})
 
 
 def roster(**changes: object):
     fields = {
         "fleet": FLEET, "serial": 7, "key_epoch": 2,
         "orchestrator_verify_key": orchestrator.verify_key.raw, "orchestrator_sealing_key": orchestrator_sealing.public.raw,
+        "orchestrator_sealing_suite": 1,
         "devices": tuple(entry(name) for name in NAMES), "committee": COMMITTEE, "f": 1, "paillier": b"the public part", "policy": policy(),
     }
     return Roster(**{**fields, **changes})
@@ -73,12 +80,34 @@ def verified_roster(**changes: object):
     return open_roster(sign_roster(roster(**changes), owner), owner.verify_key)
 
 
-def plan(**changes: object):
+def local_training(**changes: object):
+    return LocalTraining.make(**{"local_steps": 6, "batch_size": 16, "learning_rate": 1.0, **changes})
+
+
+def train_task(**changes: object):
     fields = {
-        "fleet": FLEET, "key_id": KEY_ID, "roster_serial": 7, "roster_hash": sha256(b"roster"), "round": 3, "model_version": 2,
-        "parameter_hash": PARAMETERS, "architecture_hash": ARCHITECTURE, "scheme": "paillier", "dimension": 650,
-        "privacy": PrivacyPlan(b2=8900, variance=9000, bound=200, k_min=40, k_max=50), "clip_norm": 1.0, "scale": 93.5,
-        "training": TrainingPlan(local_steps=6, batch_size=16, learning_rate=1.0, proximal=0.0), "selection": 65_536, "deadline_s": 600,
+        "model": MODEL, "architecture_hash": ARCHITECTURE, "model_version": 2, "parameter_hash": PARAMETERS, "training": local_training(),
+        "normaliser_hash": b"",
+    }
+    return TrainTask(**{**fields, **changes})
+
+
+def model_result(**changes: object):
+    fields = {
+        "model_before": PARAMETERS, "model_after": sha256(b"after"), "version_after": 3,
+        "optimizer": OptimizerSettings("fedavgm", (("momentum", 0.8), ("learning_rate", 1.0))),
+    }
+    return ModelResult(**{**fields, **changes})
+
+
+def plan(**changes: object):
+    """`changes` replace fields of the plan or of its task."""
+    inner = {name: changes.pop(name) for name in TrainTask.__struct_fields__ if name in changes}
+    fields = {
+        "fleet": FLEET, "key_id": KEY_ID, "roster_serial": 7, "roster_hash": sha256(b"roster"), "round": 3,
+        "task": train_task(**inner), "scheme": "paillier", "dimension": 650,
+        "privacy": PrivacyPlan(b2=8900, variance=9000, bound=200, min_devices=40, max_devices=50, slot_bits=20, keep_one_in=1),
+        "clip_norm": 1.0, "scale": 93.5, "sending_slot_s": 10, "journal": JOURNAL, "selection": 65_536, "deadline_s": 600,
     }
     return Plan(**{**fields, **changes})
 
@@ -102,11 +131,12 @@ def receipt(**changes: object):
 
 
 def record(**changes: object):
+    """`changes` replace fields of the record or of its result."""
+    inner = {name: changes.pop(name) for name in ModelResult.__struct_fields__ if name in changes}
     fields = {
         "fleet": FLEET, "key_id": KEY_ID, "round": 3, "outcome": Outcome.RELEASED, "reason": "", "plan_hash": PLAN_HASH, "root": ROOT,
-        "device_ids": ("pi-01", "pi-02"), "model_before": PARAMETERS, "model_after": sha256(b"after"), "version_after": 3,
-        "optimizer": OptimizerSettings("fedavgm", (("momentum", 0.8), ("learning_rate", 1.0))), "rho_nano": 12_345, "bytes_up": 2048,
-        "duration_ms": 1500,
+        "device_ids": ("pi-01", "pi-02"), "result": model_result(**inner), "rho_nano": 12_345, "bytes_up": 2048, "duration_ms": 1500,
+        "journal": JOURNAL,
     }
     return RoundRecord(**{**fields, **changes})
 
@@ -130,7 +160,7 @@ def enrolment(**changes: object):
     signing, sealing = DEVICES["pi-05"]
     fields = {
         "role": EnrolledRole.DEVICE, "device_id": "pi-05", "verify_key": signing.verify_key.raw, "sealing_key": sealing.public.raw,
-        "certificate_request": b"-----BEGIN CERTIFICATE REQUEST-----",
+        "sealing_suite": 1, "certificate_request": b"-----BEGIN CERTIFICATE REQUEST-----",
     }
     return EnrolmentRequest(**{**fields, **changes})
 
@@ -142,6 +172,15 @@ def bundle(**changes: object):
         "broker": Broker("broker.lan", 8883), "ca_certificate": b"the authority", "certificate": b"the device",
     }
     return Bundle(**{**fields, **changes})
+
+
+def status(**changes: object):
+    """What pi-01 says of itself."""
+    fields = {
+        "fleet": FLEET, "device_id": "pi-01", "presence": Presence.WORKING, "round": 3, "software": "1.2.3", "boot_id": bytes(range(16)),
+        "journal": JOURNAL,
+    }
+    return DeviceStatus(**{**fields, **changes})
 
 
 def chunk(**changes: object):

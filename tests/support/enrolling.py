@@ -50,6 +50,7 @@ class Applicant:
             "device_id": self.name,
             "verify_key": self.signing.verify_key.raw,
             "sealing_key": self.sealing.public.raw,
+            "sealing_suite": 1,
             "certificate_request": self.certificate_request,
         }
         return sign_enrolment_request(EnrolmentRequest(**{**fields, **changes}), self.signing)

@@ -10,7 +10,7 @@ from hushfleet.randomness import SeededRandomness
 
 def prefixed(label, context, content):
     """LP(label) || LP(context) || content, spelled out."""
-    name = f"hushfleet/v1/{label.value}".encode()
+    name = f"hushfleet/v2/{label.value}".encode()
     return len(name).to_bytes(4, "big") + name + len(context).to_bytes(4, "big") + context + content
 
 

@@ -9,7 +9,7 @@ from hushfleet.documents import Broker, Bundle, EnrolledRole, Policy, sign_bundl
 from models import catalogue
 from orchestrator.enrolment import join, read_bundle
 from orchestrator.folder import OrchestratorKeys, StateFolder
-from tests.support.world import World, make_world
+from tests.support.world import World, allowing, make_world
 
 MODEL = "softmax:4x2"
 JOB = """\
@@ -44,7 +44,7 @@ path = "holdout.npz"
 def job_world(*, devices: int = 6, **policy: object) -> World:
     """A world whose owner allows the model of `JOB`."""
     architecture = catalogue.architecture(MODEL)
-    return make_world(devices=devices, policy={"architectures": (architecture.digest,), **policy}, job={"architecture": architecture})
+    return make_world(devices=devices, policy={"models": allowing(architecture), **policy}, job={"architecture": architecture})
 
 
 def write_job(folder: Path, **changes: str) -> Path:

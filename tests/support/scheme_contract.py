@@ -60,7 +60,7 @@ class SchemeContract:
     # what the tests are made of
 
     def world(self) -> World:
-        return make_world(key=self.key, devices=10, k_max=8, job={"scheme": self.scheme})
+        return make_world(key=self.key, devices=10, max_devices=8, job={"scheme": self.scheme})
 
     def setting(self) -> RoundTerms:
         return self.world().setting()

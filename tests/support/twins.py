@@ -4,13 +4,13 @@ import msgspec
 
 
 def fields_of(content: bytes) -> list:
-    """The plain fields of an encoded message, of version 1."""
+    """The plain fields of an encoded message, of this version."""
     version, fields = msgspec.msgpack.decode(content)
-    assert version == 1
+    assert version == 2
     return fields
 
 
-def packed(fields, version=1) -> bytes:
+def packed(fields, version=2) -> bytes:
     """What `fields_of` took apart, put together."""
     return msgspec.msgpack.encode([version, fields])
 
@@ -46,7 +46,8 @@ def misshapen(content: bytes):
         ("a byte long", content + b"\0", "message-malformed"),
         ("twice", content + content, "message-malformed"),
         ("of version 0", packed(fields, 0), "message-version"),
-        ("of version 2", packed(fields, 2), "message-version"),
+        ("of version 1", packed(fields, 1), "message-version"),
+        ("of version 3", packed(fields, 3), "message-version"),
         ("with an unknown field", packed([*fields, b""]), "message-malformed"),
         ("without its last field", packed(fields[:-1]), "message-malformed"),
         ("without its first field", packed(fields[1:]), "message-malformed"),

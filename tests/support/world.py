@@ -17,9 +17,10 @@ from hushfleet.codec import decode, encode
 from hushfleet.documents import (
     DecryptionRequest,
     Header,
+    LocalTraining,
+    NamedHash,
     Plan,
     Policy,
-    TrainingPlan,
     VerifiedPlan,
     VerifiedRoster,
     sign_header,
@@ -88,10 +89,8 @@ class World:
         return sign_plan(plan, self.parties.orchestrator.signing)
 
     def plan(self, number: int = 1, **changes: object) -> VerifiedPlan:
-        """The plan of a round; `changes` replace fields of the plan, of its integers or of its training settings before it is signed."""
-        plan = make_plan(self.job, self.roster, self.model, number)
-        inner = {name: _changed(getattr(plan, name), changes) for name in ("privacy", "training")}
-        return self.signed(msgspec.structs.replace(_changed(plan, changes), **({} if "privacy" in changes else inner)))
+        """The plan of a round; `changes` replace fields of the plan, of its integers, its task or its training, then it is signed."""
+        return self.signed(changed(make_plan(self.job, self.roster, self.model, number), changes))
 
     def setting(self, plan: VerifiedPlan | None = None) -> RoundTerms:
         return RoundTerms(plan or self.plan(), self.roster, insecure_keys=True)
@@ -154,21 +153,29 @@ class World:
         return sign_header(header, self.parties.orchestrator.signing)
 
     def bodies(self, plan: VerifiedPlan, names: Iterable[str] | None = None) -> tuple[Signed, ...]:
-        """Bodies of zeros from these devices (default: as many as k_min asks for), in id order."""
-        chosen = self.names[: plan.plan.privacy.k_min] if names is None else names
+        """Bodies of zeros from these devices (default: as many as the plan asks for at least), in id order."""
+        chosen = self.names[: plan.plan.privacy.min_devices] if names is None else names
         return tuple(self.body(plan, name) for name in sorted(chosen))
 
 
-def _changed(struct: T, changes: Mapping[str, Any]) -> T:
-    fields = set(struct.__struct_fields__)  # type: ignore[attr-defined]  # a msgspec struct
-    return msgspec.structs.replace(struct, **{name: value for name, value in changes.items() if name in fields})  # type: ignore[type-var]  # likewise
+def changed(struct: T, changes: Mapping[str, Any]) -> T:
+    """The struct with fields replaced, in its own structs too."""
+    own = {name: getattr(struct, name) for name in struct.__struct_fields__}  # type: ignore[attr-defined]  # a msgspec struct
+    inner = {name: changed(value, changes) for name, value in own.items() if isinstance(value, msgspec.Struct)}
+    given = {name: value for name, value in changes.items() if name in own}
+    return msgspec.structs.replace(struct, **{**inner, **given})  # type: ignore[type-var]  # likewise
+
+
+def allowing(*architectures: Architecture) -> tuple[NamedHash, ...]:
+    """`models` of a policy that allows these."""
+    return tuple(NamedHash(one.name, one.digest) for one in architectures)
 
 
 def make_world(
     *,
     devices: int = 6,
-    k_min: int = 4,
-    k_max: int = 5,
+    min_devices: int = 4,
+    max_devices: int = 5,
     key: str = "insecure-512",
     seed: bytes = b"world",
     policy: Mapping[str, Any] | None = None,
@@ -177,8 +184,8 @@ def make_world(
     """A world with a noise multiplier of 4 and two assumed colluders. `policy` and `job` replace single fields."""
     randomness, test_key = SeededRandomness(seed), load(key)
     parties = Parties.generate(FLEET, devices, test_key.public.members, randomness)
-    allowed = {"min_devices": 4, "max_devices": max(k_max, 10), "architectures": (ARCHITECTURE.digest,), "max_values": 1000}
-    wanted = Job(ARCHITECTURE, TrainingPlan(2, 4, 0.5, 0.0), 1.0, 4, k_min, k_max)
+    allowed = {"min_devices": 4, "max_devices": max(max_devices, 10), "models": allowing(ARCHITECTURE), "max_values": 1000}
+    wanted = Job(ARCHITECTURE, LocalTraining.make(2, 4, 0.5), 1.0, 4, min_devices, max_devices)
     return World(
         parties,
         Dealing(test_key.public, test_key.shares),

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.errors import PeerError, Refusal
+from hushfleet.errors import LocalError, PeerError, Refusal
 from tests.support.refusals import refused
 
 
@@ -27,10 +27,12 @@ class Small(Message, frozen=True):
             raise PeerError(Refusal.POLICY_INVALID, "not 13")
         if self.number == 14:
             raise ValueError("not 14")
+        if self.number == 15:
+            raise LocalError(Refusal.SETTINGS_INVALID, "not 15")
 
 
 MESSAGE = Outer("hello", 1.5, (b"a", b""), Inner(-3, True))
-BYTES = bytes.fromhex("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3")
+BYTES = bytes.fromhex("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3")
 
 
 def opened(data: bytes, kind: type[Message] = Outer, *, max_bytes: int = 100) -> Message:
@@ -66,36 +68,43 @@ def test_the_size_is_judged_before_anything_is_parsed():
             opened(data, max_bytes=len(BYTES) - 1)
 
 
-@pytest.mark.parametrize("version", ["00", "02", "7f", "ff", "cfffffffffffffffff"])
+@pytest.mark.parametrize("version", ["00", "01", "03", "7f", "ff", "cfffffffffffffffff"])
 def test_another_version_is_refused_whatever_it_holds(version):
     for content in (BYTES[2:], b"\xc0"):
         with refused(Refusal.MESSAGE_VERSION, PeerError):
             opened(bytes.fromhex("92" + version) + content)
 
 
+def test_the_refusal_of_the_version_before_says_that_it_is_no_longer_spoken():
+    with pytest.raises(PeerError, match="Outer: protocol version 1 is no longer spoken; this is version 2"):
+        opened(b"\x92\x01" + BYTES[2:])
+    with pytest.raises(PeerError, match="protocol version 3 is newer than this one"):
+        opened(b"\x92\x03" + BYTES[2:])
+
+
 @pytest.mark.parametrize(
     "altered",
     [
-        pytest.param("9201" "95" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3" "c0", id="a field too many"),
-        pytest.param("9201" "93" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400", id="a field too few"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "93fdc3c0", id="an inner field too many"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "91fd", id="an inner field too few"),
-        pytest.param("9201" "94" "c40568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="bytes for a text"),
-        pytest.param("9201" "94" "a568656c6cff" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="a text that is not UTF-8"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "92a161c400" "92fdc3", id="a text for bytes"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92cb3ff0000000000000c3", id="a float for an integer"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92c3c3", id="a truth for an integer"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fd01", id="an integer for a truth"),
-        pytest.param("9201" "94" "c0" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="nil"),
-        pytest.param("9201" "84" "a474657874" "a0", id="a map"),
-        pytest.param("9301" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3" "c0", id="an envelope with more"),
+        pytest.param("9202" "95" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3" "c0", id="a field too many"),
+        pytest.param("9202" "93" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400", id="a field too few"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "93fdc3c0", id="an inner field too many"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "91fd", id="an inner field too few"),
+        pytest.param("9202" "94" "c40568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="bytes for a text"),
+        pytest.param("9202" "94" "a568656c6cff" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="a text that is not UTF-8"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "92a161c400" "92fdc3", id="a text for bytes"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92cb3ff0000000000000c3", id="a float for an integer"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92c3c3", id="a truth for an integer"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fd01", id="an integer for a truth"),
+        pytest.param("9202" "94" "c0" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="nil"),
+        pytest.param("9202" "84" "a474657874" "a0", id="a map"),
+        pytest.param("9302" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3" "c0", id="an envelope with more"),
         pytest.param("94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="no envelope"),
-        pytest.param("92c3" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="true for version 1"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "dfffffffff" "92fdc3", id="a huge map"),
-        pytest.param("9201" "94" "a568656c6c6f" "cb3ff8000000000000" "ddffffffff" "92fdc3", id="an array of 2^32 parts that are not there"),
-        pytest.param("9201" "94" "dbffffffff", id="a text of 2^32 bytes that are not there"),
-        pytest.param("9201" + "91" * 90, id="nested arrays"),
-        pytest.param("9201" "c1", id="a byte that is no msgpack"),
+        pytest.param("92c3" "94" "a568656c6c6f" "cb3ff8000000000000" "92c40161c400" "92fdc3", id="true for a version"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "dfffffffff" "92fdc3", id="a huge map"),
+        pytest.param("9202" "94" "a568656c6c6f" "cb3ff8000000000000" "ddffffffff" "92fdc3", id="an array of 2^32 parts that are not there"),
+        pytest.param("9202" "94" "dbffffffff", id="a text of 2^32 bytes that are not there"),
+        pytest.param("9202" + "91" * 90, id="nested arrays"),
+        pytest.param("9202" "c1", id="a byte that is no msgpack"),
         pytest.param("", id="nothing"),
     ],
 )
@@ -105,7 +114,7 @@ def test_what_has_another_form_is_refused(altered):
 
 
 def test_depth_without_end_is_refused_and_does_not_exhaust_the_stack():
-    for data in (b"\x92\x01" + b"\x91" * 10**6, b"\x92" * 10**6):
+    for data in (b"\x92\x02" + b"\x91" * 10**6, b"\x92" * 10**6):
         with refused(Refusal.MESSAGE_MALFORMED, PeerError):
             opened(data, max_bytes=2 * 10**6)
 
@@ -113,9 +122,16 @@ def test_depth_without_end_is_refused_and_does_not_exhaust_the_stack():
 def test_a_constructor_refuses_while_decoding_with_its_own_reason():
     assert opened(encode(Small(12)), Small) == Small(12)
     with refused(Refusal.POLICY_INVALID, PeerError):
-        opened(bytes.fromhex("9201910d"), Small)
+        opened(bytes.fromhex("9202910d"), Small)
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
-        opened(bytes.fromhex("9201910e"), Small)
+        opened(bytes.fromhex("9202910e"), Small)
+
+
+def test_what_is_a_persons_mistake_here_is_the_peers_fault_when_it_arrives():
+    with refused(Refusal.SETTINGS_INVALID, LocalError):
+        Small(15)
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        opened(bytes.fromhex("9202910f"), Small)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.0, math.inf, 5e-324])

@@ -17,7 +17,7 @@ from tests.support.world import make_world
 
 HOUSE = Path(__file__).parents[2]
 PAGES = sorted((HOUSE / "docs").rglob("*.md"))
-K_MIN = demo.Settings().k_min  # the worked example is the demo
+K_MIN = demo.Settings().min_devices  # the worked example is the demo
 COLLUDING, DELTA = demo.COLLUDING, demo.DELTA
 
 

@@ -6,7 +6,7 @@ from hushfleet.labels import Label, concatenated, labelled, labelled_hash, label
 
 
 def test_a_label_carries_product_version_and_use():
-    assert Label.PLAN.wire == b"hushfleet/v1/signature/plan"
+    assert Label.PLAN.wire == b"hushfleet/v2/signature/plan"
 
 
 def test_no_two_uses_share_a_label():
@@ -20,11 +20,11 @@ def test_a_length_is_four_bytes_big_endian():
 
 
 def test_a_label_stands_length_prefixed_before_the_parts_and_nothing_between_them():
-    assert labelled(Label.PLAN, b"ab", b"c") == bytes([0, 0, 0, 27]) + b"hushfleet/v1/signature/plan" + b"abc"
+    assert labelled(Label.PLAN, b"ab", b"c") == bytes([0, 0, 0, 27]) + b"hushfleet/v2/signature/plan" + b"abc"
 
 
 def test_the_labelled_hash_is_sha256_and_the_xof_shake128():
-    content = bytes([0, 0, 0, 22]) + b"hushfleet/v1/hash/root" + b"abc"
+    content = bytes([0, 0, 0, 22]) + b"hushfleet/v2/hash/root" + b"abc"
     assert labelled_hash(Label.ROOT, b"abc") == hashlib.sha256(content).digest()
     assert labelled_xof(Label.ROOT, 7, b"a", b"bc") == hashlib.shake_128(content).digest(7)
 

@@ -55,7 +55,7 @@ def test_the_system_gives_as_much_as_was_asked_for_and_never_the_same_again():
 
 
 def test_a_seed_gives_shake128_in_counter_mode():
-    prefix = len(b"hushfleet/v1/insecure/seeded-randomness").to_bytes(4, "big") + b"hushfleet/v1/insecure/seeded-randomness" + b"seed"
+    prefix = len(b"hushfleet/v2/insecure/seeded-randomness").to_bytes(4, "big") + b"hushfleet/v2/insecure/seeded-randomness" + b"seed"
     blocks = [hashlib.shake_128(prefix + number.to_bytes(8, "big")).digest(BLOCK) for number in range(2)]
     assert SeededRandomness(b"seed").octets(BLOCK + 10) == (b"".join(blocks))[: BLOCK + 10]
 

@@ -26,7 +26,7 @@ from hushfleet.training import Data, LocalUpdate
 from models import catalogue
 from simulation.memory_fleet import MemoryFleet
 from tests.support.company import Company
-from tests.support.world import make_world
+from tests.support.world import allowing, make_world
 
 WORLD = make_world()
 SEED = SeededRandomness(b"a secret seed").octets(32)
@@ -130,7 +130,7 @@ def journal(tmp_path_factory):
     """What the parties of a running fleet said while everything went wrong that can: bad data, garbage, an aborted round."""
     trainer = catalogue.trainer("softmax:4x2")
     world = make_world(
-        k_max=6, policy={"architectures": (trainer.architecture.digest,)}, job={"architecture": trainer.architecture}
+        max_devices=6, policy={"models": allowing(trainer.architecture)}, job={"architecture": trainer.architecture}
     )
     rows = {name: Data(np.full((3, 4), 0.987654321), np.array([0, 1, 0])) for name in world.names}
     rows["device-02"] = Data(np.full((3, 4), 0.987654321), np.array([0, 1, 7]))

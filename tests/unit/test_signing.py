@@ -15,7 +15,7 @@ SEED = bytes(range(32))
 KEY = SigningKey(SEED)
 OTHER = SigningKey.generate(SeededRandomness(b"other"))
 SIGNED = KEY.sign(Label.PLAN, b"content")
-FRAMED = (27).to_bytes(4, "big") + b"hushfleet/v1/signature/plan" + b"content"
+FRAMED = (27).to_bytes(4, "big") + b"hushfleet/v2/signature/plan" + b"content"
 
 
 def test_the_signature_is_ed25519_over_the_length_prefixed_label_and_the_content():

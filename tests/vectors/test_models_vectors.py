@@ -7,7 +7,7 @@ import pytest
 
 from hushfleet.errors import DataError, LocalError, PeerError, Refusal
 from hushfleet.randomness import SeededRandomness
-from hushfleet.training import Architecture, Data, GlobalModel, TrainingSettings, train
+from hushfleet.training import Architecture, Data, GlobalModel, LocalTraining, train
 from models import catalogue
 from tests.support.refusals import refused
 from tests.support.trainer_contract import naming_row
@@ -37,7 +37,7 @@ def test_runs(case):
     first = model.initial(SeededRandomness(bytes.fromhex(case["first_seed"])))
     assert first.to_bytes().hex() == case["first"]
     data, randomness = Data(case["features"], case["targets"]), SeededRandomness(bytes.fromhex(case["batches_seed"]))
-    update = train(model, first, TrainingSettings(**case["settings"]), data, randomness)
+    update = train(model, first, LocalTraining.make(**case["settings"]), data, randomness)
     np.testing.assert_allclose(update.vector, [float(value) for value in case["update"]], rtol=0, atol=NINE_PLACES)
 
 

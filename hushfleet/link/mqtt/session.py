@@ -46,7 +46,8 @@ class Session:
     def __init__(self, options: MqttOptions, connect: Connect, randomness: Randomness, on_problem: Callable[[str], None]) -> None:
         """Make a session that does nothing before `open`."""
         self._options = options
-        rules = acl(options.fleet, options.identity, orchestrator=options.orchestrator)
+        # Who is on the committee may change while a session lasts: the broker's own list knows, this one holds what a member may.
+        rules = acl(options.fleet, options.identity, orchestrator=options.orchestrator, member=not options.orchestrator)
         self._writable = tuple(pattern for verb, pattern in rules if verb == "write")
         self._changed = threading.Condition()
         self._outbox = Outbox()

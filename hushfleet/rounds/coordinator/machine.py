@@ -10,8 +10,10 @@ from enum import Enum, auto
 from hushfleet.aggregation import OptimizerState
 from hushfleet.codec import decode, encode
 from hushfleet.documents import (
+    EMPTY_JOURNAL,
     DecryptionRequest,
     Header,
+    ModelResult,
     Outcome,
     RoundRecord,
     VerifiedPlan,
@@ -102,10 +104,10 @@ def no_objection(_: GlobalModel, __: GlobalModel) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Coordinator:
-    """What does not change during a job: keys, the pinned root key, the job, and when to stop collecting (default k_max).
+    """What does not change during a job: keys, the pinned root key, the job, and when to stop collecting (default: the job's most).
 
     `judge` sees every new model before anybody else does. A round whose model it refuses is aborted.
-    Raises `LocalError(SETTINGS_INVALID)` for a `target` below the job's k_min.
+    Raises `LocalError(SETTINGS_INVALID)` for a `target` below the job's `min_devices`.
     """
 
     signing_key: SigningKey
@@ -117,13 +119,14 @@ class Coordinator:
     judge: Judge = no_objection
 
     def __post_init__(self) -> None:
-        if self.enough < self.job.k_min:
-            raise LocalError(Refusal.SETTINGS_INVALID, f"a round cannot close at {self.enough} contributions: k_min is {self.job.k_min}")
+        if self.enough < self.job.min_devices:
+            text = f"a round cannot close at {self.enough} contributions: min_devices is {self.job.min_devices}"
+            raise LocalError(Refusal.SETTINGS_INVALID, text)
 
     @property
     def enough(self) -> int:
         """Contributions at which a round closes before its deadline."""
-        return min(self.target or self.job.k_max, self.job.k_max)
+        return min(self.target or self.job.max_devices, self.job.max_devices)
 
     def step(self, state: CoordinatorState, event: object, randomness: Randomness) -> CoordinatorStep:
         """Take one event. Raises `PhaseError`; a peer's fault is a `Refused` effect. In both cases the state is as it was."""
@@ -221,10 +224,10 @@ def _on_late(coordinator: Coordinator, state: CoordinatorState, event: Contribut
 
 
 def _on_deadline(coordinator: Coordinator, state: CoordinatorState, event: DeadlinePassed, _: Randomness) -> CoordinatorStep:
-    k_min = _setting(state).plan.privacy.k_min
-    if state.phase is Phase.COLLECTING and len(state.accepted) >= k_min:
+    least = _setting(state).plan.privacy.min_devices
+    if state.phase is Phase.COLLECTING and len(state.accepted) >= least:
         return _close(coordinator, state)
-    short = f"{len(state.accepted)} contributions, at least {k_min} are needed"
+    short = f"{len(state.accepted)} contributions, at least {least} are needed"
     if state.phase is Phase.DECRYPTING:
         short = f"{len(state.answers)} committee answers, {state.roster.threshold} are needed"
     return _abort(coordinator, state, short, event.now_ms)
@@ -312,13 +315,11 @@ def _record(
         plan_hash=setting.plan_hash,
         root=cohort_of(setting.plan_hash, state.request.bodies) if state.request else b"",
         device_ids=tuple(sorted(state.accepted)),
-        model_before=state.model.digest,
-        model_after=model.digest,
-        version_after=model.version,
-        optimizer=coordinator.job.optimizer,
+        result=ModelResult(state.model.digest, model.digest, model.version, coordinator.job.optimizer),
         rho_nano=nano_rho(setting.plan, setting.roster),
         bytes_up=sum(accepted.size for accepted in state.accepted.values()),
         duration_ms=max(0, now_ms - state.started_ms),
+        journal=EMPTY_JOURNAL,
     )
     return sign_record(record, coordinator.signing_key)
 

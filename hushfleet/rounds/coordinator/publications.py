@@ -50,12 +50,13 @@ def record_publication(record: Signed) -> Publish:
 
 def record_removal(record: Signed) -> Publish:
     """Clears the record of a round that is no longer the latest."""
-    return Publish(_record_topic(record), b"")
+    there = record_publication(record)
+    return Publish(there.topic, b"", clears_bytes=len(there.data))
 
 
 def _record_topic(record: Signed) -> Topic:
     content = decode(RoundRecord, record.content, max_bytes=MAX_RECORD_BYTES)
-    return Topic(content.fleet, Kind.RECORD, number=content.round)
+    return Topic(content.fleet, Kind.RECORD, number=content.round, chunk=0)
 
 
 def request_publication(fleet: str, round_number: int, request: DecryptionRequest) -> Publish:

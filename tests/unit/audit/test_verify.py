@@ -20,7 +20,7 @@ from hushfleet.wire import Answer, Body, decode_decryption_request, decode_signe
 from hushfleet.wire.limits import LIMITS
 from tests.support.company import Company
 from tests.support.refusals import refused
-from tests.support.world import World, make_world
+from tests.support.world import World, changed, make_world
 
 JOB = {"optimizer": OptimizerSettings("fedavgm", (("momentum", 0.8),))}
 ROUNDS = 3
@@ -50,8 +50,8 @@ class Archive:
 
     def with_record(self, place, **fields: object):
         """The orchestrator signs another record."""
-        changed = msgspec.structs.replace(self.record(place), **fields)
-        return self.with_file(place, "record", encode_signed(sign_record(changed, self.world.parties.orchestrator.signing)))
+        new = changed(self.record(place), fields)
+        return self.with_file(place, "record", encode_signed(sign_record(new, self.world.parties.orchestrator.signing)))
 
     def with_request(self, place, bodies, **header: object):
         """The orchestrator asks for other bodies, header and record to match."""
@@ -60,8 +60,8 @@ class Archive:
         root = cohort_of(old.plan_hash, bodies)
         new = msgspec.structs.replace(old, **({"root": root, "count": len(bodies)} | header))
         signed = sign_header(new, self.world.parties.orchestrator.signing)
-        changed = msgspec.structs.replace(request, header=signed, bodies=tuple(bodies))
-        return self.with_file(place, "request", encode(changed)).with_record(place, root=new.root)
+        asked = msgspec.structs.replace(request, header=signed, bodies=tuple(bodies))
+        return self.with_file(place, "request", encode(asked)).with_record(place, root=new.root)
 
 
 def archive_of(company):
@@ -96,7 +96,7 @@ class TestHonest:
         report = archive.verify()
 
         assert report.released == ROUNDS
-        assert report.model_digest == archive.record(-1).model_after
+        assert report.model_digest == archive.record(-1).result.model_after
         assert report.fleet == archive.world.roster.roster.fleet
         assert [one.number for one in report.rounds] == [1, 2, 3]
         assert {(one.devices, one.members) for one in report.rounds} == {(4, (1, 2, 3))}
@@ -206,10 +206,10 @@ class TestForger:
         """Consistently wherever it is named, the next plan included, except that no cohort gives it."""
         world, model = archive.world, GlobalModel(1, np.zeros(10))
         plan = world.plan(2, parameter_hash=model.digest, model_version=1)
-        changed = archive.with_file(0, "model-after", model.to_bytes()).with_record(0, model_after=model.digest)
-        changed = changed.with_file(1, "model-before", model.to_bytes()).with_record(1, model_before=model.digest, plan_hash=plan.digest)
+        forged = archive.with_file(0, "model-after", model.to_bytes()).with_record(0, model_after=model.digest)
+        forged = forged.with_file(1, "model-before", model.to_bytes()).with_record(1, model_before=model.digest, plan_hash=plan.digest)
 
-        refuse(Refusal.ARCHIVE, changed.with_file(1, "plan", encode_signed(plan.signed)))
+        refuse(Refusal.ARCHIVE, forged.with_file(1, "plan", encode_signed(plan.signed)))
 
     @pytest.mark.parametrize("ids", [(), ("device-01",), ("device-01", "device-02", "device-03", "device-05")])
     def test_other_names_in_the_cohort(self, archive, ids):
@@ -236,9 +236,9 @@ class TestForger:
 
     @pytest.mark.parametrize("count", [3, 0])
     def test_a_cohort_below_k_min(self, archive, count):
-        changed = archive.with_request(0, archive.request(0).bodies[:count])
+        forged = archive.with_request(0, archive.request(0).bodies[:count])
 
-        refuse(Refusal.ARCHIVE, changed.with_record(0, device_ids=archive.record(0).device_ids[:count], root=changed.record(0).root))
+        refuse(Refusal.ARCHIVE, forged.with_record(0, device_ids=archive.record(0).device_ids[:count], root=forged.record(0).root))
 
     def test_a_body_of_a_device_nobody_enrolled(self, archive):
         stranger = make_world(devices=7)
@@ -309,7 +309,7 @@ class TestForger:
         record = archive.record(1)
 
         refuse(Refusal.ARCHIVE, archive.with_record(1, outcome=Outcome.ABORTED))
-        refuse(Refusal.ARCHIVE, archive.with_record(1, outcome=Outcome.ABORTED, model_after=record.model_before))
+        refuse(Refusal.ARCHIVE, archive.with_record(1, outcome=Outcome.ABORTED, model_after=record.result.model_before))
 
     def test_an_aborted_round_that_changed_the_model(self, interrupted):
         model = GlobalModel(1, np.zeros(10))
@@ -321,9 +321,9 @@ class TestForger:
         refuse(Refusal.ARCHIVE, interrupted.with_record(1, version_after=version))
 
     def test_an_aborted_round_passed_off_as_released(self, interrupted):
-        changed = interrupted.with_record(2, outcome=Outcome.RELEASED, version_after=2)
+        forged = interrupted.with_record(2, outcome=Outcome.RELEASED, version_after=2)
 
-        refuse(Refusal.ARCHIVE, changed)
+        refuse(Refusal.ARCHIVE, forged)
 
     def test_an_older_roster_after_a_newer_one(self):
         company = Company(make_world(job=JOB))

@@ -15,7 +15,7 @@ COHORT = [("pi-01", sha256(b"first")), ("pi-10", sha256(b"second")), ("pi-2", sh
 class TestRoot:
     @pytest.mark.parametrize("size", range(4))
     def test_it_is_the_hash_that_the_protocol_states(self, size):
-        label = b"hushfleet/v1/hash/root"
+        label = b"hushfleet/v2/hash/root"
         content = len(label).to_bytes(4, "big") + label + PLAN_HASH + size.to_bytes(4, "big")
         for device_id, body_hash in COHORT[:size]:
             content += len(device_id).to_bytes(4, "big") + device_id.encode() + body_hash

@@ -10,7 +10,7 @@ from hushfleet.signing import Signed
 from tests.support.documents import DEVICES, orchestrator, owner, plan
 from tests.support.refusals import refused
 
-FIGURES = {"b2": 8900, "variance": 9000, "bound": 200, "k_min": 40, "k_max": 50}
+FIGURES = {"b2": 8900, "variance": 9000, "bound": 200, "min_devices": 40, "max_devices": 50, "slot_bits": 20, "keep_one_in": 1}
 
 
 def test_the_plan_hash_is_sha256_of_the_signed_bytes():
@@ -82,7 +82,7 @@ def test_figures_that_are_negative_or_too_wide_are_refused(name, value):
 class TestSelection:
     @pytest.mark.parametrize("device_id", ["pi-01", "pi-02", "a", "z" * 63])
     def test_the_rule_is_that_of_the_protocol(self, device_id):
-        label = b"hushfleet/v1/hash/selection"
+        label = b"hushfleet/v2/hash/selection"
         for selection in range(0, 65_537, 4096):
             verified = sign_plan(plan(selection=selection), orchestrator)
             content = len(label).to_bytes(4, "big") + label + verified.digest + len(device_id).to_bytes(4, "big") + device_id.encode()

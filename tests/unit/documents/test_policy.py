@@ -4,8 +4,8 @@ from fractions import Fraction
 import pytest
 
 from hushfleet.codec import Message, decode, encode
-from hushfleet.documents import Policy
-from hushfleet.errors import FaultyOwner, Refusal
+from hushfleet.documents import NamedHash, Policy
+from hushfleet.errors import FaultyOwner, PeerError, Refusal
 from tests.support.documents import ARCHITECTURE, policy
 from tests.support.refusals import refused
 
@@ -21,7 +21,9 @@ class Unchecked(Message, frozen=True):
     budget_nano_rho: int
     allow_without_privacy: bool
     schemes: tuple[str, ...]
-    architectures: tuple[bytes, ...]
+    models: tuple[NamedHash, ...]
+    tasks: tuple[str, ...]
+    questions: tuple[NamedHash, ...]
     max_values: int
     max_abs_parameter: float
     max_local_steps: int
@@ -50,7 +52,7 @@ def test_the_least_noise_is_an_exact_fraction():
         {"min_devices": 100, "max_devices": 100},
         {"max_devices": 2800},
         {"budget_nano_rho": 0},
-        {"architectures": ()},
+        {"models": (), "tasks": (), "questions": ()},
         {"max_values": 1, "max_local_steps": 1, "max_batch_size": 1},
         {"max_abs_parameter": 5e-324, "max_learning_rate": 5e-324, "max_proximal": 0.0},
     ],
@@ -69,8 +71,9 @@ DEMANDS = [
     {"min_noise_numerator": -1, "min_noise_denominator": -1},
     {"min_noise_denominator": 0},
     {"budget_nano_rho": -1},
-    {"architectures": (ARCHITECTURE, ARCHITECTURE[:-1])},
-    {"architectures": (b"",)},
+    {"models": (NamedHash("net", ARCHITECTURE), NamedHash("net", bytes(32)))},
+    {"questions": (NamedHash("ages", ARCHITECTURE), NamedHash("ages", ARCHITECTURE))},
+    *({"tasks": tasks} for tasks in (("measure",), ("train", "train"), ("Train",))),
     {"max_values": 0},
     {"max_values": (1 << 26) + 1},
     {"max_local_steps": 0},
@@ -89,6 +92,14 @@ def test_every_demand_is_made_by_the_constructor_and_by_the_decoder(broken):
     unchecked = encode(Unchecked(**{**good, **broken}))
     with refused(Refusal.POLICY_INVALID, FaultyOwner):
         decode(Policy, unchecked, max_bytes=1000)
+
+
+@pytest.mark.parametrize(
+    "fields", [("", bytes(32)), ("x" * 201, bytes(32)), ("a\nb", bytes(32)), ("net", bytes(31)), ("net", b"")], ids=repr
+)
+def test_a_named_hash_has_a_short_printable_name_and_32_bytes(fields):
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        NamedHash(*fields)
 
 
 def test_the_unchecked_twin_of_this_test_has_the_wire_form_of_a_policy():

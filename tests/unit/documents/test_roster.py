@@ -11,6 +11,7 @@ from tests.support.documents import (
     DEVICES,
     FLEET,
     NAMES,
+    enrolment,
     entry,
     orchestrator,
     orchestrator_sealing,
@@ -33,7 +34,7 @@ class TestConstructor:
     def test_a_device_needs_no_committee_place_and_rosters_of_f_1_to_3_hold_3f_plus_1_members(self):
         for f in (1, 2, 3):
             names = [f"box-{number}" for number in range(3 * f + 1)]
-            entries = tuple(DeviceEntry(name, f"v {name}".ljust(32).encode(), f"s {name}".ljust(32).encode()) for name in names)
+            entries = tuple(DeviceEntry.make(name, f"v {name}".ljust(32).encode(), f"s {name}".ljust(32).encode()) for name in names)
             assert roster(devices=(*entries, entry("pi-05")), committee=tuple(names), f=f).f == f
 
     @pytest.mark.parametrize(
@@ -46,12 +47,12 @@ class TestConstructor:
 
     def test_f_above_3_is_refused_even_with_3f_plus_1_members(self):
         names = [f"box-{number}" for number in range(13)]
-        entries = tuple(DeviceEntry(name, f"v {name}".ljust(32).encode(), f"s {name}".ljust(32).encode()) for name in names)
+        entries = tuple(DeviceEntry.make(name, f"v {name}".ljust(32).encode(), f"s {name}".ljust(32).encode()) for name in names)
         with refused(Refusal.COMMITTEE_SIZE, FaultyOwner):
             roster(devices=entries, committee=tuple(names), f=4)
 
     def test_an_id_stands_once(self):
-        again = DeviceEntry("pi-01", b"v" * 32, b"s" * 32)
+        again = DeviceEntry.make("pi-01", b"v" * 32, b"s" * 32)
         with refused(Refusal.ROSTER_DUPLICATE, FaultyOwner):
             roster(devices=(*crew(*NAMES), again))
 
@@ -68,7 +69,7 @@ class TestConstructor:
     )
     def test_a_key_stands_once(self, stranger):
         with refused(Refusal.ROSTER_DUPLICATE, FaultyOwner):
-            roster(devices=(*crew(*NAMES), DeviceEntry(*stranger)))
+            roster(devices=(*crew(*NAMES), DeviceEntry.make(*stranger)))
 
     def test_the_orchestrator_has_two_different_keys(self):
         with refused(Refusal.ROSTER_DUPLICATE, FaultyOwner):
@@ -96,15 +97,33 @@ class TestConstructor:
         with refused(Refusal.ID_MALFORMED, PeerError):
             roster(fleet=fleet)
 
+    def test_a_group_has_an_id_and_one_device_in_this_version(self):
+        grouped = DeviceEntry.make("pi-06", b"v" * 32, b"s" * 32, group="the-smiths")
+        assert roster(devices=(*crew(*NAMES), grouped)).devices[-1].group == "the-smiths"
+        with refused(Refusal.ROSTER_GROUP, FaultyOwner):
+            roster(devices=(*crew(*NAMES), grouped, DeviceEntry.make("pi-07", b"w" * 32, b"t" * 32, group="the-smiths")))
+        with refused(Refusal.ID_MALFORMED, PeerError):
+            DeviceEntry.make("pi-06", b"v" * 32, b"s" * 32, group="The Smiths")
+
+    @pytest.mark.parametrize("suite", [0, 2, 255])
+    def test_sealing_keys_of_another_suite_are_refused_by_name(self, suite):
+        for make in (
+            lambda: DeviceEntry("pi-06", b"v" * 32, b"s" * 32, suite, ""),
+            lambda: roster(orchestrator_sealing_suite=suite),
+            lambda: enrolment(sealing_suite=suite),
+        ):
+            with refused(Refusal.SEALING_SUITE, PeerError):
+                make()
+
     def test_a_device_has_an_id(self):
         with refused(Refusal.ID_MALFORMED, PeerError):
-            DeviceEntry("pi/01", b"v" * 32, b"s" * 32)
+            DeviceEntry.make("pi/01", b"v" * 32, b"s" * 32)
 
     @pytest.mark.parametrize("size", [0, 31, 33])
     def test_every_key_has_32_bytes(self, size):
         for make in (
-            lambda: DeviceEntry("pi-06", bytes(size), b"s" * 32),
-            lambda: DeviceEntry("pi-06", b"v" * 32, bytes(size)),
+            lambda: DeviceEntry.make("pi-06", bytes(size), b"s" * 32),
+            lambda: DeviceEntry.make("pi-06", b"v" * 32, bytes(size)),
             lambda: roster(orchestrator_verify_key=bytes(size)),
             lambda: roster(orchestrator_sealing_key=bytes(size)),
         ):
@@ -114,7 +133,7 @@ class TestConstructor:
 
 class TestKeyId:
     def test_it_is_the_hash_that_the_protocol_states(self):
-        label = b"hushfleet/v1/hash/key-id"
+        label = b"hushfleet/v2/hash/key-id"
         content = lp(label) + owner.verify_key.raw + lp(FLEET.encode()) + (2).to_bytes(8, "big") + bytes([4, 1])
         for name in COMMITTEE:
             signing, sealing = DEVICES[name]
@@ -123,7 +142,7 @@ class TestKeyId:
         assert verified_roster().key_id == hashlib.sha256(content).digest()
 
     def test_whatever_makes_another_committee_or_key_makes_another_id(self):
-        spare = tuple(entry(name) if name != "pi-02" else DeviceEntry("pi-02", entry(name).verify_key, b"s" * 32) for name in NAMES)
+        spare = tuple(entry(name) if name != "pi-02" else DeviceEntry.make("pi-02", entry(name).verify_key, b"s" * 32) for name in NAMES)
         variants = [
             verified_roster(),
             verified_roster(fleet="orchard"),

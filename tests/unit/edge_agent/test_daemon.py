@@ -5,19 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from edge_agent import daemon as daemon_module
-from edge_agent.daemon import Daemon, report, require_64_bit
+from edge_agent.daemon import Daemon, Voice, report, require_64_bit
 from hushfleet import __version__
+from hushfleet.documents import EMPTY_JOURNAL
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link import LinkError
 from hushfleet.program.folder import Membership
 from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.system.systemd import Notifier, Watch
-from hushfleet.wire import DeviceStatus, Kind, Presence
-from hushfleet.wire.messages import decode_status
+from hushfleet.wire import DeviceStatus, Kind, Presence, open_status
 from tests.support.bench import FLEET, NAME, WORLD, Bench, OnDemand
 from tests.support.refusals import refused
 from tests.support.waiting import eventually
+
+BOOT = bytes(range(16))
 
 
 class Said(Notifier):
@@ -42,14 +44,16 @@ class Desk:
         self.messenger.link = self
         root = WORLD.parties.owner.root.verify_key.raw.hex()
         self.watch = Watch(self.said, lambda: True)
+        voice = Voice(WORLD.parties.devices[NAME], FLEET, BOOT)
         fleet = Membership(FLEET, NAME, root, "broker.lan", 8883)
-        self.daemon = Daemon(self.bench.agent, self.messenger, fleet, notifier=self.said, watch=self.watch)
+        self.daemon = Daemon(self.bench.agent, self.messenger, fleet, voice, notifier=self.said, watch=self.watch)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.link, name)
 
     def statuses(self):
-        return [decode_status(data) for data in self.bench.arrived(Kind.STATUS)]
+        key = WORLD.parties.devices[NAME].signing.verify_key
+        return [open_status(data, key, fleet=FLEET, device_id=NAME) for data in self.bench.arrived(Kind.STATUS)]
 
 
 @pytest.fixture
@@ -61,7 +65,7 @@ def desk(tmp_path, monkeypatch):
 
 
 def status(presence, number):
-    return DeviceStatus(presence, number, __version__)
+    return DeviceStatus(FLEET, NAME, presence, number, __version__, BOOT, EMPTY_JOURNAL)
 
 
 def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(desk):

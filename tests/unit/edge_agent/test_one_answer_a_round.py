@@ -16,7 +16,7 @@ from hushfleet.wire import Kind, encode_signed
 from tests.support.refusals import refused
 from tests.support.world import make_world, published
 
-WORLD = make_world(devices=8, k_max=6)
+WORLD = make_world(devices=8, max_devices=6)
 ROOT = WORLD.parties.owner.root.verify_key
 EXTRA = 3
 

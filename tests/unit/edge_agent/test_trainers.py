@@ -1,9 +1,10 @@
 import pytest
 
 from edge_agent.trainers import Trainers
+from hushfleet.documents import NamedHash
 from hushfleet.wire import encode_signed
 from models import catalogue
-from tests.support.world import make_world
+from tests.support.world import allowing, make_world
 
 MODEL = catalogue.trainer("softmax:4x2")
 DIGEST = MODEL.architecture.digest
@@ -12,13 +13,13 @@ DIGEST = MODEL.architecture.digest
 class Searches(list):
     """Notes what is looked for."""
 
-    def __call__(self, digest, dimension) -> object:
-        self.append((digest, dimension))
-        return catalogue.find(digest, dimension)
+    def __call__(self, name) -> object:
+        self.append(name)
+        return catalogue.find(name)
 
 
 def world(**changes: object):
-    return make_world(policy={"architectures": (DIGEST,)}, job={"architecture": MODEL.architecture}, **changes)
+    return make_world(policy={"models": allowing(MODEL.architecture)}, job={"architecture": MODEL.architecture}, **changes)
 
 
 def test_a_plans_trainer_is_found_once():
@@ -29,7 +30,7 @@ def test_a_plans_trainer_is_found_once():
 
     assert trainers[DIGEST].architecture == MODEL.architecture
     assert trainers.dimensions == {DIGEST: 10}
-    assert find == [(DIGEST, 10)]
+    assert find == ["softmax:4x2"]
 
 
 def test_a_configured_one_is_not_looked_for():
@@ -40,16 +41,17 @@ def test_a_configured_one_is_not_looked_for():
     assert (trainers[DIGEST], find) == (MODEL, [])
 
 
-def test_what_nobody_can_find_is_looked_for_once():
-    find, w = Searches(), world()
+@pytest.mark.parametrize(("name", "digest"), [("softmax:4x3", DIGEST), ("own model", DIGEST), ("softmax:4x2", bytes(32))], ids=str)
+def test_what_the_owner_allows_under_a_name_that_means_something_else_here_is_looked_for_once(name, digest):
+    find, w = Searches(), make_world(policy={"models": (NamedHash(name, digest),)}, job={"architecture": MODEL.architecture})
     trainers = Trainers({}, find)
     for number in (1, 2):
-        trainers.prepare(w.roster, encode_signed(w.plan(number, dimension=11).signed))
+        trainers.prepare(w.roster, encode_signed(w.plan(number, model=name, architecture_hash=digest).signed))
 
-    assert find == [(DIGEST, 11)]
+    assert find == [name]
     assert trainers.dimensions == {}
     with pytest.raises(KeyError):
-        trainers[DIGEST]
+        trainers[digest]
 
 
 @pytest.mark.parametrize("case", ["no roster", "garbage", "another orchestrator", "not allowed"])

@@ -20,6 +20,7 @@ from orchestrator import run as run_module
 from orchestrator.config import load
 from orchestrator.job.holdout import Holdout, Score
 from orchestrator.store.reports import reading
+from tests.support.chunked import wholes
 from tests.support.crowd import Clock, Crowd, LivelyLink
 from tests.support.hand_made_model import hand_made
 from tests.support.jobs import bundle_for, job_world, joined, write_job
@@ -36,7 +37,7 @@ class Desk:
     def __init__(self, folder, monkeypatch, capsys) -> None:
         self.folder, self.state, self._capsys = folder, folder / "state", capsys
         self.joined = joined(WORLD, self.state)
-        self.tape = []
+        self.tape, self.deliveries = [], []
         self.broker = MemoryBroker(FLEET, tap=self._record)
         self.crowd = Crowd(WORLD, self.broker, folder)
         self.before_receiving = lambda: None
@@ -55,6 +56,7 @@ class Desk:
 
     def _record(self, identity, delivery):
         self.tape.append((identity, parse(delivery.topic), delivery.data))
+        self.deliveries.append(delivery)
         return delivery
 
     def type(self, *arguments: object):
@@ -69,7 +71,7 @@ class Desk:
         return json.loads(out.splitlines()[-1])
 
     def records(self):
-        sent = {data for _, topic, data in self.tape if topic.kind is Kind.RECORD and data}
+        sent = {data for topic, data in wholes(self.deliveries) if topic.kind is Kind.RECORD and data}
         return sorted((open_record(decode_signed(data), WORLD.roster.orchestrator) for data in sent), key=lambda one: one.round)
 
 
@@ -225,7 +227,7 @@ class TestResuming:
 
         assert code == ExitCode.DONE
         assert "changed since it began: [job] rounds: 2 -> 3" in out
-        assert [record.version_after for record in desk.records()] == [1, 2, 3]
+        assert [record.result.version_after for record in desk.records()] == [1, 2, 3]
 
     def test_another_job_waits_for_an_unfinished_one(self, desk, tmp_path, job):
         self.interrupt(desk, job, lambda view: view.open_round == 1)

@@ -73,7 +73,7 @@ class Stage:
             wanted=wanted,
             now_s=self.clock,
             pending_rosters=lambda: tuple(sorted(self.inbox.iterdir())),
-            stale_topics=lambda: (Publish(Topic(FLEET, Kind.RECORD, number=77), b""),),
+            stale_topics=lambda: (Publish(Topic(FLEET, Kind.RECORD, number=77, chunk=0), b""),),
             pace=pace,
             give_up=give_up,
         )

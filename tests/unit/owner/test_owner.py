@@ -68,7 +68,8 @@ class TestRoster:
         assert roster(**changes).key_id != roster().key_id
 
     def test_the_key_id_stays_whatever_else_the_roster_says(self):
-        assert roster(serial=9, devices=ENTRIES[:5], policy=make_world(k_max=9, policy={"max_values": 5}).policy).key_id == roster().key_id
+        other = make_world(max_devices=9, policy={"max_values": 5}).policy
+        assert roster(serial=9, devices=ENTRIES[:5], policy=other).key_id == roster().key_id
 
     @pytest.mark.parametrize("count", [1, 3, 5, 6])
     def test_a_committee_of_another_size_is_refused(self, count):

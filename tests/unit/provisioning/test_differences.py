@@ -1,8 +1,8 @@
 import pytest
 
-from hushfleet.documents import Policy
+from hushfleet.documents import DeviceEntry, NamedHash, Policy
 from provisioning.differences import differences, policy_lines
-from tests.support.documents import ARCHITECTURE, COMMITTEE, entry, orchestrator_sealing, owner, policy, roster
+from tests.support.documents import ARCHITECTURE, COMMITTEE, MODEL, entry, orchestrator_sealing, owner, policy, roster
 
 BEFORE = roster()
 
@@ -18,7 +18,7 @@ CHANGES = {
     "its sealing key": ({}, {"orchestrator_sealing_key": bytes([9] * 32)}, ["~ the orchestrator: new keys"]),
     "the committee": ({}, {"key_epoch": 3, "committee": COMMITTEE[::-1]}, ["~ key epoch 2 -> 3", "~ committee: pi-01, pi-02"]),
     "the policy": ({}, {"policy": policy(budget_nano_rho=5)}, ["~ privacy.budget_rho: 1 -> 0.000000005"]),
-    "models": ({}, {"policy": policy(architectures=())}, [f"~ models.allowed: {ARCHITECTURE.hex()[:16]} -> none"]),
+    "models": ({}, {"policy": policy(models=())}, [f"~ models.allowed: {MODEL} ({ARCHITECTURE.hex()[:16]}) -> none"]),
 }
 
 
@@ -32,7 +32,7 @@ def test_each_change_is_one_line(before, after, lines):
 @pytest.mark.parametrize(("field", "says"), [("verify_key", "budget starts again"), ("sealing_key", "a new sealing key")])
 def test_new_keys_of_a_device_are_told_apart(field, says):
     fields = {"device_id": "pi-05", "verify_key": entry("pi-05").verify_key, "sealing_key": entry("pi-05").sealing_key}
-    changed = type(entry("pi-05"))(**{**fields, field: orchestrator_sealing.public.raw[::-1]})
+    changed = DeviceEntry.make(**{**fields, field: orchestrator_sealing.public.raw[::-1]})
     (line,) = differences(BEFORE, roster(devices=(*map(entry, COMMITTEE), changed)))
     assert line.startswith("~ device pi-05")
     assert says in line
@@ -47,7 +47,8 @@ def test_the_first_roster_tells_everything():
 
 OTHER = {
     "min_devices": 11, "max_devices": 12, "colluding_contributors": 3, "min_noise_numerator": 2, "min_noise_denominator": 3,
-    "budget_nano_rho": 1, "allow_without_privacy": True, "schemes": ("paillier",), "architectures": (bytes(32),), "max_values": 1,
+    "budget_nano_rho": 1, "allow_without_privacy": True, "schemes": ("paillier",), "models": (NamedHash("net", bytes(32)),),
+    "tasks": ("train",), "questions": (NamedHash("ages", bytes(32)),), "max_values": 1,
     "max_abs_parameter": 1.0, "max_local_steps": 1, "max_batch_size": 1, "max_learning_rate": 1.0, "max_proximal": 1.0,
 }  # fmt: skip
 
@@ -64,6 +65,5 @@ def test_the_noise_multiplier_is_shown_as_it_was_typed(squared, shown):
     assert policy_lines(made)["privacy.min_noise_multiplier"] == shown
 
 
-def test_models_are_named_where_the_name_is_known():
-    lines = policy_lines(policy(), {ARCHITECTURE: "softmax:64x10"})
-    assert lines["models.allowed"] == f"softmax:64x10 ({ARCHITECTURE.hex()[:16]})"
+def test_models_are_shown_by_name_and_hash():
+    assert policy_lines(policy())["models.allowed"] == f"softmax:64x10 ({ARCHITECTURE.hex()[:16]})"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hushfleet.documents import Policy
+from hushfleet.documents import NamedHash, Policy
 from hushfleet.errors import LocalError, Refusal
 from models import catalogue
 from provisioning.policy_file import PolicyFile, parse_policy, read_policy
@@ -44,17 +44,27 @@ def test_what_is_shipped_names_every_key_with_a_comment_in_each_table():
 def test_model_names_become_architecture_hashes():
     names = ("softmax:64x10", "mlp:4x3x2")
     text = f"[models]\nallowed = {list(names)}".replace("'", '"')
-    assert policy(text).architectures == tuple(catalogue.architecture(name).digest for name in names)
-    assert parse_policy(text, SOURCE).names[catalogue.architecture("mlp:4x3x2").digest] == "mlp:4x3x2"
+    assert policy(text).models == tuple(NamedHash(name, catalogue.architecture(name).digest) for name in names)
+
+
+def test_a_model_is_allowed_under_its_canonical_name():
+    assert [one.name for one in policy('[models]\nallowed = ["mlp:4x3x2:relu"]').models] == ["mlp:4x3x2"]
+
+
+def test_tasks_are_allowed_by_name():
+    assert policy("").tasks == ("train", "evaluate")
+    assert policy('[tasks]\nallowed = ["train"]').tasks == ("train",)
+    with refused(Refusal.CONFIG_INVALID, LocalError):
+        policy('[tasks]\nallowed = ["measure"]')
 
 
 def test_a_trainable_model_beside_the_file_becomes_the_hash_of_its_graph(tmp_path):
     trainable = hand_made()
     trainable.save(tmp_path / "net.trainable")
     file = parse_policy('[models]\nallowed = ["softmax:64x10", "net.trainable"]', tmp_path / "policy.toml")
-    wanted = (catalogue.architecture("softmax:64x10").digest, trainable.architecture.digest)
-    assert file.as_policy().architectures == wanted
-    assert file.names[trainable.architecture.digest] == str(tmp_path / "net.trainable")
+    wanted = [catalogue.architecture("softmax:64x10"), trainable.architecture]
+    assert file.as_policy().models == tuple(NamedHash(one.name, one.digest) for one in wanted)
+    assert str(tmp_path) not in file.as_policy().models[1].name
 
 
 def test_a_trainable_model_that_is_missing_or_changed_is_a_mistake_on_its_line(tmp_path):
@@ -70,7 +80,7 @@ def test_a_trainable_model_that_is_missing_or_changed_is_a_mistake_on_its_line(t
 
 
 def test_a_model_named_twice_is_one():
-    assert len(policy('[models]\nallowed = ["softmax:64x10", "softmax:64x10"]').architectures) == 1
+    assert len(policy('[models]\nallowed = ["softmax:64x10", "softmax:64x10"]').models) == 1
 
 
 @pytest.mark.parametrize("typed", ["1", "4", "0.1", "1.1", "2.5e0", "1e-3", "3.000000001", "1.0000"])

@@ -6,6 +6,7 @@ from fractions import Fraction
 import msgspec
 import pytest
 
+from hushfleet.documents import EvaluateTask, MeasureTask, NamedHash, task_name
 from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
 from hushfleet.privacy import rho_nano
 from hushfleet.rounds.plan_check import MAX_DEADLINE_S, Standing, check_plan, honest, nano_rho, standing
@@ -15,11 +16,12 @@ from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from tests.support.refusals import refused
-from tests.support.world import ARCHITECTURE, make_world, without_privacy
+from tests.support.world import ARCHITECTURE, allowing, make_world, without_privacy
 
 WORLD = make_world(
     policy={
-        "architectures": (ARCHITECTURE.digest, bytes(32)),
+        "models": (*allowing(ARCHITECTURE), NamedHash("tiny too", bytes(32))),
+        "questions": (NamedHash("ages", bytes(32)),),
         "min_noise_numerator": 9,
         "min_noise_denominator": 4,
         "max_devices": 10,
@@ -35,15 +37,16 @@ OPEN = without_privacy(WORLD)
 SMALLEST, LARGEST = sys.float_info.min, sys.float_info.max
 NAN, INF = math.nan, math.inf
 BELOW = math.nextafter
+ASKED = (("ages", bytes(32)), ("ages", b"\1" * 32), ("ids", bytes(32)))
 NOTHING = {"variance": 0}
 
 # With h = 2 the noise rule is 2 V * 4 >= 9 B2; with k_max = 5 the slot rule is (2^19 - 1 - 5 B)^2 >= 720 V.
 INSIDE = [
     *({"dimension": d} for d in (1, 1000)),
-    {"architecture_hash": bytes(32)},
-    {"k_min": 5},
-    {"k_max": 4},
-    {"k_max": 10},
+    {"model": "tiny too", "architecture_hash": bytes(32)},
+    {"min_devices": 5},
+    {"max_devices": 4},
+    {"max_devices": 10},
     {"variance": 16, "b2": 14},
     {"variance": 18, "b2": 16},
     {"b2": 1},
@@ -57,17 +60,24 @@ INSIDE = [
     *({"learning_rate": value} for value in (SMALLEST, 0.75)),
     *({"proximal": value} for value in (0.0, 0.5)),
     *({"selection": value} for value in (0, 65_536)),
-    *({"deadline_s": value} for value in (1, MAX_DEADLINE_S)),
+    *({"deadline_s": value, "sending_slot_s": slot} for value, slot in ((1, 1), (64, 1), (64, 64), (MAX_DEADLINE_S, MAX_DEADLINE_S // 64))),
 ]
 OUTSIDE = [
     (Refusal.PLAN_FLEET, {"fleet": "others"}),
     (Refusal.PLAN_KEY, {"key_id": bytes(32)}),
     (Refusal.PLAN_ARCHITECTURE, {"architecture_hash": bytes([1]) * 32}),
+    (Refusal.PLAN_ARCHITECTURE, {"model": "tiny too"}),
+    (Refusal.PLAN_ARCHITECTURE, {"model": "Tiny"}),
+    (Refusal.PLAN_NORMALISER, {"normaliser_hash": bytes(32)}),
+    (Refusal.PLAN_TASK, {"task": EvaluateTask("tiny", ARCHITECTURE.digest, 0, bytes(32), b"")}),
+    *((Refusal.PLAN_TASK, {"task": MeasureTask(*question)}) for question in ASKED),
+    *((Refusal.PLAN_SLOTS, {"slot_bits": bits}) for bits in (0, 19, 21)),
+    *((Refusal.PLAN_KEEP, {"keep_one_in": number}) for number in (0, 2)),
     *((Refusal.PLAN_DIMENSION, {"dimension": d}) for d in (-1, 0, 1001)),
     *((Refusal.PLAN_SCHEME, {"scheme": name}) for name in ("shared", "masked", "", "Paillier")),
-    *((Refusal.PLAN_COHORT_FLOOR, {"k_min": k}) for k in (0, 3)),
-    *((Refusal.PLAN_COHORT_ORDER, {"k_min": k, "k_max": 5}) for k in (6, 2**62)),
-    *((Refusal.PLAN_COHORT_CEILING, {"k_max": k}) for k in (11, 2801)),
+    *((Refusal.PLAN_COHORT_FLOOR, {"min_devices": k}) for k in (0, 3)),
+    *((Refusal.PLAN_COHORT_ORDER, {"min_devices": k, "max_devices": 5}) for k in (6, 2**62)),
+    *((Refusal.PLAN_COHORT_CEILING, {"max_devices": k}) for k in (11, 2801)),
     (Refusal.PLAN_WITHOUT_PRIVACY, {"variance": 0}),
     *((Refusal.PLAN_VARIANCE, {"variance": v, "b2": 1}) for v in (1, 15)),
     (Refusal.PLAN_SENSITIVITY, {"b2": 0}),
@@ -80,11 +90,15 @@ OUTSIDE = [
     (Refusal.PLAN_SLOTS, {"bound": 2**62}),
     *((Refusal.PLAN_CLIP_NORM, {"clip_norm": value}) for value in (0.0, -1.0, BELOW(SMALLEST, 0), NAN, INF)),
     *((Refusal.PLAN_SCALE, {"scale": value}) for value in (0.0, -1.0, BELOW(SMALLEST, 0), NAN, INF)),
-    *((Refusal.PLAN_STEPS, {"local_steps": value}) for value in (0, -1, 8)),
-    *((Refusal.PLAN_BATCH_SIZE, {"batch_size": value}) for value in (0, -1, 9)),
-    *((Refusal.PLAN_LEARNING_RATE, {"learning_rate": value}) for value in (0.0, -0.1, BELOW(0.75, 1), NAN, INF)),
-    *((Refusal.PLAN_PROXIMAL, {"proximal": value}) for value in (BELOW(0, -1), BELOW(0.5, 1), NAN, INF)),
+    *((Refusal.PLAN_STEPS, {"local_steps": value}) for value in (8, 2**62)),
+    *((Refusal.PLAN_BATCH_SIZE, {"batch_size": value}) for value in (9, 2**62)),
+    *((Refusal.PLAN_LEARNING_RATE, {"learning_rate": value}) for value in (BELOW(0.75, 1), LARGEST)),
+    *((Refusal.PLAN_PROXIMAL, {"proximal": value}) for value in (BELOW(0.5, 1), LARGEST)),
     *((Refusal.PLAN_SELECTION, {"selection": value}) for value in (-1, 65_537)),
+    *(
+        (Refusal.PLAN_SENDING_SLOT, {"deadline_s": value, "sending_slot_s": slot})
+        for value, slot in ((64, 0), (64, 65), (65, 1), (600, -1), (MAX_DEADLINE_S, MAX_DEADLINE_S // 64 - 1))
+    ),
     *((Refusal.PLAN_DEADLINE, {"deadline_s": value}) for value in (0, -1, MAX_DEADLINE_S + 1)),
 ]
 
@@ -105,6 +119,18 @@ def test_a_value_just_outside_is_refused(reason, fields):
         check_plan(WORLD.plan(**fields), WORLD.roster)
 
 
+def test_a_task_that_the_owner_allows_and_this_version_lacks_is_refused_by_name():
+    for task in (MeasureTask("ages", bytes(32)), EvaluateTask("tiny", ARCHITECTURE.digest, 0, bytes(32), b"")):
+        with pytest.raises(FaultyOrchestrator, match=f"this version knows no task '{task_name(task)}'"):
+            check_plan(WORLD.plan(task=task), WORLD.roster)
+
+
+def test_a_training_that_the_owner_did_not_allow_is_refused():
+    idle = make_world(policy={"tasks": ("evaluate",)})
+    with refused(Refusal.PLAN_TASK, FaultyOrchestrator):
+        check_plan(idle.plan(), idle.roster)
+
+
 def test_fewer_than_two_honest_contributors_are_refused_even_under_a_policy_that_no_owner_can_sign():
     policy = msgspec.structs.replace(WORLD.policy)
     msgspec.structs.force_setattr(policy, "min_devices", 1)
@@ -112,9 +138,9 @@ def test_fewer_than_two_honest_contributors_are_refused_even_under_a_policy_that
     msgspec.structs.force_setattr(roster, "policy", policy)
     lax = replace(WORLD.roster, roster=roster)
 
-    check_plan(WORLD.plan(k_min=4), lax)
+    check_plan(WORLD.plan(min_devices=4), lax)
     with refused(Refusal.PLAN_HONEST_CONTRIBUTORS, FaultyOrchestrator):
-        check_plan(WORLD.plan(k_min=3), lax)
+        check_plan(WORLD.plan(min_devices=3), lax)
 
 
 @pytest.mark.parametrize("fields", [{"bound": 0}, {"b2": 0}, {"bound": 104_858}])
@@ -129,7 +155,7 @@ def test_with_leave_to_add_no_noise_a_little_noise_is_still_refused():
         check_plan(OPEN.plan(variance=15), OPEN.roster)
 
 
-@pytest.mark.parametrize("field", ["round", "roster_serial", "model_version", "b2", "variance", "bound", "k_min", "k_max"])
+@pytest.mark.parametrize("field", ["round", "roster_serial", "model_version", "b2", "variance", "bound", "min_devices", "max_devices"])
 def test_numbers_that_no_store_holds_do_not_become_a_plan(field):
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
         WORLD.plan(**{field: 2**63})
@@ -143,7 +169,7 @@ def test_every_role_knows_exactly_the_schemes_that_a_plan_may_name():
 def test_the_cost_of_a_plan_follows_from_its_integers_and_the_policys_c():
     plan = WORLD.plan().plan
 
-    assert honest(plan, WORLD.roster) == plan.privacy.k_min - 2
+    assert honest(plan, WORLD.roster) == plan.privacy.min_devices - 2
     assert nano_rho(plan, WORLD.roster) == rho_nano(plan.privacy.b2, 2, plan.privacy.variance)
     assert Fraction(nano_rho(plan, WORLD.roster), 10**9) >= Fraction(plan.privacy.b2, 2 * 2 * plan.privacy.variance)
     assert nano_rho(OPEN.plan().plan, OPEN.roster) == 0

@@ -19,7 +19,7 @@ def test_the_plan_of_a_job_passes_the_policy_it_was_made_for():
     plan = make_plan(world.job, world.roster, world.model, 3)
 
     check_plan(world.signed(plan), world.roster)
-    assert (plan.round, plan.parameter_hash, plan.roster_hash) == (3, world.model.digest, world.roster.digest)
+    assert (plan.round, plan.task.parameter_hash, plan.roster_hash) == (3, world.model.digest, world.roster.digest)
 
 
 def test_models_that_the_scheme_was_not_made_for_are_refused_unless_asked_for():
@@ -43,8 +43,8 @@ def test_a_noise_that_no_slot_can_hold_names_what_to_change():
 def test_a_target_below_k_min_would_close_rounds_that_members_refuse():
     world = make_world()
     with refused(Refusal.SETTINGS_INVALID, LocalError):
-        world.coordinator(target=world.job.k_min - 1)
-    assert world.coordinator(target=world.job.k_min).enough == world.job.k_min
+        world.coordinator(target=world.job.min_devices - 1)
+    assert world.coordinator(target=world.job.min_devices).enough == world.job.min_devices
 
 
 @pytest.mark.parametrize("settings", [OptimizerSettings("adagrad", ()), OptimizerSettings("fedavg", (("beta", 1.0),))])

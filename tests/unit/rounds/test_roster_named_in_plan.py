@@ -11,7 +11,7 @@ from hushfleet.wire import Kind, encode_signed
 from tests.support.refusals import refused
 from tests.support.world import changes, make_world, of, published, raise_refusal
 
-OLDER = make_world(devices=8, k_max=6)
+OLDER = make_world(devices=8, max_devices=6)
 NEWER = OLDER.without("device-07", "device-08")
 RANDOMNESS = SeededRandomness(b"rosters")
 

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from hushfleet.randomness import SeededRandomness
-from hushfleet.training import TrainingSettings, train
+from hushfleet.training import LocalTraining, train
 from models import catalogue
 from models.evaluation import evaluate
 from simulation import lenet
@@ -20,7 +20,7 @@ def test_the_shipped_file_is_what_its_generator_writes():
 def test_it_becomes_a_model_of_the_catalogue_that_learns(tmp_path):
     model, digits = catalogue.trainer(lenet.make_trainable(tmp_path)), split(1, SeededRandomness(b"lenet"), brightness)
     first = model.initial(SeededRandomness(b""))
-    update = train(model, first, TrainingSettings(400, 32, 0.1), digits.devices[0], SeededRandomness(b"batches"))
+    update = train(model, first, LocalTraining.make(400, 32, 0.1), digits.devices[0], SeededRandomness(b"batches"))
     learnt = type(first)(1, (first.parameters + update.vector).astype(np.float32))
     assert model.architecture.dimension == 666
     assert evaluate(model, first, digits.holdout).accuracy < 0.3

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from hushfleet.errors import DataError, LocalError, Refusal
+from hushfleet.codec import decode, encode
+from hushfleet.errors import DataError, LocalError, PeerError, Refusal
 from hushfleet.randomness import SeededRandomness
-from hushfleet.training import Architecture, Data, GlobalModel, Sgd, TrainingSettings, train, uniform
+from hushfleet.training import Architecture, Data, GlobalModel, LocalTraining, Sgd, train, uniform
 from hushfleet.training.sampling import row_numbers
 from tests.support.refusals import refused
 
@@ -31,7 +32,7 @@ class Slope:
 
 def run(trainer, **settings: float):
     data, model = Data(np.ones((4, 1)), np.ones(4)), GlobalModel(0, np.zeros(1))
-    return train(trainer, model, TrainingSettings(**GOOD | settings), data, SeededRandomness(b"")).vector
+    return train(trainer, model, LocalTraining.make(**GOOD | settings), data, SeededRandomness(b"")).vector
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,9 @@ def run(trainer, **settings: float):
         *(("local_steps", value) for value in (0, -1, 1.5)),
         *(("batch_size", value) for value in (0, -1, 2.0)),
         *(("learning_rate", value) for value in (0.0, -0.1, math.nan, math.inf)),
-        *(("momentum", value) for value in (-0.1, 1.0, math.nan)),
+        *(("momentum", value) for value in (-0.1, 1.0, math.nan, 0.5)),
+        *((beta, value) for beta in ("beta1", "beta2") for value in (-0.1, 1.0, math.nan, 0.5)),
+        *(("epsilon", value) for value in (0.0, math.inf, math.nan, 1e-3)),
         *(("proximal", value) for value in (-0.1, math.nan, math.inf)),
         *(("optimizer", value) for value in ("", "lion")),
         *(("gradient_norm", value) for value in (0.0, -1.0, math.nan)),
@@ -48,19 +51,30 @@ def run(trainer, **settings: float):
 )
 def test_settings_out_of_range_are_refused_by_name(field, value):
     with refused(Refusal.SETTINGS_INVALID, LocalError):
-        TrainingSettings(**GOOD | {field: value})
+        LocalTraining.make(**GOOD | {field: value})
     with pytest.raises(LocalError, match=field):
-        TrainingSettings(**GOOD | {field: value})
+        LocalTraining.make(**GOOD | {field: value})
 
 
 def test_the_edges_of_the_ranges_are_allowed():
-    settings = TrainingSettings(local_steps=1, batch_size=1, learning_rate=1e-9, momentum=0.0, proximal=0.0)
+    settings = LocalTraining.make(local_steps=1, batch_size=1, learning_rate=1e-9, momentum=0.0, proximal=0.0)
     assert settings.momentum == settings.proximal == 0
 
 
-def test_momentum_belongs_to_sgd():
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_momentum_belongs_to_the_optimiser_of_that_name(optimizer):
     with refused(Refusal.SETTINGS_INVALID, LocalError):
-        TrainingSettings(**GOOD, momentum=0.9, optimizer="adam")
+        LocalTraining.make(**GOOD, momentum=0.9, optimizer=optimizer)
+    assert LocalTraining.make(**GOOD, optimizer="momentum").momentum == 0.9
+
+
+def test_settings_that_arrive_are_checked_by_the_same_constructor_and_the_fault_is_the_senders():
+    good = LocalTraining.make(**GOOD)
+    data = encode(good)
+    assert decode(LocalTraining, data, max_bytes=1000) == good
+    for step, wrong in ((b"\x03", b"\x00"), (b"\xa3sgd", b"\xa3sgx")):
+        with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+            decode(LocalTraining, data.replace(step, wrong), max_bytes=1000)
 
 
 def test_adam_walks_a_constant_slope_in_steps_of_the_learning_rate():
@@ -77,7 +91,7 @@ def test_steps_of_a_constant_slope_add_up():
 
 
 def test_momentum_of_a_constant_slope():
-    np.testing.assert_allclose(run(Slope(), momentum=0.5), [-0.1 * (1 + 1.5 + 1.75)])
+    np.testing.assert_allclose(run(Slope(), optimizer="momentum", momentum=0.5), [-0.1 * (1 + 1.5 + 1.75)])
 
 
 def test_the_proximal_term_of_a_constant_slope():

@@ -1,5 +1,5 @@
 from hushfleet.codec import encode
-from hushfleet.documents import DecryptionRequest, DeviceEntry, Policy, sign_header, sign_plan
+from hushfleet.documents import DecryptionRequest, DeviceEntry, NamedHash, Policy, sign_header, sign_plan
 from hushfleet.documents import limits as documents
 from hushfleet.labels import Label
 from hushfleet.wire import Evidence
@@ -20,9 +20,9 @@ def test_the_longest_plan_and_header_fit():
 
 def test_a_roster_of_the_greatest_cohort_with_the_longest_ids_fits():
     numbers = range(documents.MAX_COHORT)
-    devices = tuple(DeviceEntry(f"{number:063}", f"{number:032}".encode(), f"-{number:031}".encode()) for number in numbers)
+    devices = tuple(DeviceEntry.make(f"{number:063}", f"{number:032}".encode(), f"-{number:031}".encode()) for number in numbers)
     committee = tuple(entry.device_id for entry in devices[: documents.MAX_MEMBERS])
-    policy = Policy.make(architectures=tuple(bytes([number]) * 32 for number in range(100)))
+    policy = Policy.make(models=tuple(NamedHash(f"{number:0200}", bytes([number]) * 32) for number in range(100)))
     largest = roster(devices=devices, committee=committee, f=3, paillier=bytes(2 * 768 * 14), policy=policy)
     assert len(encode(largest)) < documents.MAX_ROSTER_BYTES
 

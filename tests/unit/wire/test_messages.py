@@ -1,10 +1,11 @@
 import pytest
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import DecryptionRequest
+from hushfleet.documents import DecryptionRequest, JournalHead
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import Label
-from hushfleet.signing import Signed
+from hushfleet.randomness import SystemRandomness
+from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire import (
     Contribution,
     DeviceStatus,
@@ -15,13 +16,16 @@ from hushfleet.wire import (
     contribution_seal_context,
     decode_decryption_request,
     decode_signed,
-    decode_status,
     encode_signed,
+    new_boot_id,
+    open_status,
+    sign_status,
 )
 from hushfleet.wire.limits import LIMITS
-from tests.support.documents import KEY_ID, answer, body, orchestrator
+from tests.support.documents import DEVICES, FLEET, KEY_ID, answer, body, orchestrator, status
 from tests.support.refusals import refused
 
+OWN = DEVICES["pi-01"][0]
 SIGNED = orchestrator.sign(Label.BODY, encode(body()))
 MESSAGES = [
     body(),
@@ -35,8 +39,8 @@ MESSAGES = [
     DecryptionRequest(SIGNED, SIGNED, (SIGNED, SIGNED)),
     DecryptionRequest(SIGNED, SIGNED, ()),
     SIGNED,
-    DeviceStatus(Presence.OFFLINE, 0, ""),
-    DeviceStatus(Presence.SENT, 2**63 - 1, "1.2.3.dev4+local"),
+    status(presence=Presence.OFFLINE, round=0, software=""),
+    status(presence=Presence.SENT, round=2**63 - 1, software="1.2.3.dev4+local"),
 ]
 
 
@@ -89,18 +93,42 @@ def test_fields_of_an_answer_out_of_range_are_refused(changes):
         answer(**changes)
 
 
-@pytest.mark.parametrize("changes", [{"round": -1}, {"round": 2**63}, *({"software": text} for text in ("x" * 41, "é", "a\nb"))], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [{"round": -1}, {"round": 2**63}, *({"software": text} for text in ("x" * 41, "é", "a\nb")), {"boot_id": bytes(15)}],
+    ids=str,
+)
 def test_fields_of_a_status_out_of_range_are_refused(changes):
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
-        DeviceStatus(**{"presence": Presence.IDLE, "round": 1, "software": "1"} | changes)
+        status(**changes)
 
 
 def test_a_status_is_short_and_says_one_of_four_things():
-    longest = encode(DeviceStatus(Presence.WORKING, 2**63 - 1, "x" * 40))
-    assert len(longest) <= LIMITS.status
-    assert decode_status(longest).presence is Presence.WORKING
+    longest = status(fleet="f" * 63, device_id="d" * 63, round=2**63 - 1, software="x" * 40, journal=JournalHead(2**63 - 1, bytes(32)))
+    assert len(sign_status(longest, OWN)) <= LIMITS.status
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
-        decode_status(longest.replace(b"working", b"resting"))
+        decode(DeviceStatus, encode(longest).replace(b"working", b"resting"), max_bytes=LIMITS.status)
+
+
+def test_a_status_is_its_devices_own_word():
+    def opened(data: bytes, key: VerifyKey = OWN.verify_key, **where: str):
+        return open_status(data, key, **{"fleet": FLEET, "device_id": "pi-01", **where})
+
+    assert opened(sign_status(status(), OWN)) == status()
+    for wrong in (
+        lambda: opened(sign_status(status(), DEVICES["pi-02"][0])),
+        lambda: opened(encode(OWN.sign(Label.BODY, encode(status())))),
+        lambda: opened(sign_status(status(device_id="pi-02"), OWN)),
+        lambda: opened(sign_status(status(), OWN), fleet="orchard"),
+    ):
+        with refused(Refusal.SIGNATURE, PeerError):
+            wrong()
+
+
+def test_each_process_has_a_boot_id_of_its_own():
+    randomness = SystemRandomness()
+    assert len({new_boot_id(randomness) for _ in range(10)}) == 10
+    assert len(new_boot_id(randomness)) == 16
 
 
 def test_the_contexts_of_seals_are_of_fixed_form():

@@ -16,7 +16,8 @@ TABLE = [
     (Topic("greenhouse", Kind.ROSTER, number=7, chunk=0), "roster/7/0"),
     (Topic("greenhouse", Kind.PLAN), "plan"),
     (Topic("greenhouse", Kind.MODEL, digest=DIGEST, chunk=12), f"model/{DIGEST}/12"),
-    (Topic("greenhouse", Kind.RECORD, number=3), "record/3"),
+    (Topic("greenhouse", Kind.ASSET, digest=DIGEST, chunk=2), f"asset/{DIGEST}/2"),
+    (Topic("greenhouse", Kind.RECORD, number=3, chunk=0), "record/3/0"),
     (Topic("greenhouse", Kind.REQUEST, number=3, chunk=1), "request/3/1"),
     (Topic("greenhouse", Kind.RECEIPT, device="pi-01", number=3), "receipt/pi-01/3"),
     (Topic("greenhouse", Kind.INBOX, device="pi-01", chunk=0), "inbox/pi-01/0"),
@@ -51,7 +52,7 @@ class TestTable:
         assert parse(f"{BASE}/{text}") == topic
 
     def test_what_is_retained_is_what_the_protocol_says(self):
-        assert [kind for kind in Kind if kind.retained] == [Kind.ROSTER, Kind.PLAN, Kind.MODEL, Kind.RECORD, Kind.STATUS]
+        assert [kind for kind in Kind if kind.retained] == [Kind.ROSTER, Kind.PLAN, Kind.MODEL, Kind.ASSET, Kind.RECORD, Kind.STATUS]
 
     @pytest.mark.parametrize("topic", [topic for topic, _ in TABLE], ids=lambda topic: topic.kind.name)
     def test_a_field_too_few_or_too_many_builds_nothing(self, topic):
@@ -84,7 +85,8 @@ class TestParsing:
         [
             "", "/", "#", "+", "hushfleet", "hushfleet/v1", "hushfleet/v1/", BASE, f"{BASE}/", f"/{BASE}/plan", f"{BASE}/plan/",
             f"{BASE}//plan", f"{BASE}/Plan", f"{BASE}/plan/0", f"{BASE}/plans", "hushfleet/v2/greenhouse/plan",
-            "hushfleet/v1/greenhouse/green/plan", "$SYS/broker/version", f"{BASE}/record", f"{BASE}/record/", f"{BASE}/device/pi-01",
+            "hushfleet/v1/greenhouse/green/plan", "$SYS/broker/version", f"{BASE}/record", f"{BASE}/record/", f"{BASE}/record/3",
+            f"{BASE}/device/pi-01",
             f"{BASE}/device/pi-01/status/1", f"{BASE}/device/pi-01/contribution/3", f"{BASE}/pi-01/status",
             f"{BASE}/#", f"{BASE}/+", f"{BASE}/plan\0", "x" * 70_000,
         ],
@@ -103,7 +105,7 @@ class TestParsing:
         ids=lambda text: ascii(text)[:30],
     )
     def test_a_number_has_one_way_to_be_written(self, number):
-        for text in (f"{BASE}/record/{number}", f"{BASE}/roster/1/{number}", f"{BASE}/device/pi-01/evidence/{number}"):
+        for text in (f"{BASE}/record/{number}/0", f"{BASE}/roster/1/{number}", f"{BASE}/device/pi-01/evidence/{number}"):
             with refused(Refusal.MESSAGE_MALFORMED, PeerError):
                 parse(text)
 
@@ -125,19 +127,19 @@ class TestParsing:
 class TestAcl:
     def test_a_device_writes_under_its_own_id_and_nowhere_else(self):
         assert allowed("pi-01", "write") == under("device/pi-01/")
-        assert allowed("pi-02", "write") == under("device/pi-02/")
+        assert allowed("pi-02", "write") == under("device/pi-02/status", "device/pi-02/contribution/")
 
     def test_a_device_reads_what_is_its_own_or_everybodys(self):
-        everybodys = under("roster/", "plan", "model/", "record/") | {"device/pi-01/evidence/3", "device/pi-02/evidence/3"}
+        everybodys = under("roster/", "plan", "model/", "asset/", "record/") | {"device/pi-01/evidence/3", "device/pi-02/evidence/3"}
         assert allowed("pi-02", "read") == everybodys | under("receipt/pi-02/", "inbox/pi-02/")
         assert allowed("pi-01", "read") == everybodys | under("receipt/pi-01/", "inbox/pi-01/", "request/")
 
     def test_the_orchestrator_writes_what_it_publishes_and_reads_what_devices_send(self):
-        assert allowed("orchestrator", "write") == under("roster/", "plan", "model/", "record/", "request/", "receipt/", "inbox/")
-        assert allowed("orchestrator", "read") == under("roster/", "plan", "model/", "record/", "device/")
+        assert allowed("orchestrator", "write") == under("roster/", "plan", "model/", "asset/", "record/", "request/", "receipt/", "inbox/")
+        assert allowed("orchestrator", "read") == under("roster/", "plan", "model/", "asset/", "record/", "device/")
 
     def test_nobody_but_the_device_itself_writes_under_its_id(self):
-        own = [f"{BASE}/{text}" for topic, text in TABLE if topic.kind.publisher is Role.DEVICE]
+        own = [f"{BASE}/{text}" for topic, text in TABLE if topic.kind.publisher in (Role.DEVICE, Role.OWN_MEMBER)]
         assert len(own) == 5
         others = [("orchestrator", {"orchestrator": True}), ("pi-02", {}), ("pi-02", {"member": True}), ("pi-011", {}), ("p", {})]
         for identity, roles in others:

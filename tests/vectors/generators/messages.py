@@ -10,9 +10,7 @@ from hushfleet.wire import (
     Answer,
     Body,
     Contribution,
-    DeviceStatus,
     Evidence,
-    Presence,
     SealedAnswer,
     answer_seal_context,
     contribution_seal_context,
@@ -43,7 +41,7 @@ def build() -> dict[str, object]:
             "sealed_answer": _message(encode(SealedAnswer(answer))),
             "evidence": _message(encode(Evidence(header, other))),
             "chunk": _message(encode(example.chunk()), _chunks()),
-            "status": _message(encode(DeviceStatus(Presence.WORKING, ROUND, "1.2.3"))),
+            "status": _message(encode(example.status())),
         },
         "signatures": [
             {"label": Label.BODY.value, "signer": "pi-01", "content": bodies[0].content.hex(), "signature": bodies[0].signature.hex()},

@@ -7,7 +7,7 @@ depend on the machine's order of addition.
 import numpy as np
 
 from hushfleet.randomness import SeededRandomness
-from hushfleet.training import Data, TrainingSettings, train, uniform
+from hushfleet.training import Data, LocalTraining, train, uniform
 from models import catalogue
 
 ARCHITECTURES = (
@@ -19,7 +19,7 @@ ARCHITECTURES = (
 )
 WRONG_NAMES = ("softmax:64", "forest:64x10", "softmax:64x10:mse", "mlp:64x10:relu:tanh")
 RUNS = ("softmax:4x3", "mlp:4x5x3", "mlp:4x3x2:tanh:binary-cross-entropy", "mlp:4x2x2:tanh:mse")
-SETTINGS = {"local_steps": 5, "batch_size": 4, "learning_rate": 0.25, "momentum": 0.5, "proximal": 0.125}
+SETTINGS = {"local_steps": 5, "batch_size": 4, "learning_rate": 0.25, "proximal": 0.125, "optimizer": "momentum", "momentum": 0.5}
 ROWS = 11
 
 
@@ -68,7 +68,7 @@ def _run(name):
     model = catalogue.trainer(name)
     features = 2.0 * uniform(SeededRandomness(b"features"), 4 * ROWS).reshape(ROWS, 4) - 1.0
     first = model.initial(SeededRandomness(b"first"))
-    update = train(model, first, TrainingSettings(**SETTINGS), Data(features, _targets(name)), SeededRandomness(b"batches"))
+    update = train(model, first, LocalTraining.make(**SETTINGS), Data(features, _targets(name)), SeededRandomness(b"batches"))
     return {
         "name": name,
         "settings": SETTINGS,

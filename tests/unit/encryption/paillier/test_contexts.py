@@ -12,17 +12,17 @@ def lp(data):
 
 
 def test_the_masked_vectors_hash_is_labelled_even_when_there_is_none():
-    assert masked_vector_hash(b"") == hashlib.sha256(lp(b"hushfleet/v1/hash/masked-vector")).digest()
-    assert masked_vector_hash(b"x") == hashlib.sha256(lp(b"hushfleet/v1/hash/masked-vector") + b"x").digest()
+    assert masked_vector_hash(b"") == hashlib.sha256(lp(b"hushfleet/v2/hash/masked-vector")).digest()
+    assert masked_vector_hash(b"x") == hashlib.sha256(lp(b"hushfleet/v2/hash/masked-vector") + b"x").digest()
 
 
 def test_contribution_context():
-    expected = lp(b"hushfleet/v1/context/contribution") + DIGESTS[0] + lp(b"pi-01") + DIGESTS[1]
+    expected = lp(b"hushfleet/v2/context/contribution") + DIGESTS[0] + lp(b"pi-01") + DIGESTS[1]
     assert proof_context(DIGESTS[0], "pi-01", DIGESTS[1]) == expected
 
 
 def test_partial_context():
-    expected = lp(b"hushfleet/v1/context/partial") + DIGESTS[0] + (9).to_bytes(8, "big") + DIGESTS[1] + DIGESTS[2] + b"\0\3"
+    expected = lp(b"hushfleet/v2/context/partial") + DIGESTS[0] + (9).to_bytes(8, "big") + DIGESTS[1] + DIGESTS[2] + b"\0\3"
     assert partial_context(DIGESTS[0], 9, DIGESTS[1], DIGESTS[2], 3) == expected
 
 

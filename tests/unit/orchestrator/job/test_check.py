@@ -10,7 +10,7 @@ from orchestrator.job.check import check, selection
 from tests.support.hand_made_model import hand_made
 from tests.support.jobs import job_world, with_policy, write_holdout, write_job
 from tests.support.refusals import refused
-from tests.support.world import World, make_world
+from tests.support.world import World, allowing, make_world
 
 WORLD = job_world(budget_nano_rho=10**10)
 
@@ -61,7 +61,7 @@ def test_a_contributions_size_is_not_understated(tmp_path):
 
 def test_everything_that_is_wrong_is_named_at_once(tmp_path):
     limits = {"max_local_steps": 1, "max_batch_size": 3, "max_learning_rate": 0.1}
-    world = job_world(architectures=(), schemes=("masked",), min_noise_numerator=100, **limits)
+    world = job_world(models=(), schemes=("masked",), min_noise_numerator=100, **limits)
 
     found = mistakes(tmp_path, world)
 
@@ -122,11 +122,11 @@ def test_a_trainable_model_is_a_model_if_the_owner_allows_its_graph(tmp_path):
     with pytest.raises(LocalError, match=r"line 5: \[model\] there is no trainable model .*net\.trainable"):
         held_against(path)
     trainable.save(tmp_path / "net.trainable")
-    with pytest.raises(LocalError, match=r"line 5: \[model\] onnx: the owner did not allow this model"):
+    with pytest.raises(LocalError, match=r"line 5: \[model\] onnx: the owner did not allow the model"):
         held_against(path)
     architecture = trainable.architecture
-    allowing = make_world(devices=6, policy={"architectures": (architecture.digest,)}, job={"architecture": architecture})
-    found = held_against(path, allowing)
+    world = make_world(devices=6, policy={"models": allowing(architecture)}, job={"architecture": architecture})
+    found = held_against(path, world)
     assert found.job.architecture == trainable.architecture
     assert found.first.parameters.tobytes() == trainable.initial.tobytes()
     assert found.holdout.score(found.first).accuracy is not None

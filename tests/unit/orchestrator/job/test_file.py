@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from hushfleet.documents import OptimizerSettings, TrainingPlan
+from hushfleet.documents import LocalTraining, OptimizerSettings
 from hushfleet.errors import LocalError, Refusal
 from models import catalogue
 from orchestrator.job import file as job_file
@@ -40,8 +40,8 @@ def test_the_example_of_the_contracts_is_a_job():
 
     job = file.to_job(ARCHITECTURE)
 
-    assert (job.k_min, job.k_max, job.deadline_s, job.clip_norm) == (4, 5, 60, 1.0)
-    assert job.training == TrainingPlan(2, 4, 0.5, 0.0)
+    assert (job.min_devices, job.max_devices, job.deadline_s, job.clip_norm) == (4, 5, 60, 1.0)
+    assert job.training == LocalTraining.make(2, 4, 0.5)
     assert job.optimizer == OptimizerSettings("fedavgm", (("momentum", 0.8),))
     assert (job.scheme, job.noise_multiplier, job.without_privacy) == ("paillier", Fraction(4), False)
     assert file.evaluation.path == Path("/jobs/holdout.npz")

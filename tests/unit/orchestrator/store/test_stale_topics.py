@@ -27,7 +27,7 @@ def party(tmp_path, monkeypatch):
 def play(party, number):
     world = WORLD if number == 1 else with_model(party.state.model)
     plan = world.plan(number)
-    values = np.full(WORLD.setting(plan).padded, 5)
+    values = np.full(WORLD.setting(plan).padded, 5 * number)  # a second step must not undo the first
     party.go_on({name: WORLD.sealed(plan, name, WORLD.body(plan, name, values)) for name in WORLD.names[:4]}, number)
 
 

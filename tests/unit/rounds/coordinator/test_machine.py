@@ -42,7 +42,7 @@ from hushfleet.wire import (
 from hushfleet.wire.limits import LIMITS
 from tests.support.company import Company
 from tests.support.refusals import refused
-from tests.support.world import changes, make_world, of, published, raise_refusal, update_of, without_privacy
+from tests.support.world import allowing, changes, make_world, of, published, raise_refusal, update_of, without_privacy
 
 WORLD = make_world()
 SILENT = without_privacy(WORLD)
@@ -155,7 +155,7 @@ class TestRound:
         assert (desk.plan.plan.round, desk.plan.plan.key_id) == (1, WORLD.newer(key_epoch=1).roster.key_id)
 
     def test_a_job_outside_the_policy_starts_no_round(self):
-        desk = Desk(replace(WORLD, job=replace(WORLD.job, k_min=5), policy=msgspec.structs.replace(WORLD.policy, min_devices=6)))
+        desk = Desk(replace(WORLD, job=replace(WORLD.job, min_devices=5), policy=msgspec.structs.replace(WORLD.policy, min_devices=6)))
 
         desk.refuses(Refusal.PLAN_COHORT_FLOOR, PeerError, RoundWanted())
 
@@ -167,7 +167,7 @@ class TestRound:
 
     def test_a_model_too_large_for_the_scheme_starts_no_round_unless_asked_for(self):
         large = Architecture("large", (("weights", (65_537,)),), "none", b"large")
-        policy = msgspec.structs.replace(WORLD.policy, architectures=(large.digest,), max_values=100_000)
+        policy = msgspec.structs.replace(WORLD.policy, models=allowing(large), max_values=100_000)
         job = replace(WORLD.job, architecture=large)
 
         Desk(replace(WORLD, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
@@ -366,8 +366,8 @@ class TestAnswers:
         (keep,) = changes(effects)
         record = record_in(effects)
         assert isinstance(keep, KeepOutcome)
-        assert desk.state.model.version == record.version_after == 1
-        assert record.model_after == desk.state.model.digest == sha256(dict(keep.archive)["model-after"])
+        assert desk.state.model.version == record.result.version_after == 1
+        assert record.result.model_after == desk.state.model.digest == sha256(dict(keep.archive)["model-after"])
         assert record.device_ids == tuple(sorted(NAMES[:4]))
         assert record.rho_nano == nano_rho(WORLD.plan().plan, WORLD.roster)
         assert (record.duration_ms, record.outcome, desk.state.phase) == (6000, Outcome.RELEASED, Phase.IDLE)
@@ -459,7 +459,7 @@ class TestRelease:
         record = record_in(effects)
         assert (record.outcome, record.reason, desk.state.phase) == (Outcome.ABORTED, reason, Phase.IDLE)
         assert desk.state.model is before
-        assert record.model_after == record.model_before == before.digest
+        assert record.result.model_after == record.result.model_before == before.digest
         assert not published(effects, Kind.MODEL)
 
     def test_a_sum_that_no_honest_cohort_can_give_aborts(self):
@@ -498,7 +498,7 @@ class TestRelease:
 
         desk.take(RoundWanted())
 
-        assert (desk.plan.plan.round, desk.plan.plan.model_version, desk.state.accepted, desk.state.answers) == (2, 0, {}, {})
+        assert (desk.plan.plan.round, desk.plan.plan.task.model_version, desk.state.accepted, desk.state.answers) == (2, 0, {}, {})
 
 
 class TestRoster:

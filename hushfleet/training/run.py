@@ -1,5 +1,6 @@
 """Training beside other work: start a run, fetch its update later."""
 
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
@@ -19,17 +20,34 @@ class TrainingRun:
 
     @property
     def done(self) -> bool:
-        """True if the update, or the error, is there."""
+        """True once the update, or the error, is there."""
         return self._future.done()
+
+    def cancel(self) -> None:
+        """Give the run up if it has not begun. One that has begun goes on to its end."""
+        self._future.cancel()
 
 
 def start_training(
-    trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness, *, executor: Executor
+    trainer: Trainer,
+    model: GlobalModel,
+    settings: LocalTraining,
+    read_data: Callable[[], Data],
+    randomness: Randomness,
+    *,
+    executor: Executor,
 ) -> TrainingRun:
-    """Begin `train` on `executor` (threads: an update refuses to be pickled) and return at once."""
-    return TrainingRun(executor.submit(train, trainer, model, settings, data, randomness))
+    """Begin `train` on `executor` and return at once. `read_data` is called there too, for reading may take long.
+
+    The executor must have threads, not processes: an update refuses to be pickled.
+    """
+
+    def run() -> LocalUpdate:
+        return train(trainer, model, settings, read_data(), randomness)
+
+    return TrainingRun(executor.submit(run))
 
 
 def fetch_update(run: TrainingRun, timeout_s: float | None = None) -> LocalUpdate:
-    """The update of a run, waiting up to `timeout_s` for it. Raises TimeoutError, or what `train` raised."""
+    """The update of a run, waiting up to `timeout_s` for it. Raises TimeoutError, or what `read_data` or `train` raised."""
     return run._future.result(timeout_s)  # noqa: SLF001 -- the one reader of its own module's field

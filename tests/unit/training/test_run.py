@@ -1,0 +1,100 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from hushfleet.errors import DataError, LocalError, Refusal
+from hushfleet.randomness import SeededRandomness
+from hushfleet.training import Architecture, Data, GlobalModel, LocalTraining, fetch_update, start_training, train
+from tests.support.refusals import refused
+
+MODEL, ROWS = GlobalModel(0, np.zeros(1)), Data(np.ones((4, 1)), np.ones(4))
+SETTINGS = LocalTraining.make(local_steps=3, batch_size=2, learning_rate=0.1)
+PATIENCE_S = 20
+
+
+class Slope:
+    """One value that falls at every step, once `may_go`."""
+
+    architecture = Architecture("slope", (("w", (1,)),), "none", b"slope")
+
+    def __init__(self) -> None:
+        self.may_go = threading.Event()
+
+    def check(self, _features, _targets):
+        pass
+
+    def gradient(self, _parameters, _features, _targets):
+        assert self.may_go.wait(PATIENCE_S)
+        return 0.0, np.ones(1)
+
+
+@pytest.fixture
+def executor():
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+def start(trainer, executor, read_data=lambda: ROWS):
+    return start_training(trainer, MODEL, SETTINGS, read_data, SeededRandomness(b""), executor=executor)
+
+
+def test_a_run_goes_on_beside_the_caller_and_gives_the_update_of_train(executor):
+    trainer = Slope()
+    run = start(trainer, executor)
+    assert not run.done
+    with pytest.raises(TimeoutError):
+        fetch_update(run, 0.01)
+
+    trainer.may_go.set()
+    update = fetch_update(run, PATIENCE_S)
+
+    assert run.done
+    np.testing.assert_array_equal(update.vector, train(trainer, MODEL, SETTINGS, ROWS, SeededRandomness(b"")).vector)
+    assert update.vector[0] < 0
+
+
+def test_the_data_are_read_where_the_training_runs(executor):
+    trainer, threads = Slope(), []
+    trainer.may_go.set()
+
+    fetch_update(start(trainer, executor, lambda: (threads.append(threading.get_ident()), ROWS)[1]), PATIENCE_S)
+
+    assert threads
+    assert threads != [threading.get_ident()]
+
+
+def test_what_reading_or_training_raises_comes_with_the_fetch(executor):
+    def no_data():
+        raise DataError(Refusal.DATA_SOURCE, "no file")
+
+    run = start(Slope(), executor, no_data)
+    with refused(Refusal.DATA_SOURCE, DataError):
+        fetch_update(run, PATIENCE_S)
+
+    broken = Slope()
+    broken.gradient = None
+    with refused(Refusal.TRAINING_FAILED, LocalError):
+        fetch_update(start(broken, executor), PATIENCE_S)
+
+
+def test_a_run_that_has_not_begun_can_be_given_up(executor):
+    first, second = Slope(), Slope()
+    running, waiting = start(first, executor), start(second, executor, lambda: pytest.fail("it was read"))
+
+    waiting.cancel()
+    running.cancel()
+    first.may_go.set()
+
+    assert waiting.done
+    assert fetch_update(running, PATIENCE_S).vector[0] < 0
+
+
+def test_a_run_shows_nothing_of_its_update(executor):
+    trainer = Slope()
+    trainer.may_go.set()
+    run = start(trainer, executor)
+    fetch_update(run, PATIENCE_S)
+
+    assert repr(run) == "TrainingRun()"

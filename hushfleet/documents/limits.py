@@ -16,7 +16,7 @@ MAX_VALUES = 1 << 26
 """Greatest number of model values that can be encoded."""
 
 MAX_COHORT = 2800
-"""Greatest k_max of any plan (PROTOCOL 2)."""
+"""Greatest `max_devices` of any plan (PROTOCOL 2)."""
 
 MAX_MEMBERS = 10
 """Greatest committee, f = 3 (PROTOCOL 3)."""

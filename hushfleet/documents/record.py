@@ -26,7 +26,7 @@ class OptimizerSettings(Message, frozen=True):
 
 
 class ModelResult(Message, frozen=True, tag="model"):
-    """A training's result: the model before and after, by the SHA-256 of its parameters, and the server optimiser's step between them.
+    """A training's result: the model before and after, by the SHA-256 of its parameters, and the global optimiser's step between them.
 
     An aborted round has equal hashes. Raises `PeerError(MESSAGE_MALFORMED)`.
     """

@@ -146,3 +146,15 @@ def test_no_two_packages_have_a_class_of_one_name() -> None:
 
 def test_a_second_class_of_a_name_would_be_found() -> None:
     assert "Policy" in shared_names([*public_classes(), ("orchestrator", "Policy")])
+
+
+PAPER = re.compile(r"\bk_(?:min|max)\b")
+TRANSLATION = {"hushfleet/rounds/planning.py", "hushfleet/documents/plan.py"}
+"""Where the paper's letters stand beside our words, outside `hushfleet/privacy/`."""
+
+
+@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_papers_letters_stay_in_privacy(path: Path) -> None:
+    place = str(path.relative_to(ROOT))
+
+    assert place.startswith("hushfleet/privacy/") or place in TRANSLATION or not PAPER.search(path.read_text())

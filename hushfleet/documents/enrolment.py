@@ -1,4 +1,4 @@
-"""How a device or an orchestrator joins: a request that leaves it, and the bundle that the owner gives back (PROTOCOL 2).
+"""The documents of joining: a request that leaves a device or orchestrator, and the bundle that the owner gives back (PROTOCOL 2).
 
 Private keys are made where they are used and never travel.
 """
@@ -20,14 +20,14 @@ _HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")
 
 
 class EnrolledRole(StrEnum):
-    """What a request asks to become. A committee member is a device."""
+    """The role that a request asks for. A committee member is a device."""
 
     DEVICE = "device"
     ORCHESTRATOR = "orchestrator"
 
 
 class EnrolmentRequest(Message, frozen=True):
-    """What leaves a device: its id, its two public keys (32 bytes each) and a certificate request for TLS (PEM, P-256).
+    """The request that leaves a device: its id, its two public keys (32 bytes each) and a certificate request for TLS (PEM, P-256).
 
     Signed by its own Ed25519 key, which shows possession; who it is, only the fingerprint that a person compares can say.
     """
@@ -46,7 +46,7 @@ class EnrolmentRequest(Message, frozen=True):
 
 
 class Broker(Message, frozen=True):
-    """Where the fleet's broker is: a name or an address, and a TCP port."""
+    """The address of the fleet's broker: a name or an address, and a TCP port."""
 
     host: str
     port: int
@@ -58,7 +58,7 @@ class Broker(Message, frozen=True):
 
 
 class Bundle(Message, frozen=True):
-    """What the owner gives back, signed by the root key: everything public that a device or orchestrator needs to start.
+    """The owner's answer to a request, signed by the root key: everything public that a device or orchestrator needs to start.
 
     `grant` is a sealed key share, empty for who is no member. Certificates are PEM.
     """
@@ -77,7 +77,7 @@ class Bundle(Message, frozen=True):
 
 
 class BundleFile(Message, frozen=True):
-    """What `NAME.bundle` holds: the root public key, to be pinned after a look at its fingerprint, and the signed bundle."""
+    """The content of `NAME.bundle`: the root public key, to be pinned after a look at its fingerprint, and the signed bundle."""
 
     root_key: bytes
     signed: Signed

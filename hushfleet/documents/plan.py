@@ -86,6 +86,6 @@ def open_plan(signed: Signed, orchestrator: VerifyKey) -> VerifiedPlan:
 
 
 def is_selected(plan: VerifiedPlan, device_id: str) -> bool:
-    """Whether the plan asks this device: load spreading only, nobody enforces it (PROTOCOL 5.1)."""
+    """True if the plan asks this device: load spreading only, nobody enforces it (PROTOCOL 5.1)."""
     draw = labelled_hash(Label.SELECTION, plan.digest, length_prefixed(device_id.encode()))
     return int.from_bytes(draw[:2], "big") < plan.plan.selection

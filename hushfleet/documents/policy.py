@@ -27,7 +27,7 @@ class NamedHash(Message, frozen=True):
 
 
 class Policy(Message, frozen=True):
-    """What every device checks before training and every member before decrypting, each against its own roster.
+    """The owner's limits, which every device checks before training and every member before decrypting, each against its own roster.
 
     `min_devices` is the least that a plan may ask for, at least `colluding_contributors` + 2; `max_devices` the greatest.
     The least squared noise multiplier is `min_noise_numerator / min_noise_denominator`, a fraction of integers.
@@ -106,7 +106,7 @@ _DEFAULTS: dict[str, Any] = {
     "max_learning_rate": 10.0,
     "max_proximal": 10.0,
 }
-"""What a policy says where the owner says nothing (see policy.toml in the documentation)."""
+"""The values of a policy where the owner says nothing (see `examples/policy.toml`)."""
 
 
 def _distinct(names: Iterable[str]) -> bool:

@@ -12,7 +12,7 @@ from hushfleet.signing import Signed, SigningKey, VerifyKey
 
 
 class Outcome(StrEnum):
-    """How a round ended."""
+    """The ends that a round can have."""
 
     RELEASED = "released"
     ABORTED = "aborted"
@@ -48,7 +48,7 @@ class AnswerResult(Message, frozen=True, tag="answer"):
 
 
 class RoundRecord(Message, frozen=True):
-    """What was released, from whom, at what cost; or why nothing was.
+    """The account of a round: what was released, from whom, at what cost; or why nothing was.
 
     `result` follows the plan's task; `rho_nano` is the cost of one participation in 10^-9 rho; `bytes_up` the sealed bytes received
     from the cohort; `duration_ms` from the plan to this record; `journal` is the orchestrator's (PROTOCOL 8). An aborted round has an

@@ -27,7 +27,7 @@ class TrainTask(Message, frozen=True, tag="train"):
 
 
 class EvaluateTask(Message, frozen=True, tag="evaluate"):
-    """How good the model with `parameter_hash` is on rows that the device never trained on. Fields and errors as `TrainTask`."""
+    """The quality of the model with `parameter_hash` on rows that the device never trained on. Fields and errors as `TrainTask`."""
 
     model: str
     architecture_hash: bytes

@@ -1,4 +1,4 @@
-"""What single fields of documents and messages must be, whoever wrote them. Their constructors call these, and so do decoders.
+"""The checks of single fields of documents and messages, whoever wrote them. Their constructors call these, and so do decoders.
 
 A value that passes here fits every fixed-width hash input and a signed 64-bit database column.
 """

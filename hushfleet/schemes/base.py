@@ -27,7 +27,7 @@ def public_key(paillier: bytes, members: int, *, insecure: bool = False) -> Publ
 
 
 def fits_a_body(dimension: int, paillier: bytes, members: int) -> bool:
-    """Whether a contribution of `dimension` values is one that the orchestrator takes: L <= 4096 and within `LIMITS.body`."""
+    """True if a contribution of `dimension` values is one that the orchestrator takes: L <= 4096 and within `LIMITS.body`."""
     modulus_bytes = len(paillier) // (2 * members + 5)
     count = plaintext_count(padded_dimension(dimension), UPDATE_WIDTH, 8 * modulus_bytes)
     return count <= MOST_CIPHERTEXTS and count * (2 * modulus_bytes + 5) + _BODY_OVERHEAD_BYTES <= LIMITS.body

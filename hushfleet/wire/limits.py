@@ -24,7 +24,7 @@ class Limits:
     evidence: int = 4096
     """Two signed headers."""
     status: int = 512
-    """What a device says of itself, signed."""
+    """The status of a device, signed."""
 
 
 LIMITS = Limits()

@@ -13,7 +13,7 @@ from hushfleet.wire.limits import LIMITS
 
 
 class Body(Message, frozen=True):
-    """What a device signs: it took part in the round of `plan_hash` with exactly this.
+    """The statement that a device signs: it took part in the round of `plan_hash` with exactly this.
 
     `masked_hash` is the labelled hash of the masked vector. `items` are fixed-width ciphertexts (schemes `paillier`,
     `masked`) or hashes of sealed shares (`shared`); `proof` is the proof of plaintext knowledge, empty in `shared`.
@@ -32,7 +32,7 @@ class Body(Message, frozen=True):
 
 
 class Contribution(Message, frozen=True):
-    """What is sealed to the orchestrator: a signed body, and what the body holds hashes of."""
+    """The content of a contribution, sealed to the orchestrator: a signed body, and what the body holds hashes of."""
 
     body: Signed
     masked_vector: bytes
@@ -40,7 +40,7 @@ class Contribution(Message, frozen=True):
 
 
 class Answer(Message, frozen=True):
-    """What a member signs: its partials for the sum of exactly the contributions under `root`.
+    """The statement that a member signs: its partials for the sum of exactly the contributions under `root`.
 
     Raises `PeerError(MESSAGE_MALFORMED)`.
     """
@@ -60,7 +60,7 @@ class Answer(Message, frozen=True):
 
 
 class SealedAnswer(Message, frozen=True):
-    """What is sealed to the orchestrator: a signed answer."""
+    """The content of a sealed answer: a signed answer."""
 
     answer: Signed
 
@@ -73,12 +73,12 @@ class Evidence(Message, frozen=True):
 
 
 def contribution_seal_context(key_id: bytes, round_number: int, device_id: str) -> bytes:
-    """What a sealed contribution is bound to besides its recipient."""
+    """The context that a sealed contribution is bound to, besides its recipient."""
     return key_id + unsigned(round_number, 8) + length_prefixed(device_id.encode())
 
 
 def answer_seal_context(key_id: bytes, round_number: int, index: int) -> bytes:
-    """What a sealed answer is bound to besides its recipient."""
+    """The context that a sealed answer is bound to, besides its recipient."""
     return key_id + unsigned(round_number, 8) + unsigned(index, 2)
 
 

@@ -16,7 +16,7 @@ _MAX_SOFTWARE = 40
 
 
 class Presence(StrEnum):
-    """What a device is at, as far as everybody may know."""
+    """The work that a device is at, as far as everybody may know."""
 
     OFFLINE = "offline"
     IDLE = "idle"
@@ -27,7 +27,7 @@ class Presence(StrEnum):
 
 
 class DeviceStatus(Message, frozen=True):
-    """What a device says of itself, retained; the last will is an `offline` that it signed when it started.
+    """The status that a device tells, retained; the last will is an `offline` that it signed when it started.
 
     Holds nothing that depends on data. `round` is the last round seen (0: none), `software` the version it runs, `boot_id` 16 bytes
     drawn when its process started, `journal` the head of its journal. A broker can play an old one again: nothing that grants
@@ -57,7 +57,7 @@ def new_boot_id(randomness: Randomness) -> bytes:
 
 
 def sign_status(status: DeviceStatus, device: SigningKey) -> bytes:
-    """What a device publishes: the status under its own key."""
+    """The status as a device publishes it, under its own key."""
     return encode(device.sign(Label.STATUS, encode(status)))
 
 

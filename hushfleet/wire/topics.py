@@ -16,7 +16,7 @@ _NUMBER = re.compile("0|[1-9][0-9]{0,18}")
 
 
 class Role(Enum):
-    """Who publishes or reads."""
+    """The parties that publish or read."""
 
     ORCHESTRATOR = "orchestrator"
     DEVICE = "device"
@@ -30,7 +30,7 @@ class Role(Enum):
 
 
 class Kind(Enum):
-    """What travels on a topic: its pattern, who publishes, who reads, and whether the broker retains it."""
+    """A kind of topic: its pattern, who publishes, who reads, and whether the broker retains it."""
 
     ROSTER = ("roster/{number}/{chunk}", Role.ORCHESTRATOR, Role.EVERYBODY, True)
     PLAN = ("plan", Role.ORCHESTRATOR, Role.EVERYBODY, True)
@@ -115,7 +115,7 @@ def subscription(fleet: str, kind: Kind, *, device: str | None = None, digest: s
 
 
 def matches(pattern: str, topic: str) -> bool:
-    """Whether a filter (without `#`) matches a topic."""
+    """True if a filter (without `#`) matches a topic."""
     wanted, parts = pattern.split("/"), topic.split("/")
     return len(wanted) == len(parts) and all(w in ("+", p) for w, p in zip(wanted, parts, strict=True))
 

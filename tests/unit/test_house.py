@@ -64,8 +64,8 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 
 RIDDLE = re.compile(r"(What|Whatever|Who|Whose|Whom|Which|How|Whether|Where|When|Why)\b")
 PLAIN = (
-    *(f"hushfleet/{room}" for room in ("aggregation", "audit", "encryption", "link", "owner", "privacy", "program", "sharing")),
-    *(f"hushfleet/{room}" for room in ("system", "training")),
+    *(f"hushfleet/{room}" for room in ("aggregation", "audit", "documents", "encryption", "link", "owner", "privacy", "program")),
+    *(f"hushfleet/{room}" for room in ("sharing", "system", "training", "wire")),
     *(f"hushfleet/{file}.py" for file in ("cli", "codec", "errors", "ids", "labels", "randomness", "signing", "__init__")),
     "models",
     "provisioning",

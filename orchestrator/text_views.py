@@ -1,14 +1,17 @@
 """Plain lines for a person: a job's cost, its state, its rounds and its devices."""
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from hushfleet.documents import Roster
 from hushfleet.program.folder import Membership
-from orchestrator.job.check import CheckedJob
 from orchestrator.store.reports import DeviceView, JobView, RoundView
 
+if TYPE_CHECKING:  # with it come the models and the machines
+    from orchestrator.job.check import CheckedJob
 
-def cost_lines(checked: CheckedJob) -> Iterator[str]:
+
+def cost_lines(checked: "CheckedJob") -> Iterator[str]:
     """The cost of a job, a line each."""
     file, cost = checked.file, checked.cost
     yield f"{file.job.name}: {checked.job.architecture.name}, {cost.values} values, {file.job.rounds} rounds"

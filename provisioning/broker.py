@@ -8,11 +8,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hushfleet.owner.certificates import Authority, ends
 from hushfleet.system.durable import write_durably
 from hushfleet.wire import acl
 from provisioning.contents import VaultContents
+
+if TYPE_CHECKING:
+    from hushfleet.owner.certificates import Authority
 
 SERVICE_PATH = Path("/etc/mosquitto/hushfleet")
 SERVICE_DATA = Path("/var/lib/mosquitto")
@@ -135,7 +138,7 @@ def write_broker(
     *,
     fleet: str,
     access: Iterable[Access],
-    authority: Authority,
+    authority: "Authority",
     revocations: bytes,
     hosts: Sequence[str],
     port: int,
@@ -166,7 +169,7 @@ def write_broker(
     write_durably(out / "README.md", readme.encode())
 
 
-def _server_certificate(out: Path, authority: Authority, hosts: Sequence[str], now: datetime) -> datetime:
+def _server_certificate(out: Path, authority: "Authority", hosts: Sequence[str], now: datetime) -> datetime:
     """Make sure of `server.key` and `server.pem`; when the certificate ends."""
     key, certificate = out / "server.key", out / "server.pem"
     here = key.exists() and certificate.exists()
@@ -174,4 +177,6 @@ def _server_certificate(out: Path, authority: Authority, hosts: Sequence[str], n
         key_pem, certificate_pem = authority.issue_to_broker(hosts, now)
         write_durably(key, key_pem)
         write_durably(certificate, certificate_pem)
+    from hushfleet.owner.certificates import ends  # noqa: PLC0415 -- the cryptography, when it is needed
+
     return ends(certificate.read_bytes())

@@ -1,4 +1,4 @@
-"""`hushfleet provision`: the fleet owner's commands."""
+"""`hushfleet provision`: the fleet owner's commands. They import what they need when they run."""
 
 import os
 import socket
@@ -12,10 +12,8 @@ from hushfleet.documents import EnrolledRole, VerifiedRoster, fingerprint, open_
 from hushfleet.documents.limits import MAX_ENROLMENT_REQUEST_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.ids import parse_id
-from hushfleet.owner import certificates
 from hushfleet.signing import Signed
 from hushfleet.system.durable import write_durably
-from provisioning import proposals as changes
 from provisioning.broker import SERVICE_DATA, SERVICE_PATH, SERVICE_USER
 from provisioning.cli_committee import committee
 from provisioning.cli_device import device
@@ -23,13 +21,14 @@ from provisioning.cli_policy import policy
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Address, VaultContents
 from provisioning.show import show
-from provisioning.vault import Vault
 
 _ENVELOPE_BYTES = 256
 _IN_PLACE = {"user": "root"} if os.geteuid() == 0 else {}  # a broker that root starts could not read its folder as anybody else
 
 
 def _host(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401 -- one host or several
+    from hushfleet.owner import certificates  # noqa: PLC0415 -- the cryptography, when it is needed
+
     for host in (value,) if isinstance(value, str) else value:
         if not certificates.is_host(host):
             raise click.BadParameter(f"{host!r} is no host name or address", ctx, param)
@@ -57,6 +56,8 @@ def provision() -> None:
 @owner_command(passphrase=True)
 def init(*, command: OwnerCommand, name: str, broker_host: str, broker_port: int) -> None:
     """Make the vault of the fleet NAME: the root key, a certificate authority and a policy."""
+    from provisioning.vault import Vault  # noqa: PLC0415 -- as above
+
     command.folder.require_room()
     folder = command.folder.path
     with Vault.create(folder, name, command.source.read(new=True), broker=Address(broker_host, broker_port)) as vault:
@@ -76,8 +77,11 @@ def init(*, command: OwnerCommand, name: str, broker_host: str, broker_port: int
 @owner_command(passphrase=True, consent=True)
 def approve(*, command: OwnerCommand, request: Path) -> None:
     """Enrol the device or orchestrator that made REQUEST, once you have compared its fingerprint."""
+    from hushfleet.owner import certificates  # noqa: PLC0415 -- as above
+    from provisioning import proposals  # noqa: PLC0415 -- as above
+
     signed, now = _read_request(request), certificates.now()
-    change, done = command.carry(lambda registry: changes.approval(registry, command.policy, signed, now))
+    change, done = command.carry(lambda registry: proposals.approval(registry, command.policy, signed, now))
     asked = open_enrolment_request(signed)
     bundle = command.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
     result = {

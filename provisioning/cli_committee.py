@@ -4,14 +4,15 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import click
 
-from hushfleet.encryption.paillier.dealing import Dealing, deal
-from hushfleet.randomness import SystemRandomness
-from provisioning import proposals as changes
 from provisioning.command import OwnerCommand, owner_command, say
 from provisioning.contents import VaultContents
+
+if TYPE_CHECKING:
+    from hushfleet.encryption.paillier.dealing import Dealing
 
 _BITS = 3072
 _REPORT_EVERY_S = 2.0
@@ -32,10 +33,12 @@ def deal_command(*, command: OwnerCommand, ids: tuple[str, ...], bits: int, inse
 
     `pi-01 .. pi-04` means all approved devices from the one to the other. Writes every bundle. The key itself is forgotten.
     """
+    from provisioning import proposals  # noqa: PLC0415 -- the cryptography, when it is needed
+
     members = in_full(command.registry, ids)
     f, size = (len(members) - 1) // 3, insecure_bits or bits
     change, done = command.carry(
-        lambda registry: changes.committee(registry, command.policy, members),
+        lambda registry: proposals.committee(registry, command.policy, members),
         lambda vault, planned: vault.carry_out(planned, _fresh_key(size, f, insecure=insecure_bits is not None)),
     )
     roster = change.roster
@@ -76,8 +79,11 @@ def _after(command: OwnerCommand, count: int) -> tuple[str, ...]:
     )
 
 
-def _fresh_key(bits: int, f: int, *, insecure: bool) -> Dealing:
+def _fresh_key(bits: int, f: int, *, insecure: bool) -> "Dealing":
     """Deal a key and tell the progress every few seconds. Raises `LocalError` as `deal`."""
+    from hushfleet.encryption.paillier.dealing import deal  # noqa: PLC0415 -- as above
+    from hushfleet.randomness import SystemRandomness  # noqa: PLC0415 -- as above
+
     say([f"Searching two safe primes of {bits // 2} bits: seconds on a laptop, minutes on a small machine."])
     progress = _Progress()
     with ThreadPoolExecutor(2) as executor:

@@ -3,8 +3,6 @@
 import click
 
 from hushfleet.documents import EnrolledRole
-from hushfleet.owner import certificates
-from provisioning import proposals as changes
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Identity, VaultContents
 
@@ -46,8 +44,11 @@ def show_command(*, command: OwnerCommand, device_id: str) -> None:
 @owner_command(passphrase=True, consent=True)
 def revoke(*, command: OwnerCommand, device_id: str) -> None:
     """Take a device out: a new roster without it, and its certificate withdrawn."""
+    from hushfleet.owner import certificates  # noqa: PLC0415 -- the cryptography, when it is needed
+    from provisioning import proposals  # noqa: PLC0415 -- as above
+
     now = certificates.now()
-    change, done = command.carry(lambda registry: changes.revocation(registry, command.policy, device_id, now))
+    change, done = command.carry(lambda registry: proposals.revocation(registry, command.policy, device_id, now))
     result = {"id": device_id, "revoked": done, "serial": change.roster.serial if change.roster else None}
     lines = (
         f"{device_id} is revoked in the vault. It counts once the others know:",
@@ -59,6 +60,8 @@ def revoke(*, command: OwnerCommand, device_id: str) -> None:
 
 def describe(registry: VaultContents, identity: Identity) -> dict[str, str]:
     """One identity in words, without its keys."""
+    from hushfleet.owner import certificates  # noqa: PLC0415 -- as above
+
     until = certificates.ends(identity.certificate.encode()) if identity.certificate else None
     return {
         "id": identity.device_id,

@@ -1,16 +1,19 @@
 """`hushfleet provision policy`: what no orchestrator can lower."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from hushfleet.program.settings import text_of
 from hushfleet.system.durable import write_durably
-from provisioning import proposals as changes
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.differences import policy_lines
 from provisioning.policy_file import NEXT_STEP, as_table, parse_policy
 from provisioning.policy_text import with_settings
-from provisioning.proposals import Proposal
-from provisioning.vault import Vault
+
+if TYPE_CHECKING:
+    from provisioning.proposals import Proposal
+    from provisioning.vault import Vault
 
 
 @click.group()
@@ -44,15 +47,17 @@ def set_command(*, command: OwnerCommand, assignments: tuple[str, ...]) -> None:
 
     Without a value: sign the file as it stands, after editing it by hand. Before the first committee nothing is signed yet.
     """
+    from provisioning import proposals  # noqa: PLC0415 -- the cryptography, when it is needed
+
     path = command.folder.policy_file
     new = with_settings(text_of(path, next_step=NEXT_STEP), assignments)
     wanted = parse_policy(new, path)
 
-    def write_and_sign(vault: Vault, change: Proposal) -> Proposal:
+    def write_and_sign(vault: "Vault", change: "Proposal") -> "Proposal":
         write_durably(path, new.encode())  # first: the next command must not sign the old policy again
         return vault.carry_out(change)
 
-    change, done = command.carry(lambda registry: changes.renewal(registry, wanted), write_and_sign)
+    change, done = command.carry(lambda registry: proposals.renewal(registry, wanted), write_and_sign)
     if not done and not command.dry_run:
         write_durably(path, new.encode())
     serial = change.roster.serial if done and change.roster else None

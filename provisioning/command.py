@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,12 +14,14 @@ from provisioning.contents import VaultContents
 from provisioning.folder import VaultFolder
 from provisioning.passphrase import PassphraseSource
 from provisioning.policy_file import PolicyFile
-from provisioning.proposals import Proposal
-from provisioning.vault import Vault
+
+if TYPE_CHECKING:  # with them comes the cryptography, which no help needs
+    from provisioning.proposals import Proposal
+    from provisioning.vault import Vault
 
 Body = TypeVar("Body", bound=Callable[..., Any])
-Propose = Callable[[VaultContents], Proposal]
-Finish = Callable[[Vault, Proposal], Proposal]
+Propose = Callable[[VaultContents], "Proposal"]
+Finish = Callable[["Vault", "Proposal"], "Proposal"]
 
 DEFAULT_VAULT = Path("vault")
 
@@ -39,8 +41,10 @@ class OwnerCommand:
         """The public part of the vault. Raises `LocalError(VAULT_MISSING)`."""
         return self.folder.registry()
 
-    def open(self) -> Vault:
+    def open(self) -> "Vault":
         """The vault, with the passphrase from where the options say. Raises `LocalError(VAULT_MISSING)` before it asks."""
+        from provisioning.vault import Vault  # noqa: PLC0415 -- as above
+
         self.folder.registry()
         return Vault.open(self.folder.path, self.source.read())
 
@@ -49,8 +53,8 @@ class OwnerCommand:
         """The policy file as it is now. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
         return self.folder.policy()
 
-    def carry(self, propose: Propose, finish: Finish = Vault.carry_out) -> tuple[Proposal, bool]:
-        """Show what `propose` would change, ask, and carry it out with `finish`; the change, and whether that was done.
+    def carry(self, propose: Propose, finish: Finish | None = None) -> tuple["Proposal", bool]:
+        """Show what `propose` would change, ask, and carry it out, with `finish` or as it is; the change, and whether that was done.
 
         What can be refused is refused before anybody is asked, and the passphrase is asked for before `finish` takes its time.
         """
@@ -65,7 +69,7 @@ class OwnerCommand:
             change = propose(vault.registry)
             if (change.lines, change.roster) != (shown.lines, shown.roster):
                 raise PhaseError("the vault or its policy has changed since this was shown; run the command again")
-            return finish(vault, change), True
+            return (finish(vault, change) if finish else vault.carry_out(change)), True
 
     def confirm(self, question: str) -> None:
         """Ask, unless `--yes`. Raises as `ask`."""

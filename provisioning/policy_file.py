@@ -18,7 +18,6 @@ from hushfleet.documents.limits import MAX_COHORT, MAX_COUNTER, MAX_VALUES
 from hushfleet.documents.tasks import TASKS
 from hushfleet.errors import LocalError
 from hushfleet.program.settings import Mistake, TableError, parse_settings, text_of, wrong
-from models import catalogue
 
 FILE = "policy.toml"
 SCHEMES = ("paillier", "masked", "shared")
@@ -95,7 +94,7 @@ class Models(_Table, frozen=True):
         text = f"schemes: there is no scheme {{!r}}; there are {', '.join(SCHEMES)}"
         _require(
             *(("schemes", text.format(name), False) for name in unknown),
-            *(("allowed", text, False) for text in _problems(name for name in self.allowed if not catalogue.is_trainable(name))),
+            *(("allowed", text, False) for text in _problems(self.allowed, trainable=False)),
         )
 
 
@@ -129,6 +128,8 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def allowed(self) -> tuple[NamedHash, ...]:
         """The models allowed here, by the name that plans give them and their architecture hash. Every name must be known."""
+        from models import catalogue  # noqa: PLC0415 -- numpy, when a model is looked at
+
         known = [catalogue.architecture(name) for name in self.models.allowed]
         return tuple({one.digest: NamedHash(one.name, one.digest) for one in known}.values())
 
@@ -157,9 +158,11 @@ def read_policy(path: Path) -> PolicyFile:
 
 def parse_policy(text: str, source: Path) -> PolicyFile:
     """As `read_policy`, from the text that is, or would be, the file `source`. Relative paths of trainable models count from its folder."""
+    from models import catalogue  # noqa: PLC0415 -- as above
+
     file = parse_settings(PolicyFile, text, source=source, next_step=NEXT_STEP, parse_float=Decimal)
     allowed = tuple(catalogue.placed(name, source.parent) for name in file.models.allowed)
-    mistakes = [Mistake("models", "allowed", f"[models] {problem}") for problem in _problems(filter(catalogue.is_trainable, allowed))]
+    mistakes = [Mistake("models", "allowed", f"[models] {problem}") for problem in _problems(allowed, trainable=True)]
     if mistakes:
         raise wrong(source, text, mistakes, NEXT_STEP)
     return msgspec.structs.replace(file, models=msgspec.structs.replace(file.models, allowed=allowed))
@@ -183,9 +186,13 @@ def _require(*demands: tuple[str, str, bool]) -> None:
         raise TableError(broken)
 
 
-def _problems(names: Iterable[str]) -> Iterator[str]:
-    """The complaints about names of models, one for each that means none."""
+def _problems(names: Iterable[str], *, trainable: bool) -> Iterator[str]:
+    """The complaints about names of models, one for each that means none; only of trainable models, or only of others."""
+    from models import catalogue  # noqa: PLC0415 -- as above
+
     for name in names:
+        if catalogue.is_trainable(name) is not trainable:
+            continue
         try:
             catalogue.architecture(name)
         except LocalError as error:

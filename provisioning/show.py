@@ -28,7 +28,6 @@ from hushfleet.documents.enrolment import BundleFile
 from hushfleet.documents.limits import MAX_BUNDLE_BYTES
 from hushfleet.errors import HushfleetError, PeerError, Refusal
 from hushfleet.labels import Label, sha256
-from hushfleet.owner import certificates
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire.limits import LIMITS
 from provisioning.command import OwnerCommand, owner_command
@@ -87,6 +86,8 @@ def _attempt(kind: type[Message], data: bytes, max_bytes: int) -> Any:  # noqa: 
 
 
 def _request(request: EnrolmentRequest, signed: Signed, known: Known) -> Told:
+    from hushfleet.owner import certificates  # noqa: PLC0415 -- the cryptography, when it is needed
+
     del known
     open_enrolment_request(signed)
     certificates.check_request(request)
@@ -102,6 +103,8 @@ def _request(request: EnrolmentRequest, signed: Signed, known: Known) -> Told:
 
 
 def _bundle(file: BundleFile, known: Known) -> Told:
+    from hushfleet.owner import certificates  # noqa: PLC0415 -- as above
+
     key = VerifyKey(file.root_key)
     bundle = decode(Bundle, key.open(Label.BUNDLE, file.signed), max_bytes=MAX_BUNDLE_BYTES)
     roster = decode(Roster, key.open(Label.ROSTER, bundle.roster), max_bytes=LIMITS.signed_document)

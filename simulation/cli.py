@@ -3,11 +3,9 @@
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from hushfleet.program.terminal import json_option
-from simulation import demo as demo_module
-from simulation.screen import DemoScreen
+from simulation.short_names import SHORT_NAMES
 
 
 @click.command(epilog="Example: hushfleet demo --devices 20 --rounds 4 --noise-multiplier 2 --keep ./demo")
@@ -24,7 +22,7 @@ from simulation.screen import DemoScreen
     "--model",
     default="softmax",
     show_default=True,
-    type=click.Choice(sorted(demo_module.SHORT_NAMES)),
+    type=click.Choice(sorted(SHORT_NAMES)),
     help="softmax, mlp, or lenet: a convolutional net from an ONNX file.",
 )
 @click.option(
@@ -43,6 +41,11 @@ def demo(
 
     Real data (handwritten digits), real keys, real proofs; no broker needed. Takes about half a minute.
     """
+    from rich.console import Console  # noqa: PLC0415 -- the help needs no fleet
+
+    from simulation import demo as demo_module  # noqa: PLC0415 -- as above
+    from simulation.screen import DemoScreen  # noqa: PLC0415 -- as above
+
     settings = demo_module.Settings(devices, rounds, noise_multiplier, model, keep, transport)
     result = demo_module.run(settings, DemoScreen(Console(stderr=as_json)))
     if as_json:

@@ -37,6 +37,7 @@ from simulation.fleet import Fleet
 from simulation.memory_fleet import MemoryFleet
 from simulation.parties import Parties
 from simulation.screen import DemoScreen, RoundProgress
+from simulation.short_names import SHORT_NAMES
 
 LEAST_DEVICES = 5
 COMMITTEE = 4
@@ -44,7 +45,6 @@ COLLUDING = 2
 KEY_BITS = 3072
 DELTA = 1e-6
 FLEET = "demo"
-SHORT_NAMES = {"softmax": "softmax:64x10", "mlp": "mlp:64x32x10", "lenet": ""}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hushfleet.audit import JobReport, verify_job
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.program.terminal import json_option, print_json
-from hushfleet.randomness import SystemRandomness
-from hushfleet.signing import VerifyKey
+
+if TYPE_CHECKING:  # the cryptography, when it is needed
+    from hushfleet.audit import JobReport
+    from hushfleet.signing import VerifyKey
 
 ROOT_KEY_FILE = "root.pub"
 
@@ -22,8 +24,10 @@ def read_archive(folder: Path) -> list[dict[str, bytes]]:
     return [{path.name: path.read_bytes() for path in one.iterdir()} for one in rounds]
 
 
-def read_root_key(path: Path) -> VerifyKey:
+def read_root_key(path: Path) -> "VerifyKey":
     """A root public key file: 64 hex digits. Raises `PeerError(KEY_MALFORMED)`."""
+    from hushfleet.signing import VerifyKey  # noqa: PLC0415 -- as above
+
     try:
         return VerifyKey(bytes.fromhex(path.read_text().strip()))
     except ValueError as error:
@@ -36,6 +40,9 @@ def read_root_key(path: Path) -> VerifyKey:
 @json_option
 def verify(*, folder: Path, root_key: Path | None, as_json: bool) -> None:
     """Check a finished job: signatures, proofs, committee answers, and every released model computed again."""
+    from hushfleet.audit import verify_job  # noqa: PLC0415 -- as above
+    from hushfleet.randomness import SystemRandomness  # noqa: PLC0415 -- as above
+
     if root_key is None:
         click.echo(f"Note: the root key is the archive's own; compare it with the owner's: cat {folder / ROOT_KEY_FILE}", err=True)
     report = verify_job(read_archive(folder), read_root_key(root_key or folder / ROOT_KEY_FILE), SystemRandomness())
@@ -44,7 +51,7 @@ def verify(*, folder: Path, root_key: Path | None, as_json: bool) -> None:
         print_json(_json(report))
 
 
-def _json(report: JobReport) -> dict[str, object]:
+def _json(report: "JobReport") -> dict[str, object]:
     return {
         "fleet": report.fleet,
         "released": report.released,

@@ -4,16 +4,14 @@ import os
 import sqlite3
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, event, inspect, select
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hushfleet.errors import LocalError, Refusal
+from orchestrator.migrations import REVISIONS
 
 FILE = "orchestrator.db"
+_alembic_version = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
@@ -58,14 +56,15 @@ def bring_up_to_date(engine: Engine) -> None:
     """Run the migrations that are missing, in one transaction. Raises `LocalError(STORE_UNUSABLE)` as `require_current`."""
     with engine.begin() as connection:
         _require_store(engine, connection)
-        _upgrade(connection)
+        if _revision(connection) != REVISIONS[-1]:
+            _upgrade(connection)
 
 
 def require_current(engine: Engine) -> None:
     """`LocalError(STORE_UNUSABLE)`: no store is there, or it is of another version than this program."""
     with engine.connect() as connection:
         _require_store(engine, connection)
-        if _revision(connection) != _scripts().get_current_head():
+        if _revision(connection) != REVISIONS[-1]:
             message = f"{engine.url!r} is of an earlier version"
             raise LocalError(Refusal.STORE_UNUSABLE, message, next_step="hushfleet orchestrator run brings it up to date.")
 
@@ -74,7 +73,7 @@ def _require_store(engine: Engine, connection: Connection) -> None:
     revision = _revision(connection)
     if revision is None:
         raise lost(repr(engine.url))
-    if revision not in {script.revision for script in _scripts().walk_revisions()}:
+    if revision not in REVISIONS:
         message = f"{engine.url!r} was written by a newer version of this program"
         raise LocalError(Refusal.STORE_UNUSABLE, message, next_step="Install that version, or a newer one.")
 
@@ -89,23 +88,20 @@ def lost(where: str) -> LocalError:
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    """The last migration that was run, as Alembic keeps it; None where no store is."""
+    if not inspect(connection).has_table(_alembic_version.name):
+        return None
+    return connection.scalars(select(_alembic_version.c.version_num)).one_or_none()
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    from alembic import command  # noqa: PLC0415 -- large, and needed once a version
+    from alembic.config import Config  # noqa: PLC0415 -- with it
 
-
-def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "orchestrator:migrations")
-    return config
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, func, select
 
@@ -14,13 +15,15 @@ from hushfleet.documents import Outcome, RoundRecord, VerifiedRoster
 from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.signing import VerifyKey
-from hushfleet.training import GlobalModel
 from hushfleet.wire import DeviceStatus, decode_signed
 from hushfleet.wire.limits import LIMITS
 from orchestrator.store import database
 from orchestrator.store.blobs import Blobs
+from orchestrator.store.roster import load_roster
 from orchestrator.store.schema import accepted, jobs, presence, rounds
-from orchestrator.store.store import load_roster
+
+if TYPE_CHECKING:  # with it comes numpy, which a status needs not
+    from hushfleet.training import GlobalModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +158,10 @@ class Reports:
             for name in sorted(entry.device_id for entry in roster.devices)
         )
 
-    def model(self, dimension: int, *, best: bool = False) -> GlobalModel:
+    def model(self, dimension: int, *, best: bool = False) -> "GlobalModel":
         """The current job's model. Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
+        from hushfleet.training import GlobalModel  # noqa: PLC0415 -- as above
+
         self.current()
         with self._engine.connect() as connection:
             row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one()

@@ -16,8 +16,9 @@ from hushfleet.schemes.base import RoundTerms
 from hushfleet.signing import Signed
 from hushfleet.training import GlobalModel
 from hushfleet.wire import decode_decryption_request, decode_signed
+from orchestrator.store.roster import load_roster
 from orchestrator.store.schema import accepted, jobs, rounds
-from orchestrator.store.store import Store, load_roster
+from orchestrator.store.store import Store
 
 
 def coordinator_state(store: Store, coordinator: Coordinator, *, now_ms: int, now_s: float) -> CoordinatorState:

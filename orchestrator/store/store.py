@@ -10,7 +10,7 @@ from typing import Protocol
 from sqlalchemy import Connection, func, insert, select, update
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import Outcome, Plan, Roster, RoundRecord, VerifiedRoster, open_roster
+from hushfleet.documents import Outcome, Plan, Roster, RoundRecord, VerifiedRoster
 from hushfleet.documents.limits import MAX_PLAN_BYTES, MAX_RECORD_BYTES, MAX_ROSTER_BYTES
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
@@ -21,6 +21,7 @@ from hushfleet.wire import decode_signed
 from orchestrator.store import database
 from orchestrator.store.archive_folder import Archive, digest
 from orchestrator.store.blobs import Blobs
+from orchestrator.store.roster import load_roster
 from orchestrator.store.schema import accepted, jobs, presence, rosters, rounds
 
 
@@ -285,14 +286,6 @@ class Store:
         if rank is None or before is None or rank > before:
             values |= {"best_version": change.model.version, "best_model": model_hash, "best_score": rank}
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
-
-
-def load_roster(connection: Connection, root: VerifyKey, serial: int | None = None) -> VerifiedRoster:
-    """The roster in force, or the one of this serial."""
-    wanted = select(rosters.c.signed).order_by(rosters.c.serial.desc()).limit(1)
-    if serial is not None:
-        wanted = select(rosters.c.signed).where(rosters.c.serial == serial)
-    return open_roster(decode_signed(connection.execute(wanted).scalar_one()), root)
 
 
 def _insert_roster(connection: Connection, signed: Signed, now_s: float) -> None:

@@ -1,22 +1,20 @@
-"""`hushfleet model`: making an ONNX file trainable, on the machine of whoever has it."""
+"""`hushfleet model`: making an ONNX file trainable, on the machine of whoever has it. Commands import what they need when they run."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from hushfleet.program.terminal import json_option, print_json
 from models.onnx.manifest import Frozen, Manifest, Sizes, Tensor
-from models.onnx.prepare import registry
-from models.onnx.prepare.bench import time_steps
-from models.onnx.prepare.check import Report, check_gradients
-from models.onnx.prepare.losses import LOSSES
-from models.onnx.prepare.pipeline import prepare
-from models.onnx.prepare.source import PrepareOptions, read_source
-from models.onnx.trainable import TrainableModel, load_trainable
+from models.onnx.prepare.loss_names import LOSS_NAMES
+
+if TYPE_CHECKING:
+    from models.onnx.prepare.check import Report
+    from models.onnx.trainable import TrainableModel
 
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _TRAINABLE = click.argument("trainable", type=click.Path(exists=True, path_type=Path))
@@ -32,7 +30,7 @@ def model() -> None:
 
 @model.command("prepare", epilog="Example: hushfleet model prepare net.onnx --loss softmax-cross-entropy --train 'head.*'")
 @_FILE
-@click.option("--loss", required=True, type=click.Choice(list(LOSSES)), help="What training minimises.")
+@click.option("--loss", required=True, type=click.Choice(LOSS_NAMES), help="What training minimises.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The trainable model's folder. Default: NAME.trainable.")
 @_LOGITS
 @click.option("--freeze", multiple=True, metavar="PATTERN", help="Do not train parameters whose name matches, as in 'features.*'.")
@@ -44,6 +42,8 @@ def model() -> None:
 @json_option
 def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- the options of `prepare` as they are
     """Make the inference file FILE trainable: train.onnx, infer.onnx and manifest.json in one folder."""
+    from models.onnx.prepare.pipeline import prepare  # noqa: PLC0415 -- onnx and onnxruntime, when they are needed
+
     reports: list[Report] = []
     trainable = prepare(
         file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options
@@ -65,6 +65,10 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
 @json_option
 def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool) -> None:
     """List what would train in the ONNX file PATH and what would not, or what a trainable model holds."""
+    from models.onnx.prepare import registry  # noqa: PLC0415 -- as above
+    from models.onnx.prepare.source import PrepareOptions, read_source  # noqa: PLC0415 -- as above
+    from models.onnx.trainable import load_trainable  # noqa: PLC0415 -- as above
+
     if path.is_dir() or path.suffix == ".bundle":
         trainable = load_trainable(path)
         click.echo(_tables(trainable.manifest), err=as_json)
@@ -92,6 +96,9 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
 @json_option
 def check(*, trainable: Path, seed: int, as_json: bool) -> None:
     """Verify a trainable model's hashes, and its gradients by finite differences of the loss."""
+    from models.onnx.prepare.check import check_gradients  # noqa: PLC0415 -- as above
+    from models.onnx.trainable import load_trainable  # noqa: PLC0415 -- as above
+
     report = check_gradients(load_trainable(trainable), seed=seed)
     width = max(map(len, report.errors))
     click.echo("\n".join(f"{name:{width}}  {error:.1e}" for name, error in report.errors.items()), err=as_json)
@@ -107,6 +114,9 @@ def check(*, trainable: Path, seed: int, as_json: bool) -> None:
 @json_option
 def bench(*, trainable: Path, batch: int, steps: int, as_json: bool) -> None:
     """Time training steps of a trainable model on this machine, with one thread."""
+    from models.onnx.prepare.bench import time_steps  # noqa: PLC0415 -- as above
+    from models.onnx.trainable import load_trainable  # noqa: PLC0415 -- as above
+
     found = time_steps(load_trainable(trainable), batch, steps)
     click.echo(f"{1e3 * found.step_s:.3f} ms a step of {batch} rows, {1e3 * found.inference_s:.3f} ms to infer them", err=as_json)
     if as_json:
@@ -178,15 +188,15 @@ def _count(shape: Sizes) -> int:
     return count
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: "Report") -> str:
     found = f"largest error {report.worst:.1e}, {report.tolerance:.0e} allowed"
     return f"gradients agree with finite differences in {report.precision}: {found}"
 
 
-def _checked(report: Report) -> dict[str, Any]:
+def _checked(report: "Report") -> dict[str, Any]:
     return {"errors": dict(report.errors), "worst": report.worst, "tolerance": report.tolerance, "precision": report.precision}
 
 
-def _facts(trainable: TrainableModel) -> dict[str, Any]:
+def _facts(trainable: "TrainableModel") -> dict[str, Any]:
     manifest: dict[str, Any] = msgspec.to_builtins(trainable.manifest)
     return {"architecture": trainable.architecture.digest.hex(), "values": trainable.manifest.dimension, "manifest": manifest}

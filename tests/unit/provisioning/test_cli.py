@@ -23,6 +23,7 @@ from provisioning.folder import VaultFolder
 from tests.support.enrolling import CHEAP, MEMBERS, applicant, dealing, orchestrator
 
 SECRET = "correct horse battery"  # noqa: S105 -- the test's own
+DEAL = dealer.deal
 
 
 @dataclass
@@ -71,7 +72,7 @@ class Owner:
 def owner(tmp_path, monkeypatch, capsys):
     """An owner without a vault, whose passphrase costs nothing and whose keys are dealt at once."""
     monkeypatch.setattr(vault, "lock", lambda secrets, passphrase, randomness, _: strongbox.lock(secrets, passphrase, randomness, CHEAP))
-    monkeypatch.setattr(cli_committee, "deal", lambda _, f, *__, **___: dealing(f))
+    monkeypatch.setattr(dealer, "deal", lambda _, f, *__, **___: dealing(f))
     monkeypatch.delenv("HUSHFLEET_VAULT", raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "passphrase").touch(mode=0o600)
@@ -287,7 +288,7 @@ class TestCommittee:
         ids=" ".join,
     )
     def test_another_choice_is_refused_before_any_search_for_primes(self, settled, monkeypatch, ids, kind):
-        monkeypatch.setattr(cli_committee, "deal", pytest.fail)
+        monkeypatch.setattr(dealer, "deal", pytest.fail)
         out, _ = settled.says("committee", "deal", *ids, "--json", code={"not-enrolled": 3, "roster-duplicate": 1}.get(kind, 2))
         assert json.loads(out)["error"]["kind"] == kind
 
@@ -296,7 +297,7 @@ class TestCommittee:
         settled.types("committee", "deal", "pi-01", "..", "pi-04", "--bits", bits, code=ExitCode.USAGE)
 
     def test_a_real_key_is_dealt_and_its_progress_told(self, settled, monkeypatch):
-        monkeypatch.setattr(cli_committee, "deal", dealer.deal)
+        monkeypatch.setattr(dealer, "deal", DEAL)
         monkeypatch.setattr(cli_committee, "_REPORT_EVERY_S", 0.0)
         told = settled.json("committee", "deal", "pi-01", "..", "pi-04", "--insecure-bits", "640")
         assert told["key_bits"] == 640
@@ -304,7 +305,7 @@ class TestCommittee:
 
     def test_an_interrupted_search_stops_on_all_threads_and_changes_nothing(self, settled, monkeypatch):
         before = settled.vault.registry_file.read_bytes()
-        monkeypatch.setattr(cli_committee, "deal", partial(interrupted, dealer.deal))
+        monkeypatch.setattr(dealer, "deal", partial(interrupted, DEAL))
         settled.types("committee", "deal", "pi-01", "..", "pi-04", code=ExitCode.FAILED)
         assert settled.vault.registry_file.read_bytes() == before
 

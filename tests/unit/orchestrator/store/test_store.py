@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
 from hushfleet.aggregation import OptimizerState
@@ -20,6 +22,7 @@ from hushfleet.rounds.effects import KeepAccepted, KeepRequest, KeepRoster, Keep
 from hushfleet.rounds.events import ContributionsArrived, RoundWanted
 from hushfleet.rounds.machine import Running
 from hushfleet.training import GlobalModel
+from orchestrator.migrations import REVISIONS
 from orchestrator.store.restore import coordinator_state
 from orchestrator.store.schema import jobs, metadata, presence, rosters, rounds
 from orchestrator.store.store import Store, database
@@ -132,6 +135,14 @@ class TestOpening:
 def test_the_migrations_make_the_tables_of_the_schema(store):
     with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_revisions_that_need_no_alembic_are_those_of_the_migrations(store):
+    config = Config()
+    config.set_main_option("script_location", "orchestrator:migrations")
+    assert [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()] == list(reversed(REVISIONS))
+    with store.engine.connect() as connection:
+        assert MigrationContext.configure(connection).get_current_revision() == REVISIONS[-1]
 
 
 def test_a_change_of_the_schema_without_a_migration_would_be_noticed(store):

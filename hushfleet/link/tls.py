@@ -14,7 +14,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.ids import parse_id
 
 _PROBE_S = 5.0
-_REJECTION_S = 1.0
+_REJECTION_S = 5.0  # a busy broker, or one at the end of a slow line
 
 _NOT_YET_VALID, _EXPIRED, _UNKNOWN_ISSUERS, _WRONG_NAMES = 9, 10, (2, 18, 19, 20, 21), (62, 64)  # openssl's X509_V_ERR numbers
 _REJECTIONS = {

@@ -24,12 +24,11 @@ from hushfleet.wire.topics import subscription
 from tests.support.broker import Links
 from tests.support.bundles import MEMBER, approved, bundle
 from tests.support.mosquitto import HOST, Certificates, Mosquitto
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 from tests.support.world import FLEET, make_world
 
 HUSHFLEET = str(Path(sys.executable).with_name("hushfleet"))
 CONFIG = "[training]\nenabled = false\n[testing]\ninsecure_keys = true\n"
-WITHIN_S = 20.0
 
 
 class Agent:
@@ -58,7 +57,7 @@ class Agent:
         if self.process is None:
             return 0
         self.process.send_signal(how)
-        code = self.process.wait(WITHIN_S)
+        code = self.process.wait(LIMIT_S)
         self.process = None
         return code
 
@@ -92,7 +91,7 @@ def test_presence_from_the_start_to_an_orderly_stop_and_to_a_sudden_one(broker: 
         orchestrator.subscribe(subscription(FLEET, Kind.STATUS))
 
         def presence() -> Presence:
-            delivery = orchestrator.receive(WITHIN_S)
+            delivery = orchestrator.receive(LIMIT_S)
             assert delivery is not None
             orchestrator.acknowledge(delivery)
             return open_status(delivery.data, agent.key, fleet=FLEET, device_id=MEMBER).presence
@@ -112,7 +111,7 @@ def test_a_second_agent_on_the_same_folder_is_told_which_one_runs(agent: Agent) 
     eventually(lambda: "Connected" in agent.log)
     assert agent.process is not None
 
-    second = subprocess.run(agent.command, capture_output=True, text=True, check=False, timeout=60)
+    second = subprocess.run(agent.command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
 
     assert second.returncode == ExitCode.TRY_LATER
     assert f"process {agent.process.pid} [state-in-use]" in second.stderr
@@ -139,7 +138,7 @@ def test_a_broker_without_tls_is_refused_and_hears_nothing_of_mqtt(tmp_path: Pat
         agent = Agent(tmp_path, Certificates(tmp_path / "certificates", FLEET), plain.getsockname()[1])
         agent.start()
         try:
-            eventually(lambda: "TLS port (8883)" in agent.log, WITHIN_S)
+            eventually(lambda: "TLS port (8883)" in agent.log)
             assert agent.end() == 0
         finally:
             agent.end(signal.SIGKILL)

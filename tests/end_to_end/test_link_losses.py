@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -18,11 +17,11 @@ from hushfleet.link.mqtt.outbox import MOST_BYTES
 from hushfleet.link.tls import diagnose
 from hushfleet.owner.certificates import now, serial_number
 from hushfleet.wire import Kind
-from tests.support.broker import ORCHESTRATOR, PATIENCE_S, STATUS, Links, arrivals, running, subscribed, until
+from tests.support.broker import ORCHESTRATOR, STATUS, Links, arrivals, running, subscribed, until
 from tests.support.link_contract import DEVICE, FLEET, MEMBER, PLAN, filter_of, topic
 from tests.support.mosquitto import HOST, Certificates
 from tests.support.refusals import refused
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,10 +43,10 @@ class TestRestarts:
         for plan in plans:
             orchestrator.publish(PLAN, plan)
         assert arrivals(device, 1) == plans[:1]
-        taken = [device.receive(PATIENCE_S), device.receive(PATIENCE_S)]  # and not acknowledged
+        taken = [device.receive(LIMIT_S), device.receive(LIMIT_S)]  # and not acknowledged
         assert [delivery.data for delivery in taken] == plans[1:3]
         device.publish(STATUS, b"so the broker has the acknowledgement before this")
-        assert device.flush(PATIENCE_S)
+        assert device.flush(LIMIT_S)
         broker.save(*plans[1:])
         again(broker, how, device, orchestrator)
         device.acknowledge(taken[0])  # of a connection that is gone: means nothing
@@ -64,7 +63,7 @@ class TestRestarts:
         eventually(lambda: orchestrator._outbox.in_flight == 8)
         again(broker, how, device, orchestrator)
         assert until(device, plans[-1]) == plans
-        assert orchestrator.flush(PATIENCE_S)
+        assert orchestrator.flush(LIMIT_S)
 
     def test_what_is_published_meanwhile_waits_in_bounds(self, broker, links):
         device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR, patience_s=0.05)
@@ -81,8 +80,8 @@ class TestRestarts:
 
     def test_a_filter_asked_for_or_dropped_meanwhile_holds_afterwards(self, broker, links):
         device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
-        orchestrator.publish(topic(Kind.RECORD, number=1), b"a record", retain=True)
-        assert orchestrator.flush(PATIENCE_S)
+        orchestrator.publish(topic(Kind.RECORD, number=1, chunk=0), b"a record", retain=True)
+        assert orchestrator.flush(LIMIT_S)
         broker.stop()
         eventually(lambda: not device.connected)
         device.unsubscribe(filter_of(Kind.PLAN))
@@ -91,21 +90,21 @@ class TestRestarts:
         eventually(lambda: device.connections == 2 and orchestrator.connections == 2)
         assert arrivals(device, 1) == [b"a record"]
         orchestrator.publish(PLAN, b"not wanted any more")
-        assert orchestrator.flush(PATIENCE_S)
-        orchestrator.publish(topic(Kind.RECORD, number=2), b"next record")
+        assert orchestrator.flush(LIMIT_S)
+        orchestrator.publish(topic(Kind.RECORD, number=2, chunk=0), b"next record")
         assert arrivals(device, 1) == [b"next record"]
 
     @pytest.mark.parametrize(("session_expiry_s", "comes"), [(3600, []), (0, [b"a plan"])])
     def test_what_is_retained_comes_again_only_if_the_broker_forgot_the_session(self, broker, links, session_expiry_s, comes):
         orchestrator = links.connect(ORCHESTRATOR)
         orchestrator.publish(PLAN, b"a plan", retain=True)
-        assert orchestrator.flush(PATIENCE_S)
+        assert orchestrator.flush(LIMIT_S)
         device = subscribed(links.connect(DEVICE, session_expiry_s=session_expiry_s), Kind.PLAN)
         assert arrivals(device, 1) == [b"a plan"]
         device.publish(STATUS, b"so the broker has the acknowledgement before this")
-        assert device.flush(PATIENCE_S)
+        assert device.flush(LIMIT_S)
         again(broker, SIGTERM, device, orchestrator)
-        device.subscribe(topic(Kind.RECORD, number=1))  # answered after the filters of the connection
+        device.subscribe(topic(Kind.RECORD, number=1, chunk=0))  # answered after the filters of the connection
         orchestrator.publish(PLAN, b"next plan")
         assert until(device, b"next plan") == [*comes, b"next plan"]
 
@@ -115,7 +114,7 @@ class TestRestarts:
         (broker.folder / "data" / "mosquitto.db").unlink()
         broker.again()
         eventually(lambda: device.connections == 2)
-        device.subscribe(topic(Kind.RECORD, number=1))  # answered after the filters of the connection
+        device.subscribe(topic(Kind.RECORD, number=1, chunk=0))  # answered after the filters of the connection
         orchestrator.publish(PLAN, b"a plan")
         assert arrivals(device, 1) == [b"a plan"]
 
@@ -142,10 +141,9 @@ class TestSilence:
         eventually(lambda: device.connected)
         assert until(device, b"a plan") == [b"a plan"]
 
-    def test_nothing_is_lost_while_all_is_idle(self, links):
-        device = links.connect(DEVICE, keep_alive_s=1)
-        idle_until_s = time.monotonic() + 3.5
-        eventually(lambda: time.monotonic() > idle_until_s)
+    def test_nothing_is_lost_while_all_is_idle(self, broker, links):
+        device = links.connect(DEVICE, keep_alive_s=4)  # the broker gives up half as much later, which a busy machine may need
+        eventually(lambda: broker.log.count(f"Received PINGREQ from {DEVICE}") >= 2)
         assert (device.connected, device.connections) == (True, 1)
 
 

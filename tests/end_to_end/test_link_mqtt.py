@@ -12,15 +12,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from hushfleet.errors import Refusal
 from hushfleet.link import LinkError
-from hushfleet.link.mqtt.client import client as mqtt
+from hushfleet.link.mqtt import client as mqtt
 from hushfleet.link.mqtt.options import LastWill
 from hushfleet.link.mqtt.outbox import Outbox
 from hushfleet.wire import Kind
-from tests.support.broker import ORCHESTRATOR, PATIENCE_S, STATUS, Links, arrivals, running, subscribed
+from tests.support.broker import ORCHESTRATOR, STATUS, Links, arrivals, running, subscribed
 from tests.support.link_contract import DEVICE, FORBIDDEN, MEMBER, PLAN, LinkContract, Sessions, topic
 from tests.support.mosquitto import HOST
 from tests.support.refusals import refused
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 CHUNK = 120_000
 
@@ -36,12 +36,12 @@ class Settled:
 
     def publish(self, *arguments: object, **options: object):
         self._link.publish(*arguments, **options)
-        assert self._link.flush(PATIENCE_S)
+        assert self._link.flush(LIMIT_S)
 
 
 @pytest.fixture
 def sessions(links):
-    return Sessions(*(Settled(links.connect(identity)) for identity in (ORCHESTRATOR, MEMBER, DEVICE)), patience_s=PATIENCE_S)
+    return Sessions(*(Settled(links.connect(identity)) for identity in (ORCHESTRATOR, MEMBER, DEVICE)), patience_s=LIMIT_S)
 
 
 class TestMqttLink(LinkContract):
@@ -89,11 +89,11 @@ class TestFlow:
         device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
         for number in range(9):
             orchestrator.publish(PLAN, bytes([number]))
-        first = [device.receive(PATIENCE_S) for _ in range(8)]
+        first = [device.receive(LIMIT_S) for _ in range(8)]
         assert [delivery.data for delivery in first] == [bytes([number]) for number in range(8)]
-        assert orchestrator.flush(PATIENCE_S)
+        assert orchestrator.flush(LIMIT_S)
         device.publish(STATUS, b"whatever the broker sends before it acknowledges this is here then")
-        assert device.flush(PATIENCE_S)
+        assert device.flush(LIMIT_S)
         assert device.receive() is None
         device.acknowledge(first[0])
         assert arrivals(device, 1) == [bytes([8])]
@@ -101,7 +101,7 @@ class TestFlow:
     def test_acknowledging_twice_is_harmless(self, links):
         device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
         orchestrator.publish(PLAN, b"a plan")
-        delivery = device.receive(PATIENCE_S)
+        delivery = device.receive(LIMIT_S)
         for _ in range(2):
             device.acknowledge(delivery)
         orchestrator.publish(PLAN, b"another")
@@ -124,7 +124,7 @@ class TestFlow:
                 orchestrator.publish(PLAN, bytes([number]))
             eventually(lambda: len(most) == window)
             broker.signal(SIGCONT)
-            assert orchestrator.flush(PATIENCE_S)
+            assert orchestrator.flush(LIMIT_S)
         assert max(most) == window
         assert len(most) == 30
 
@@ -188,7 +188,7 @@ class TestRefusals:
             identity = {"device": DEVICE, "member": MEMBER, "orchestrator": ORCHESTRATOR}[who]
             link = links.connect(identity, leave_to_broker=True)
             link.publish(where, b"not mine")
-            assert link.flush(PATIENCE_S)
+            assert link.flush(LIMIT_S)
             assert any(where in text and "Not authorized" in text for text in links.problems[identity])
             link.close()
 
@@ -212,7 +212,7 @@ class TestExpiryAndWill:
         device.close()
         orchestrator.publish(PLAN, b"soon gone", expiry_s=1)
         orchestrator.publish(PLAN, b"stays", expiry_s=60)
-        assert orchestrator.flush(PATIENCE_S)
+        assert orchestrator.flush(LIMIT_S)
         gone_s = time.monotonic() + 2
         eventually(lambda: time.monotonic() > gone_s)
         assert arrivals(links.connect(DEVICE), 1) == [b"stays"]
@@ -289,7 +289,7 @@ class TestOthers:
         other.connect(HOST, broker.port)
         other.loop_start()
         try:
-            assert sent.wait(PATIENCE_S)
+            assert sent.wait(LIMIT_S)
         finally:
             other.disconnect()
             other.loop_stop()
@@ -302,10 +302,10 @@ class TestOthers:
 class TestLiveness:
     def test_the_thread_shows_life_whether_connected_or_not(self, broker, links):
         device = links.connect(DEVICE)
-        assert device.alive_within_s(5)
+        eventually(lambda: device.alive_within_s(1))
         broker.stop()
         eventually(lambda: device.problem)
-        assert device.alive_within_s(5)
+        eventually(lambda: device.alive_within_s(1))
 
     def test_a_thread_that_hangs_or_has_ended_shows_none(self, links, monkeypatch):
         device, orchestrator = subscribed(links.connect(DEVICE), Kind.PLAN), links.connect(ORCHESTRATOR)
@@ -317,7 +317,7 @@ class TestLiveness:
 
         monkeypatch.setattr(device, "on_arrived", hanging)
         orchestrator.publish(PLAN, b"a plan")
-        assert hangs.wait(PATIENCE_S)
+        assert hangs.wait(LIMIT_S)
         eventually(lambda: not device.alive_within_s(0.5))
         released.set()
         eventually(lambda: device.alive_within_s(5))

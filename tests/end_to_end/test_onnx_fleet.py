@@ -40,7 +40,7 @@ delta = 1e-6
 [cohort]
 min_devices = {min_devices}
 max_devices = 6
-deadline_s = 60
+deadline_s = 3600
 [evaluation]
 path = "holdout.npz"
 """
@@ -94,7 +94,7 @@ def run_job(fleet: Field, trainable: str, rows: Callable[[int], Rows], *, privac
     fleet.start_broker()
     fleet.start_agents()
     fleet.start_orchestrator()
-    fleet.finish("orchestrator", 180)
+    fleet.finish("orchestrator")
 
 
 def orchestrator(fleet: Field, *words: str) -> dict:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from simulation.broker import free_port
+from tests.support.waiting import LIMIT_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,9 +27,8 @@ def test_the_fleet_typed_by_hand_releases_a_model_that_verifies(tmp_path: Path) 
     binaries = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}:/usr/sbin", "PYTHONPATH": str(ROOT)}
 
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
 
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert "verified: 3 of 3 rounds of meadow released a model" in done.stdout

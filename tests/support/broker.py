@@ -10,9 +10,9 @@ from hushfleet.randomness import SystemRandomness
 from hushfleet.wire import Kind
 from tests.support.link_contract import DEVICE, FLEET, MEMBER, filter_of, topic
 from tests.support.mosquitto import Mosquitto
+from tests.support.waiting import LIMIT_S
 
 ORCHESTRATOR = "orchestrator"
-PATIENCE_S = 20.0
 STATUS = topic(Kind.STATUS, device=DEVICE)
 
 
@@ -46,7 +46,7 @@ class Links:
     def connect(self, identity: str, **changes: object) -> MqttLink:
         """A link that is connected."""
         link = self.make(identity, **changes)
-        assert link.wait_connected(PATIENCE_S), link.problem
+        assert link.wait_connected(LIMIT_S), link.problem
         return link
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ def arrivals(link: MqttLink, count: int) -> list[bytes]:
     """The next `count` messages, acknowledged."""
     taken = []
     for _ in range(count):
-        delivery = link.receive(PATIENCE_S)
+        delivery = link.receive(LIMIT_S)
         assert delivery is not None, f"only {taken} arrived; {link.problem}"
         link.acknowledge(delivery)
         taken.append(delivery.data)

@@ -16,12 +16,11 @@ import numpy as np
 
 from simulation.broker import free_port
 from tests.support.mosquitto import program
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 HUSHFLEET = Path(sys.executable).parent / "hushfleet"
 FLEET = "meadow"
 MODEL = "softmax:4x3"
-STARTED_S, ROUND_S = 60, 90
 
 
 @dataclass
@@ -70,11 +69,11 @@ class Field:
         """End a process the hard way, or by another signal."""
         process = self.running.pop(name)
         process.send_signal(number)
-        process.wait(30)
+        process.wait(LIMIT_S)
 
-    def finish(self, name: str, within_s: float) -> None:
+    def finish(self, name: str) -> None:
         """Wait until a process ends by itself, without an error."""
-        code = self.running.pop(name).wait(within_s)
+        code = self.running.pop(name).wait(LIMIT_S)
         assert code == 0, self.log(name)
 
     def log(self, name: str) -> str:
@@ -88,21 +87,21 @@ class Field:
             if name == "broker":
                 for other in self.running.values():
                     if other is not process:
-                        other.wait(15)
+                        other.wait(LIMIT_S)
         for process in self.running.values():
             with suppress(subprocess.TimeoutExpired):
-                process.wait(15)
+                process.wait(LIMIT_S)
             process.kill()
             process.wait()
         self.running.clear()
 
-    def released(self) -> int:
-        """Rounds released so far, as a person asks."""
+    def released(self) -> list[dict[str, Any]]:
+        """The rounds released so far, as a person asks."""
         rounds = self.json("orchestrator", "rounds", "--state", str(self.state("orchestrator")))["rounds"]
-        return sum(one["state"] == "released" for one in rounds)
+        return [one for one in rounds if one["state"] == "released"]
 
-    def await_released(self, count: int, within_s: float = ROUND_S) -> None:
-        eventually(lambda: self.released() >= count, within_s)
+    def await_released(self, count: int) -> None:
+        eventually(lambda: len(self.released()) >= count)
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "HUSHFLEET_VAULT": str(self.folder / "vault"), "OPENBLAS_NUM_THREADS": "1"}

@@ -27,7 +27,7 @@ def filter_of(kind, **fields: object):
     return subscription(FLEET, kind, **fields)
 
 
-PLAN, RECORD = topic(Kind.PLAN), topic(Kind.RECORD, number=1)
+PLAN, RECORD = topic(Kind.PLAN), topic(Kind.RECORD, number=1, chunk=0)
 FORBIDDEN = (
     ("device", PLAN),
     ("device", topic(Kind.CONTRIBUTION, device=MEMBER, number=1, chunk=0)),

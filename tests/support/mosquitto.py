@@ -15,11 +15,10 @@ from hushfleet.link.tls import client_context, make_key_and_request
 from hushfleet.owner.certificates import Authority, now
 from provisioning.broker import Access, write_broker
 from simulation.broker import find_mosquitto, free_port
-from tests.support.waiting import eventually
+from tests.support.waiting import LIMIT_S, eventually
 
 HOST = "localhost"
 ROOT_ID = 0
-START_S = 10.0
 STARTS = 5
 RUNNING = " running\n"  # it listens by then; asking the port itself could meet a socket that connects to itself
 
@@ -139,7 +138,7 @@ class Mosquitto:
         if self.process is not None:
             self.process.send_signal(how)
             self.process.send_signal(signal.SIGCONT)
-            self.process.wait(START_S)
+            self.process.wait(LIMIT_S)
             self.process = None
 
     def signal(self, which: signal.Signals) -> None:
@@ -161,5 +160,5 @@ class Mosquitto:
         started = self.log.count(RUNNING)
         with log_file.open("ab") as log:
             self.process = process = subprocess.Popen([program(), "-c", str(configuration)], stderr=log)
-        eventually(lambda: self.log.count(RUNNING) > started or process.poll() is not None, START_S)
+        eventually(lambda: self.log.count(RUNNING) > started or process.poll() is not None)
         return process.poll() is None

@@ -9,6 +9,7 @@ from hushfleet.wire import Kind
 from hushfleet.wire.topics import matches
 from tests.support.link_contract import DEVICE, FLEET, MEMBER, PLAN, LinkContract, Sessions, filter_of, topic
 from tests.support.refusals import refused
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def broker():
 @pytest.fixture
 def sessions(broker):
     orchestrator = broker.connect("orchestrator", orchestrator=True)
-    return Sessions(orchestrator, broker.connect(MEMBER, member=True), broker.connect(DEVICE), patience_s=5)
+    return Sessions(orchestrator, broker.connect(MEMBER, member=True), broker.connect(DEVICE), patience_s=LIMIT_S)
 
 
 class TestMemoryLink(LinkContract):

@@ -8,10 +8,10 @@ from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.randomness import SeededRandomness
 from hushfleet.training import Architecture, Data, GlobalModel, LocalTraining, fetch_update, start_training, train
 from tests.support.refusals import refused
+from tests.support.waiting import LIMIT_S
 
 MODEL, ROWS = GlobalModel(0, np.zeros(1)), Data(np.ones((4, 1)), np.ones(4))
 SETTINGS = LocalTraining.make(local_steps=3, batch_size=2, learning_rate=0.1)
-PATIENCE_S = 20
 
 
 class Slope:
@@ -26,7 +26,7 @@ class Slope:
         pass
 
     def gradient(self, _parameters, _features, _targets):
-        assert self.may_go.wait(PATIENCE_S)
+        assert self.may_go.wait(LIMIT_S)
         return 0.0, np.ones(1)
 
 
@@ -48,7 +48,7 @@ def test_a_run_goes_on_beside_the_caller_and_gives_the_update_of_train(executor)
         fetch_update(run, 0.01)
 
     trainer.may_go.set()
-    update = fetch_update(run, PATIENCE_S)
+    update = fetch_update(run, LIMIT_S)
 
     assert run.done
     np.testing.assert_array_equal(update.vector, train(trainer, MODEL, SETTINGS, ROWS, SeededRandomness(b"")).vector)
@@ -59,7 +59,7 @@ def test_the_data_are_read_where_the_training_runs(executor):
     trainer, threads = Slope(), []
     trainer.may_go.set()
 
-    fetch_update(start(trainer, executor, lambda: (threads.append(threading.get_ident()), ROWS)[1]), PATIENCE_S)
+    fetch_update(start(trainer, executor, lambda: (threads.append(threading.get_ident()), ROWS)[1]), LIMIT_S)
 
     assert threads
     assert threads != [threading.get_ident()]
@@ -71,12 +71,12 @@ def test_what_reading_or_training_raises_comes_with_the_fetch(executor):
 
     run = start(Slope(), executor, no_data)
     with refused(Refusal.DATA_SOURCE, DataError):
-        fetch_update(run, PATIENCE_S)
+        fetch_update(run, LIMIT_S)
 
     broken = Slope()
     broken.gradient = None
     with refused(Refusal.TRAINING_FAILED, LocalError):
-        fetch_update(start(broken, executor), PATIENCE_S)
+        fetch_update(start(broken, executor), LIMIT_S)
 
 
 def test_a_run_that_has_not_begun_can_be_given_up(executor):
@@ -88,13 +88,13 @@ def test_a_run_that_has_not_begun_can_be_given_up(executor):
     first.may_go.set()
 
     assert waiting.done
-    assert fetch_update(running, PATIENCE_S).vector[0] < 0
+    assert fetch_update(running, LIMIT_S).vector[0] < 0
 
 
 def test_a_run_shows_nothing_of_its_update(executor):
     trainer = Slope()
     trainer.may_go.set()
     run = start(trainer, executor)
-    fetch_update(run, PATIENCE_S)
+    fetch_update(run, LIMIT_S)
 
     assert repr(run) == "TrainingRun()"

@@ -22,7 +22,7 @@ from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_c
 from hushfleet.encryption.paillier.dealing import Dealing, deal
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.knowledge import Statement, prove, verify, verify_batch
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, pack, unpack
+from hushfleet.encryption.paillier.packing import pack, unpack
 from hushfleet.encryption.paillier.partials import combine, response_bits, verify_partial
 from hushfleet.encryption.paillier.public import HIDING_SLACK_BITS, encrypt, sum_ciphertexts
 from hushfleet.encryption.paillier.secret import answer
@@ -89,7 +89,7 @@ def _privacy(repeats: int) -> Iterator[Row]:
 def _round(dealing: Dealing, repeats: int) -> Iterator[Row]:
     """One contribution, a cohort of fifty, a committee's answers."""
     key, plan = dealing.public, _plan(650)
-    plaintexts = pack(encode_vector(clip(np.linspace(-1, 1, 650), 1.0), plan, PLAN_HASH, RANDOM).values, UPDATE_WIDTH, key)
+    plaintexts = pack(encode_vector(clip(np.linspace(-1, 1, 650), 1.0), plan, PLAN_HASH, RANDOM).values, plan.slot_bits, key)
     count, encryption = len(plaintexts), encrypt(key, plaintexts, RANDOM)
     context = proof_context(PLAN_HASH, "device-01", masked_vector_hash(b""))
     yield measured("device", "encrypt, per ciphertext", lambda: encrypt(key, plaintexts, RANDOM), repeats, per=count)
@@ -120,9 +120,9 @@ def _statement(key: PublicKey, plaintexts: list[int], device_id: str) -> Stateme
 
 
 def _release(key: PublicKey, opened: tuple[int, ...], plan: PlanIntegers) -> None:
-    total = unpack(opened, plan.padded, UPDATE_WIDTH, key)
+    total = unpack(opened, plan.padded, plan.slot_bits, key)
     check_norm(total, count=COHORT, b2=plan.b2 * COHORT, variance=plan.variance * COHORT)  # fifty times one contribution
-    mean_update(total, plan_hash=PLAN_HASH, dimension=650, scale=plan.scale, count=COHORT)
+    mean_update(total, plan_hash=PLAN_HASH, dimension=650, scale=plan.scale, count=COHORT, slot_bits=plan.slot_bits)
 
 
 def _cpu(work: Callable[[], object]) -> float:

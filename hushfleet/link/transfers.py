@@ -24,6 +24,8 @@ _TOPIC_FILE = "topic"
 _CEILINGS = {
     Kind.ROSTER: LIMITS.signed_document,
     Kind.MODEL: LIMITS.model,
+    Kind.ASSET: LIMITS.asset,
+    Kind.RECORD: LIMITS.signed_document,
     Kind.REQUEST: LIMITS.request,
     Kind.INBOX: LIMITS.inbox,
     Kind.CONTRIBUTION: LIMITS.contribution,

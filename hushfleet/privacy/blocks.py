@@ -24,3 +24,8 @@ def padded_dimension(dimension: int) -> int:
     """d': `dimension` rounded up to whole blocks. Noise is added on all d' coordinates. Errors as `block_size`."""
     block = block_size(dimension)
     return -(-dimension // block) * block
+
+
+def encoded_length(dimension: int, keep_one_in: int) -> int:
+    """Coordinates that an encoded vector has: d' / `keep_one_in`. Errors as `block_size`."""
+    return padded_dimension(dimension) // keep_one_in

@@ -5,6 +5,7 @@ import numpy as np
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy.blocks import padded_dimension
 from hushfleet.privacy.clipping import ClippedVector
+from hushfleet.privacy.keep import kept_coordinates
 from hushfleet.privacy.noise import EncodedVector, add_noise
 from hushfleet.privacy.plan_integers import PlanIntegers
 from hushfleet.privacy.rotation import rotate
@@ -15,7 +16,7 @@ _MOST_STEPS = 2.0**53
 
 
 def encode_vector(clipped: ClippedVector, plan: PlanIntegers, plan_hash: bytes, randomness: Randomness) -> EncodedVector:
-    """Rotate, scale, round, clamp, check in integers, add noise: `clipped` (d,) becomes (d',) int64.
+    """Rotate, keep, scale, round, clamp, check in integers, add noise: `clipped` (d,) becomes (d' / `keep_one_in`,) int64.
 
     `randomness` must be fresh: two encodings of one update under the same noise would reveal it. Encode once per plan.
     `LocalError`: `PLAN_DIMENSION` or `PLAN_CLIP_NORM` if `clipped` was not made for this `plan`, `PLAN_HASH`. Whether it
@@ -24,7 +25,8 @@ def encode_vector(clipped: ClippedVector, plan: PlanIntegers, plan_hash: bytes, 
     _check(clipped, plan)
     steps_per_norm = min(plan.scale * plan.clip_norm, _MOST_STEPS)
     with np.errstate(all="ignore"):  # as in `clip`: an application's own settings must not decide who takes part
-        scaled = rotate(clipped.values / plan.clip_norm, plan_hash) * steps_per_norm
+        rotated = rotate(clipped.values / plan.clip_norm, plan_hash)
+        scaled = rotated[kept_coordinates(clipped.values.size, plan.keep_one_in, plan_hash)] * steps_per_norm
         rounded = round_within(scaled, bound=plan.bound, b2=plan.b2, randomness=randomness)
     return add_noise(rounded, plan.variance, randomness)
 

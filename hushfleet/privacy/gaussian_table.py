@@ -4,7 +4,7 @@ import math
 
 WORD_BITS = 128
 MAX_VARIANCE = 1 << 30
-"""No plan needs more: the slot rule keeps 288 V below 2^38 with the two contributors that every cohort has."""
+"""No plan has more: the table of half the support then holds 400,000 numbers."""
 _FRACTION_BITS = 256
 
 

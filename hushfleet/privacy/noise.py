@@ -7,14 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy.integer_rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import LARGEST_SUM
 from hushfleet.privacy.sampler import discrete_gaussian
 from hushfleet.randomness import Randomness
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class EncodedVector:
-    """The vector that a scheme encrypts: `values` (d',) int64, noise included, each within +-(2^19 - 1).
+    """The vector that a scheme encrypts: `values` (d',) int64, noise included, each within +-(2^23 - 1), the most that any slot holds.
 
     Still secret: one device's noise is small. Made by `add_noise` alone. The array becomes read-only.
     `LocalError`: `UPDATE_SHAPE`, `VALUE_OUT_OF_SLOT`.
@@ -25,8 +25,8 @@ class EncodedVector:
     def __post_init__(self) -> None:
         if self.values.ndim != 1 or not self.values.size or self.values.dtype != np.int64:
             raise LocalError(Refusal.UPDATE_SHAPE, f"a vector of shape {self.values.shape}, {self.values.dtype}; int64 (d',) is expected")
-        if int(self.values.max()) > SLOT_LIMIT or int(self.values.min()) < -SLOT_LIMIT:
-            raise LocalError(Refusal.VALUE_OUT_OF_SLOT, f"a value lies beyond +-{SLOT_LIMIT}")
+        if int(self.values.max()) > LARGEST_SUM or int(self.values.min()) < -LARGEST_SUM:
+            raise LocalError(Refusal.VALUE_OUT_OF_SLOT, f"a value lies beyond +-{LARGEST_SUM}")
         self.values.flags.writeable = False
 
     def __repr__(self) -> str:

@@ -14,7 +14,8 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.ids import HASH_BYTES
 from hushfleet.labels import Label, labelled_xof
 from hushfleet.privacy.blocks import block_size, padded_dimension
-from hushfleet.privacy.integer_rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import LARGEST_SUM
+from hushfleet.privacy.keep import kept_coordinates
 
 _LARGEST_FACTOR_BITS = 4
 
@@ -35,25 +36,28 @@ def rotate(vector: npt.NDArray[np.float64], plan_hash: bytes) -> npt.NDArray[np.
     return _hadamard(padded.reshape(-1, block)).reshape(-1) * _orthonormal(block)
 
 
-def unrotate(total: npt.NDArray[np.int64], plan_hash: bytes, dimension: int) -> npt.NDArray[np.float64]:
-    """The inverse rotation of a decoded sum `total` (d',) int64, cut to (d,) float64; bit-identical on every machine.
+def unrotate(total: npt.NDArray[np.int64], plan_hash: bytes, dimension: int, *, keep_one_in: int = 1) -> npt.NDArray[np.float64]:
+    """The inverse rotation of a decoded sum `total` (d' / `keep_one_in`,) int64, cut to (d,) float64; bit-identical on every machine.
 
-    All |total_i| are below 2^19, so each partial sum of the +-1 transform is an integer below 2^35: exact in float64
+    What was not kept counts as zero, what was is scaled by `keep_one_in`: over the choice of coordinates the result has the mean that
+    all of them give. All |total_i| are below 2^23, so each partial sum of the +-1 transform is an integer below 2^41: exact in float64
     in whatever order a BLAS adds. One multiplication per coordinate by the same constant follows, then a sign.
-    `LocalError`: `PLAN_DIMENSION`, `UPDATE_SHAPE` (not int64 of the padded length), `VALUE_OUT_OF_SLOT`.
+    `LocalError`: `PLAN_DIMENSION`, `PLAN_KEEP`, `UPDATE_SHAPE` (not int64 of that length), `VALUE_OUT_OF_SLOT`.
     """
-    block = block_size(dimension)
-    _check_total(total, padded_dimension(dimension))
-    turned = _hadamard(total.astype(np.float64).reshape(-1, block)).reshape(-1) * _orthonormal(block)
+    block, kept = block_size(dimension), kept_coordinates(dimension, keep_one_in, plan_hash)
+    _check_total(total, kept.size)
+    whole = np.zeros(padded_dimension(dimension))
+    whole[kept] = total * np.int64(keep_one_in)
+    turned = _hadamard(whole.reshape(-1, block)).reshape(-1) * _orthonormal(block)
     turned *= _signs(turned.size, plan_hash)
     return turned[:dimension].copy()
 
 
-def _check_total(total: npt.NDArray[np.int64], padded: int) -> None:
-    if total.shape != (padded,) or total.dtype != np.int64:
-        raise LocalError(Refusal.UPDATE_SHAPE, f"a sum of shape {total.shape}, {total.dtype}; int64 ({padded},) is expected")
-    if int(total.max()) > SLOT_LIMIT or int(total.min()) < -SLOT_LIMIT:
-        raise LocalError(Refusal.VALUE_OUT_OF_SLOT, f"a sum has a coordinate beyond +-{SLOT_LIMIT}")
+def _check_total(total: npt.NDArray[np.int64], length: int) -> None:
+    if total.shape != (length,) or total.dtype != np.int64:
+        raise LocalError(Refusal.UPDATE_SHAPE, f"a sum of shape {total.shape}, {total.dtype}; int64 ({length},) is expected")
+    if int(total.max()) > LARGEST_SUM or int(total.min()) < -LARGEST_SUM:
+        raise LocalError(Refusal.VALUE_OUT_OF_SLOT, f"a sum has a coordinate beyond +-{LARGEST_SUM}")
 
 
 def _signs(padded: int, plan_hash: bytes) -> npt.NDArray[np.float64]:

@@ -11,24 +11,19 @@ from hushfleet.privacy.blocks import MAX_DIMENSION
 from hushfleet.privacy.integer_rules import LARGEST_BOUND
 from hushfleet.randomness import Randomness
 
-ATTEMPTS = 200
-
 
 def round_within(scaled: npt.NDArray[np.float64], *, bound: int, b2: int, randomness: Randomness) -> npt.NDArray[np.int64]:
     """Stochastically rounded `scaled` (d',): int64 (d',) with |y_i| <= `bound` and sum(y_i^2) <= `b2`.
 
-    Rounds again with fresh bits while the norm is too large; after 200 failures the result is the zero vector. How often
-    it rounds shows in the time it takes, on the device alone. `LocalError`: `UPDATE_NOT_FINITE`, `UPDATE_SHAPE`, and
-    `VALUE_OUT_OF_SLOT` for a `bound` outside 1..2^18 - 1.
+    One attempt: if the norm is too large, the result is the zero vector. A number of attempts that follows the update could be read
+    from the clock. A plan's B2 lets a clipped update pass with probability at least 1 - 2^-10 (see `plan_integers.derive`).
+    `LocalError`: `UPDATE_NOT_FINITE`, `UPDATE_SHAPE`, and `VALUE_OUT_OF_SLOT` for a `bound` outside 1..2^18 - 1.
     """
     _check(scaled, bound)
     lower = np.floor(scaled)
     fraction = scaled - lower
-    for _ in range(ATTEMPTS):
-        rounded: npt.NDArray[np.int64] = np.clip(lower + _ones(fraction, randomness), -bound, bound).astype(np.int64)
-        if int(np.dot(rounded, rounded)) <= b2:
-            return rounded
-    return np.zeros(scaled.size, dtype=np.int64)
+    rounded: npt.NDArray[np.int64] = np.clip(lower + _ones(fraction, randomness), -bound, bound).astype(np.int64)
+    return rounded * np.int64(int(np.dot(rounded, rounded)) <= b2)
 
 
 def _ones(probability: npt.NDArray[np.float64], randomness: Randomness) -> npt.NDArray[np.bool_]:
@@ -50,6 +45,6 @@ def _check(scaled: npt.NDArray[np.float64], bound: int) -> None:
     if scaled.ndim != 1 or not 1 <= scaled.size <= MAX_DIMENSION:
         raise LocalError(Refusal.UPDATE_SHAPE, f"a vector of shape {scaled.shape}; one axis is expected")
     if not 1 <= bound <= LARGEST_BOUND:
-        raise LocalError(Refusal.VALUE_OUT_OF_SLOT, f"a clamp of +-{bound}; from 1 to {LARGEST_BOUND} fits a sum of two")
+        raise LocalError(Refusal.VALUE_OUT_OF_SLOT, f"a clamp of +-{bound}; from 1 to {LARGEST_BOUND} is possible")
     if not np.isfinite(scaled).all():
         raise LocalError(Refusal.UPDATE_NOT_FINITE, "the vector to round holds NaN or infinity")

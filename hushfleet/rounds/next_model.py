@@ -26,7 +26,15 @@ def release(
     plan, n = setting.plan, setting.plan.privacy
     total = ORCHESTRATOR_SCHEMES[plan.scheme].open(setting, answers)
     check_norm(total, count=count, b2=n.b2, variance=n.variance)
-    aggregate = mean_update(total, plan_hash=setting.plan_hash, dimension=plan.dimension, scale=plan.scale, count=count)
+    aggregate = mean_update(
+        total,
+        plan_hash=setting.plan_hash,
+        dimension=plan.dimension,
+        scale=plan.scale,
+        count=count,
+        slot_bits=n.slot_bits,
+        keep_one_in=n.keep_one_in,
+    )
     running = RunningOptimizer(optimizer, optimizer_state)
     released = update_global(model, aggregate, running, max_abs=setting.roster.policy.max_abs_parameter)
     return running.state, released

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Iterator
 from enum import Enum
+from fractions import Fraction
 
 from hushfleet.documents import (
     NO_NORMALISER,
@@ -21,8 +22,9 @@ from hushfleet.documents import (
     VerifiedRoster,
     task_name,
 )
-from hushfleet.documents.limits import MAX_COHORT
+from hushfleet.documents.limits import MAX_COHORT, MAX_VALUES
 from hushfleet.errors import FaultyOrchestrator, Refusal
+from hushfleet.privacy import block_size, padded_dimension, sensitivity_matches
 from hushfleet.privacy import integer_rules as rules
 from hushfleet.privacy.ledger import rho_nano
 from hushfleet.schemes.base import SCHEMES, fits_a_body
@@ -30,7 +32,6 @@ from hushfleet.schemes.base import SCHEMES, fits_a_body
 MAX_DEADLINE_S = 30 * 24 * 3600
 SLOTS_IN_A_DEADLINE = 64
 """A sending slot is at least this part of the deadline."""
-KEEP_ALL = 1
 SELECTION_RANGE = range(65_537)
 
 
@@ -86,7 +87,7 @@ def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool,
     yield Refusal.PLAN_SCHEME, plan.scheme in policy.schemes, f"the owner did not allow the scheme {plan.scheme[:40]!r}"
     yield Refusal.PLAN_SCHEME, plan.scheme in SCHEMES, f"this version has no scheme {plan.scheme[:40]!r}"
     # A contribution that no orchestrator takes would cost budget every round and give nothing.
-    carried = fits_a_body(plan.dimension, roster.roster.paillier, len(roster.roster.committee))
+    carried = _carried(plan, roster)
     yield Refusal.PLAN_DIMENSION, carried, f"{plan.dimension} values are more than one contribution carries"
     least, most = n.min_devices, n.max_devices
     yield Refusal.PLAN_COHORT_FLOOR, least >= policy.min_devices, f"min_devices {least} is below the owner's {policy.min_devices}"
@@ -95,17 +96,21 @@ def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool,
     yield Refusal.PLAN_HONEST_CONTRIBUTORS, rules.enough_honest_contributors(least, policy.colluding_contributors), "fewer than 2 honest"
     yield Refusal.PLAN_WITHOUT_PRIVACY, private or policy.allow_without_privacy, "it adds no noise, which the owner did not allow"
     yield Refusal.PLAN_VARIANCE, not private or rules.enough_variance(n.variance), f"variance {n.variance} is below 16"
+    yield Refusal.PLAN_VARIANCE, rules.drawable(n.variance), f"variance {n.variance} is more than any device draws"
     yield Refusal.PLAN_SENSITIVITY, rules.positive_sensitivity(n.b2) and n.bound >= 1, "B2 and B must be at least 1"
     yield (
         Refusal.PLAN_NOISE,
         not private or rules.enough_noise(h, n.variance, z2.numerator, z2.denominator, n.b2),
         f"the noise of {h} honest contributors is below the owner's z^2 = {z2}",
     )
-    yield Refusal.PLAN_SLOTS, rules.slots_fit(n.max_devices, n.bound, n.variance), "the sum could leave its slots"
-    yield Refusal.PLAN_SLOTS, n.slot_bits == rules.SLOT_BITS, f"slots of {n.slot_bits} bits"
-    yield Refusal.PLAN_KEEP, n.keep_one_in == KEEP_ALL, f"one coordinate in {n.keep_one_in} kept"
+    yield Refusal.PLAN_KEEP, n.keep_one_in in rules.KEEP_CHOICES, f"one coordinate in {n.keep_one_in} kept"
     yield Refusal.PLAN_CLIP_NORM, _positive(plan.clip_norm), "the clip norm must be finite and positive"
     yield Refusal.PLAN_SCALE, _positive(plan.scale), "the scale must be finite and positive"
+    # After clip norm and scale: what follows computes with them.
+    matches = sensitivity_matches(n.b2, scale=plan.scale, clip_norm=plan.clip_norm, padded=_padded(plan))
+    yield Refusal.PLAN_SENSITIVITY, matches, f"B2 = {n.b2} does not follow from scale and clip norm"
+    yield Refusal.PLAN_SLOTS, rules.width_possible(n.slot_bits), f"slots of {n.slot_bits} bits"
+    yield Refusal.PLAN_SLOTS, _slots_hold(plan), f"a value or the sum could leave its slot of {n.slot_bits} bits"
     yield Refusal.PLAN_SELECTION, plan.selection in SELECTION_RANGE, f"selection {plan.selection}"
     yield Refusal.PLAN_DEADLINE, 1 <= plan.deadline_s <= MAX_DEADLINE_S, f"deadline of {plan.deadline_s} s"
     slot = plan.sending_slot_s
@@ -130,6 +135,33 @@ def _task_checks(task: Task, policy: Policy) -> Iterator[tuple[Refusal, bool, st
     yield Refusal.PLAN_BATCH_SIZE, t.batch_size <= policy.max_batch_size, f"batch size {t.batch_size}"
     yield Refusal.PLAN_LEARNING_RATE, t.learning_rate <= policy.max_learning_rate, f"learning rate {t.learning_rate}"
     yield Refusal.PLAN_PROXIMAL, t.proximal <= policy.max_proximal, f"proximal term {t.proximal}"
+
+
+def _padded(plan: Plan) -> int:
+    """d', or 0 for a dimension that another check refuses."""
+    return padded_dimension(plan.dimension) if 1 <= plan.dimension <= MAX_VALUES else 0
+
+
+def _carried(plan: Plan, roster: VerifiedRoster) -> bool:
+    """True if a contribution is one that the orchestrator takes."""
+    n = plan.privacy
+    if not (_padded(plan) and rules.width_possible(n.slot_bits) and n.keep_one_in in rules.KEEP_CHOICES):
+        return True  # other checks refuse it
+    return fits_a_body(_padded(plan) // n.keep_one_in, n.slot_bits, roster.roster.paillier, len(roster.roster.committee))
+
+
+def _slots_hold(plan: Plan) -> bool:
+    n = plan.privacy
+    if not (_padded(plan) and rules.width_possible(n.slot_bits) and _positive(plan.scale) and _positive(plan.clip_norm)):
+        return True  # likewise
+    return rules.one_fits(n.slot_bits, n.bound, n.variance) and rules.sum_fits(
+        n.slot_bits,
+        k_max=n.max_devices,
+        variance=n.variance,
+        steps_squared=(Fraction(plan.scale) * Fraction(plan.clip_norm)) ** 2,
+        padded=_padded(plan),
+        block=block_size(plan.dimension),
+    )
 
 
 def _positive(value: float) -> bool:

@@ -7,8 +7,8 @@ from hushfleet.aggregation import GlobalOptimizer, optimizer
 from hushfleet.documents import EMPTY_JOURNAL, NO_NORMALISER, LocalTraining, OptimizerSettings, Plan, PrivacyPlan, TrainTask, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy import SLOT_BITS, derive
-from hushfleet.rounds.plan_check import KEEP_ALL, SLOTS_IN_A_DEADLINE
+from hushfleet.privacy import derive
+from hushfleet.rounds.plan_check import SLOTS_IN_A_DEADLINE
 from hushfleet.schemes.paillier import MOST_VALUES
 from hushfleet.training import Architecture, GlobalModel
 
@@ -32,6 +32,7 @@ class Job:
     deadline_s: int = 600
     sending_slot_s: int | None = None
     selection: int = SELECT_ALL
+    keep_one_in: int = 1
     without_privacy: bool = False
     accept_slow: bool = False
     """Take a model that the scheme was not made for, and wait."""
@@ -56,6 +57,7 @@ def make_plan(job: Job, roster: VerifiedRoster, model: GlobalModel, round_number
         k_min=job.min_devices,
         k_max=job.max_devices,
         colluding=roster.policy.colluding_contributors,
+        keep_one_in=job.keep_one_in,
         without_privacy=job.without_privacy,
     )
     return Plan(
@@ -67,7 +69,7 @@ def make_plan(job: Job, roster: VerifiedRoster, model: GlobalModel, round_number
         task=TrainTask(job.architecture.name, job.architecture.digest, model.version, model.digest, job.training, NO_NORMALISER),
         scheme=job.scheme,
         dimension=job.architecture.dimension,
-        privacy=PrivacyPlan(n.b2, n.variance, n.bound, n.k_min, n.k_max, SLOT_BITS, KEEP_ALL),
+        privacy=PrivacyPlan(n.b2, n.variance, n.bound, n.k_min, n.k_max, n.slot_bits, n.keep_one_in),
         clip_norm=n.clip_norm,
         scale=n.scale,
         sending_slot_s=job.sending_slot_s or -(-job.deadline_s // SLOTS_IN_A_DEADLINE),

@@ -7,8 +7,8 @@ from hushfleet.documents import Plan, VerifiedPlan, VerifiedRoster
 from hushfleet.encryption.paillier.contexts import partial_context, proof_context
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.knowledge import MOST_CIPHERTEXTS
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
-from hushfleet.privacy.blocks import padded_dimension
+from hushfleet.encryption.paillier.packing import plaintext_count
+from hushfleet.privacy.blocks import encoded_length, padded_dimension
 from hushfleet.privacy.plan_integers import PlanIntegers
 from hushfleet.signing import Signed
 from hushfleet.wire import Body
@@ -26,10 +26,10 @@ def public_key(paillier: bytes, members: int, *, insecure: bool = False) -> Publ
     return PublicKey.from_bytes(paillier, members=members, insecure=insecure)
 
 
-def fits_a_body(dimension: int, paillier: bytes, members: int) -> bool:
-    """True if a contribution of `dimension` values is one that the orchestrator takes: L <= 4096 and within `LIMITS.body`."""
+def fits_a_body(length: int, slot_bits: int, paillier: bytes, members: int) -> bool:
+    """True if the orchestrator takes a contribution of `length` encoded values in such slots: L <= 4096 and within `LIMITS.body`."""
     modulus_bytes = len(paillier) // (2 * members + 5)
-    count = plaintext_count(padded_dimension(dimension), UPDATE_WIDTH, 8 * modulus_bytes)
+    count = plaintext_count(length, slot_bits, 8 * modulus_bytes)
     return count <= MOST_CIPHERTEXTS and count * (2 * modulus_bytes + 5) + _BODY_OVERHEAD_BYTES <= LIMITS.body
 
 
@@ -62,10 +62,26 @@ class RoundTerms:
         return padded_dimension(self.plan.dimension)
 
     @property
+    def length(self) -> int:
+        """The length of an encoded vector: d', or the part of it that the plan keeps."""
+        return encoded_length(self.plan.dimension, self.plan.privacy.keep_one_in)
+
+    @property
     def encoding(self) -> PlanIntegers:
         """The plan's integers and scale, as `hushfleet.privacy` takes them."""
         n = self.plan.privacy
-        return PlanIntegers(n.b2, n.variance, n.bound, n.min_devices, n.max_devices, self.plan.scale, self.plan.clip_norm, self.padded)
+        return PlanIntegers(
+            b2=n.b2,
+            variance=n.variance,
+            bound=n.bound,
+            k_min=n.min_devices,
+            k_max=n.max_devices,
+            scale=self.plan.scale,
+            clip_norm=self.plan.clip_norm,
+            padded=self.padded,
+            slot_bits=n.slot_bits,
+            keep_one_in=n.keep_one_in,
+        )
 
     def proof_context(self, device_id: str, masked_hash: bytes) -> bytes:
         """What a proof of plaintext knowledge is bound to."""

@@ -21,6 +21,8 @@ class Limits:
     """One member's answer, opened: as many partials as a body has ciphertexts."""
     model: int = 16 << 20
     """Parameters, four bytes a value."""
+    asset: int = 16 << 20
+    """A trainable graph, a normaliser or a question."""
     evidence: int = 4096
     """Two signed headers."""
     status: int = 512

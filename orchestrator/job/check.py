@@ -9,13 +9,13 @@ import msgspec
 
 from hushfleet.documents import Plan, PrivacyPlan, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
+from hushfleet.encryption.paillier.packing import plaintext_count
 from hushfleet.errors import HushfleetError, LocalError, Refusal
-from hushfleet.privacy import SLOT_BITS, epsilon
-from hushfleet.privacy.blocks import padded_dimension
+from hushfleet.privacy import encoded_length, epsilon
+from hushfleet.privacy.integer_rules import LEAST_VARIANCE
 from hushfleet.program.settings import Mistake, wrong
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.plan_check import KEEP_ALL, nano_rho, plan_problems
+from hushfleet.rounds.plan_check import nano_rho, plan_problems
 from hushfleet.rounds.planning import Job, make_plan
 from hushfleet.schemes.base import public_key
 from hushfleet.training import GlobalModel
@@ -168,12 +168,18 @@ def _plan(job: Job, roster: VerifiedRoster, first: GlobalModel, mistakes: list[M
 
 def _without_integers(job: Job, roster: VerifiedRoster, first: GlobalModel) -> Plan:
     """A plan for a fleet that asks for nothing, with the job's other values: what else is wrong with it can still be said."""
+    easy = make_plan(_easy(job), roster, first, 1)
     return msgspec.structs.replace(
-        make_plan(_easy(job), roster, first, 1),
-        privacy=PrivacyPlan(1, 0 if job.without_privacy else 16, 1, job.min_devices, job.max_devices, SLOT_BITS, KEEP_ALL),
+        easy,
+        privacy=_integers(easy.privacy, job),
         clip_norm=job.clip_norm,
         dimension=job.architecture.dimension,
     )
+
+
+def _integers(easy: PrivacyPlan, job: Job) -> PrivacyPlan:
+    variance = 0 if job.without_privacy else LEAST_VARIANCE
+    return msgspec.structs.replace(easy, variance=variance, min_devices=job.min_devices, max_devices=job.max_devices)
 
 
 def _easy(job: Job) -> Job:
@@ -187,7 +193,7 @@ def _mistake(error: HushfleetError) -> Mistake:
 
 def _cost(file: JobFile, plan: Plan, roster: VerifiedRoster, *, insecure_keys: bool) -> Cost:
     key = public_key(roster.roster.paillier, len(roster.roster.committee), insecure=insecure_keys)
-    count = plaintext_count(padded_dimension(plan.dimension), UPDATE_WIDTH, key.bits)
+    count = plaintext_count(encoded_length(plan.dimension, plan.privacy.keep_one_in), plan.privacy.slot_bits, key.bits)
     contribution = count * (key.ciphertext_bytes + 5) + 2048
     rho = nano_rho(plan, roster)
     return Cost(

@@ -120,6 +120,7 @@ class PrivacyTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clip_norm: _Positive
     noise_multiplier: _NotNegative
     delta: Annotated[float, msgspec.Meta(gt=0, lt=1)]
+    keep_one_in: Literal[1, 2, 4] = 1
     without_privacy: bool = False
 
     def __post_init__(self) -> None:
@@ -211,6 +212,7 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             scheme=self.aggregation.chosen,
             deadline_s=self.cohort.deadline_s,
             selection=selection,
+            keep_one_in=self.privacy.keep_one_in,
             without_privacy=self.privacy.without_privacy,
             accept_slow=self.aggregation.accept_slow,
         )

@@ -9,7 +9,7 @@ import gmpy2
 import numpy as np
 import pytest
 
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, unpack
+from hushfleet.encryption.paillier.packing import unpack
 from hushfleet.encryption.paillier.partials import Partial, PartialProof, combine, open_one, verify_partial
 from hushfleet.errors import FaultyMember, LocalError, PeerError, Refusal
 from hushfleet.rounds.cohort import cohort_of
@@ -104,4 +104,4 @@ def test_control_a_threshold_of_shares_opens_exactly_that_device(stage: Stage) -
     run_round(stage)
     found = [stage.collude(member, stage.bodies(VICTIM)) for member in stage.committee[:3]]
     plaintexts = combine(stage.key, 3, found)
-    assert np.array_equal(unpack(plaintexts, stage.setting.padded, UPDATE_WIDTH, stage.key), stage.encoded(VICTIM))
+    assert np.array_equal(unpack(plaintexts, stage.setting.length, stage.setting.plan.privacy.slot_bits, stage.key), stage.encoded(VICTIM))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from hushfleet.codec import encode
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, unpack
+from hushfleet.encryption.paillier.packing import unpack
 from hushfleet.encryption.paillier.partials import Partial
 from hushfleet.errors import FaultyOrchestrator, LocalError, PeerError, Refusal
 from hushfleet.rounds.evidence import verify_evidence
@@ -115,7 +115,7 @@ def test_it_yields_exactly_a_weighted_sum_of_two_cohorts(split_stage: tuple[Stag
     assert (sign * a, sign * b) == WEIGHTS["insecure-512" if stage.key.f == 1 else "insecure-512-f2"]
     found = combined(stage, split, attack(stage, split, stage.bodies(*X), stage.bodies(*Y)))
     assert found is not None
-    opened = unpack(found, stage.setting.padded, UPDATE_WIDTH, stage.key)
+    opened = unpack(found, stage.setting.length, stage.setting.plan.privacy.slot_bits, stage.key)
     assert np.array_equal(opened, a * stage.total(X) + b * stage.total(Y))
 
 

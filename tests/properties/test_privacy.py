@@ -8,9 +8,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as stnp
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy import ClippedVector, Ledger, PlanIntegers, clip, derive, encode_vector, rotate, round_within, unrotate
+from hushfleet.privacy import (
+    ClippedVector,
+    Ledger,
+    PlanIntegers,
+    clip,
+    derive,
+    encode_vector,
+    rotate,
+    round_within,
+    sensitivity_matches,
+    unrotate,
+)
 from hushfleet.privacy import integer_rules as rules
-from hushfleet.privacy.blocks import MAX_DIMENSION
+from hushfleet.privacy.blocks import MAX_DIMENSION, block_size
 from hushfleet.privacy.gaussian_table import MAX_VARIANCE, half_width
 from hushfleet.randomness import SeededRandomness
 from tests.support.scripted import Constant
@@ -79,19 +90,28 @@ def test_the_plan_function_gives_a_plan_that_decodes_or_refuses(request):
     assert (plan.variance > 0) is private
     assert not private or rules.enough_variance(plan.variance)
     assert rules.enough_noise(honest, plan.variance, (z * z).numerator, (z * z).denominator, plan.b2)
-    assert rules.slots_fit(plan.k_max, plan.bound, plan.variance)
+    assert rules.sum_fits(
+        plan.slot_bits,
+        k_max=plan.k_max,
+        variance=plan.variance,
+        steps_squared=(Fraction(plan.scale) * Fraction(plan.clip_norm)) ** 2,
+        padded=plan.padded,
+        block=block_size(request["dimension"]),
+    )
+    assert sensitivity_matches(plan.b2, scale=plan.scale, clip_norm=plan.clip_norm, padded=plan.padded)
     assert_extremes_decode(plan)
 
 
 def assert_extremes_decode(plan: PlanIntegers) -> None:
-    """Every contributor at the clamp, all noise on one side by 12 standard deviations of the sum; and one device alone."""
-    noise = math.isqrt(144 * plan.k_max * plan.variance)
-    for extreme in (plan.k_max * plan.bound + noise, -plan.k_max * plan.bound - noise):
-        slot = extreme % (1 << rules.SLOT_BITS)
-        assert (slot + (1 << 19)) % (1 << 20) - (1 << 19) == extreme
+    """Eight standard deviations of the noise of the sum, and the greatest value of one device alone."""
+    noise = math.isqrt(64 * plan.k_max * plan.variance)
+    for extreme in (noise, -noise):
+        slot = extreme % (1 << plan.slot_bits)
+        half = 1 << (plan.slot_bits - 1)
+        assert (slot + half) % (1 << plan.slot_bits) - half == extreme
     assert plan.bound <= rules.LARGEST_BOUND
     assert plan.variance <= MAX_VARIANCE
-    assert not plan.variance or plan.bound + half_width(plan.variance) <= rules.SLOT_LIMIT
+    assert plan.bound + half_width(plan.variance) <= rules.slot_limit(plan.slot_bits)
 
 
 @given(
@@ -103,7 +123,7 @@ def assert_extremes_decode(plan: PlanIntegers) -> None:
 )
 def test_no_update_makes_a_device_fall_silent(update, clip_norm, scale, plan_hash, randomness):
     sane = derive(dimension=update.size, clip_norm=1.0, noise_multiplier=1, k_min=4, k_max=9, colluding=2)
-    plan = PlanIntegers(sane.b2, sane.variance, sane.bound, sane.k_min, sane.k_max, scale, clip_norm, sane.padded)
+    plan = PlanIntegers(sane.b2, sane.variance, sane.bound, sane.k_min, sane.k_max, scale, clip_norm, sane.padded, sane.slot_bits, 1)
     clipped = outcome(lambda: clip(update, clip_norm))
     if not isinstance(clipped, ClippedVector):
         assert clipped is Refusal.UPDATE_NORM

@@ -21,7 +21,7 @@ from edge_agent.folder import DeviceKeys
 from hushfleet.codec import decode, encode
 from hushfleet.documents import DecryptionRequest, VerifiedPlan
 from hushfleet.encryption.paillier.key import PublicKey
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, pack, unpack
+from hushfleet.encryption.paillier.packing import pack, unpack
 from hushfleet.encryption.paillier.partials import Partial, combine
 from hushfleet.encryption.paillier.public import sum_ciphertexts
 from hushfleet.encryption.paillier.secret import answer
@@ -213,14 +213,14 @@ class Stage:
     def opened(self, partials: Sequence[Partial], *, setting: RoundTerms | None = None) -> IntVector:
         """The vector that a quorum's partials open, int64 (d',)."""
         where = setting or self.setting
-        return unpack(combine(self.key, ciphertext_count(where), partials), where.padded, UPDATE_WIDTH, self.key)
+        return unpack(combine(self.key, ciphertext_count(where), partials), where.length, where.plan.privacy.slot_bits, self.key)
 
     def plaintexts(self, partials: Sequence[Partial]) -> tuple[int, ...]:
         """What a quorum's partials open, in [0, N), one for each value."""
         return combine(self.key, len(partials[0].values), partials)
 
     def packed(self, values: IntVector) -> list[int]:
-        return pack(values, UPDATE_WIDTH, self.key)
+        return pack(values, self.world.plan().plan.privacy.slot_bits, self.key)
 
     def collude(self, member: str, bodies: Sequence[Signed], *, setting: RoundTerms | None = None) -> Partial:
         """A colluding member answers for anything, as often as it is asked, with a correct proof."""
@@ -276,10 +276,10 @@ def unbound_unseal(key: object, label: Label, _: bytes, sealed: bytes) -> bytes:
 
 
 def attack_world(*, devices: int = 8, key: str = "insecure-512", noise_multiplier: int = 1, **job: object) -> World:
-    """Cohorts of 4 to 10, two assumed colluders; the budget of each device lasts for 20 rounds."""
+    """Cohorts of 4 to 2,800, so that slots are wide; two assumed colluders; the budget of each device lasts for 20 rounds."""
     budget = {"budget_nano_rho": 10**10}
     wanted = {"noise_multiplier": noise_multiplier, **job}
-    return make_world(devices=devices, min_devices=4, max_devices=10, key=key, policy=budget, job=wanted)
+    return make_world(devices=devices, min_devices=4, max_devices=2800, key=key, policy=budget, job=wanted)
 
 
 def _without_syncing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,8 +106,8 @@ def plan(**changes: object):
     fields = {
         "fleet": FLEET, "key_id": KEY_ID, "roster_serial": 7, "roster_hash": sha256(b"roster"), "round": 3,
         "task": train_task(**inner), "scheme": "paillier", "dimension": 650,
-        "privacy": PrivacyPlan(b2=8900, variance=9000, bound=200, min_devices=40, max_devices=50, slot_bits=20, keep_one_in=1),
-        "clip_norm": 1.0, "scale": 93.5, "sending_slot_s": 10, "journal": JOURNAL, "selection": 65_536, "deadline_s": 600,
+        "privacy": PrivacyPlan(b2=9195, variance=9000, bound=71, min_devices=40, max_devices=50, slot_bits=20, keep_one_in=1),
+        "clip_norm": 1.0, "scale": 92.865, "sending_slot_s": 10, "journal": JOURNAL, "selection": 65_536, "deadline_s": 600,
     }
     return Plan(**{**fields, **changes})
 

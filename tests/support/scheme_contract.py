@@ -66,8 +66,8 @@ class SchemeContract:
         return self.world().setting()
 
     def values(self, setting: RoundTerms, seed: bytes) -> npt.NDArray[np.int64]:
-        """Any encoded vector `(d',)` as large as an honest one gets."""
-        limit = setting.plan.privacy.bound + 12 * int(setting.plan.privacy.variance**0.5)
+        """Any encoded vector `(d',)` of which a slot holds the sum of eight."""
+        limit = ((1 << (setting.plan.privacy.slot_bits - 1)) - 1) // 8
         randomness = SeededRandomness(seed)
         return np.array([randomness.below(2 * limit + 1) - limit for _ in range(setting.padded)], dtype=np.int64)
 
@@ -123,7 +123,7 @@ class SchemeContract:
 
     def test_the_greatest_and_least_sums_of_a_full_cohort_open_exactly(self) -> None:
         world, setting = self.world(), self.setting()
-        share = ((1 << 19) - 1) // 8
+        share = ((1 << (setting.plan.privacy.slot_bits - 1)) - 1) // 8
         for sign in (1, -1):
             values = np.full(setting.padded, sign * share, dtype=np.int64)
             sent = [self.send(world, setting, name, values) for name in world.names[:8]]

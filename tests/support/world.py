@@ -1,6 +1,6 @@
 """Small fleets for tests: keys, rosters, plans, jobs and messages, true ones and others. `tests.support.company` runs their rounds.
 
-Everything is derived from a seed, with the 512-bit test keys, 10 model values and 3 ciphertexts a contribution.
+Everything is derived from a seed, with the 512-bit test keys, 10 model values and 2 ciphertexts a contribution.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +125,7 @@ class World:
     def body(self, plan: VerifiedPlan, name: str, values: npt.NDArray[np.int64] | None = None, seed: bytes = b"") -> Signed:
         """A device's signed body for these encoded values (default: zeros), without any noise."""
         setting = self.setting(plan)
-        encoded = EncodedVector(np.zeros(setting.padded, np.int64) if values is None else values)
+        encoded = EncodedVector(np.zeros(setting.length, np.int64) if values is None else values)
         parts = DEVICE_SCHEMES[plan.plan.scheme].encrypt(setting, name, encoded, SeededRandomness(name.encode() + seed))
         return self.sign_body(Body(plan.digest, name, parts.masked_hash, parts.items, parts.proof))
 

@@ -1,5 +1,6 @@
 """What the documentation says is what the code does: identifiers, checks in order, topics, figures, files, exit codes."""
 
+import math
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 from benchmarks import steps
 from hushfleet.cli import ExitCode
 from hushfleet.errors import Refusal
-from hushfleet.privacy import PlanIntegers, derive, epsilon, padded_dimension, rho_nano
+from hushfleet.privacy import PlanIntegers, block_size, derive, epsilon, padded_dimension, rho_nano
+from hushfleet.privacy.integer_rules import slot_limit
 from hushfleet.rounds import plan_check
 from hushfleet.wire import Kind
 from simulation import demo
@@ -112,7 +114,9 @@ def test_the_sentences_around_the_worked_example_hold():
     local = Fraction(plan.b2, 2 * plan.variance)
     assert f"{8 * cost(plan)} nano-rho" in text
     assert f"epsilon {epsilon(10**9, DELTA):.2f} if spent" in text
-    assert f"uses {50 * plan.bound + 12 * deviation:,.0f} of the 524,287 steps" in text
+    g2 = math.ceil(2 * (41 * math.log(2) + math.log(plan.padded)))
+    needed = math.sqrt(g2 * (50 * (plan.variance + 1) + 50**2 * (plan.scale * plan.clip_norm) ** 2 / block_size(650)))
+    assert f"needs {needed:,.0f} of the {slot_limit(plan.slot_bits):,} steps of a slot of {plan.slot_bits} bits" in text
     assert f"= {deviation / (plan.scale * 50):.3f} in each value" in text
     alone = f"epsilon {epsilon(int(local * 10**9), DELTA):.1f} for one round"
     assert f"here {float(local):.2f} a round: {alone}" in text

@@ -29,7 +29,7 @@ def test_mean():
     case = VECTORS["mean"]
     total = np.array(case["total"], dtype=np.int64)
     plan_hash = bytes.fromhex(case["plan_hash"])
-    aggregate = mean_update(total, plan_hash=plan_hash, dimension=case["dimension"], scale=case["scale"], count=case["count"])
+    aggregate = mean_update(total, plan_hash=plan_hash, dimension=case["dimension"], scale=case["scale"], count=case["count"], slot_bits=20)
     assert aggregate.mean.tolist() == floats(case["mean"]).tolist()
 
 

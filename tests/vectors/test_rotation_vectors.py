@@ -7,7 +7,8 @@ import pytest
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import Label, labelled_xof, sha256
 from hushfleet.privacy.blocks import block_size, padded_dimension
-from hushfleet.privacy.integer_rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import LARGEST_SUM
+from hushfleet.privacy.keep import kept_coordinates
 from hushfleet.privacy.rotation import rotate, unrotate
 from hushfleet.randomness import SeededRandomness
 from tests.support.refusals import refused
@@ -17,7 +18,7 @@ VECTORS = json.loads((Path(__file__).parent / "rotation.json").read_text())
 
 def total_of(case):
     drawn = np.frombuffer(SeededRandomness(case["total_seed"].encode()).octets(4 * case["padded"]), dtype="<u4").astype(np.int64)
-    return drawn % (2 * SLOT_LIMIT + 1) - SLOT_LIMIT
+    return drawn % (2 * LARGEST_SUM + 1) - LARGEST_SUM
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: str(case["dimension"]))
@@ -29,6 +30,14 @@ def test_both_directions(case):
     for values, name in ((forth, "rotated"), (back, "unrotated")):
         assert values[:8].tolist() == [float.fromhex(text) for text in case[name]]
         assert sha256(values.astype("<f8").tobytes()).hex() == case[f"{name}_sha256"]
+
+
+@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: str(case["dimension"]))
+def test_one_coordinate_in_four(case):
+    dimension, plan_hash, total = case["dimension"], bytes.fromhex(case["plan_hash"]), total_of(case)
+    assert kept_coordinates(dimension, 4, plan_hash)[:8].tolist() == case["kept_of_four"]
+    back = unrotate(total[: total.size // 4], plan_hash, dimension, keep_one_in=4)
+    assert sha256(back.astype("<f8").tobytes()).hex() == case["unrotated_of_four_sha256"]
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: str(case["dimension"]))

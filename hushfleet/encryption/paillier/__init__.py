@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hushfleet.encryption.paillier.dealing import Dealing, deal
     from hushfleet.encryption.paillier.key import PublicKey
     from hushfleet.encryption.paillier.knowledge import KnowledgeProof, Statement, prove, verify, verify_batch
-    from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, pack, plaintext_count, slots, unpack
+    from hushfleet.encryption.paillier.packing import pack, plaintext_count, slots, unpack
     from hushfleet.encryption.paillier.partials import Partial, PartialProof, combine, verify_partial
     from hushfleet.encryption.paillier.public import (
         Encryption,
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from hushfleet.encryption.paillier.share import KeyShare
 
 __all__ = [
-    "UPDATE_WIDTH",
     "Dealing",
     "Encryption",
     "KeyShare",
@@ -63,7 +62,7 @@ _HOME = {
     "dealing": ("Dealing", "deal"),
     "key": ("PublicKey",),
     "knowledge": ("KnowledgeProof", "Statement", "prove", "verify", "verify_batch"),
-    "packing": ("UPDATE_WIDTH", "pack", "plaintext_count", "slots", "unpack"),
+    "packing": ("pack", "plaintext_count", "slots", "unpack"),
     "partials": ("Partial", "PartialProof", "combine", "verify_partial"),
     "public": ("Encryption", "accept", "ciphertexts_from_bytes", "ciphertexts_to_bytes", "encrypt", "sum_ciphertexts"),
     "secret": ("answer", "check_share"),

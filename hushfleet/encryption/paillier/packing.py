@@ -1,6 +1,6 @@
 """Signed values in the slots of plaintexts (PROTOCOL 3, packing).
 
-A slot of `width` bits carries sums within +-(2^(width-1) - 1). Updates use width 20; other users of slots choose their own.
+A slot of `width` bits carries sums within +-(2^(width-1) - 1). The plan says the width for updates; other users of slots choose their own.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,6 @@ import numpy.typing as npt
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.errors import LocalError, PeerError, Refusal
 
-UPDATE_WIDTH = 20
 _HEADROOM_BITS = 12
 _WIDEST = 62
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.paillier.knowledge import KnowledgeProof, Statement, verify_batch
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
+from hushfleet.encryption.paillier.packing import plaintext_count
 from hushfleet.encryption.paillier.public import ciphertexts_from_bytes, sum_ciphertexts
 from hushfleet.errors import FaultyDevice, PeerError, Refusal
 from hushfleet.randomness import Randomness
@@ -17,7 +17,7 @@ NO_MASKED_VECTOR = masked_vector_hash(b"")
 
 def ciphertext_count(setting: RoundTerms) -> int:
     """L, from the plan and the key alone."""
-    return plaintext_count(setting.padded, UPDATE_WIDTH, setting.key.bits)
+    return plaintext_count(setting.length, setting.plan.privacy.slot_bits, setting.key.bits)
 
 
 def statement(setting: RoundTerms, body: Body) -> Statement:

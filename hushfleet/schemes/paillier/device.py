@@ -2,7 +2,7 @@
 
 from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.paillier.knowledge import prove
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, pack
+from hushfleet.encryption.paillier.packing import pack
 from hushfleet.encryption.paillier.public import encrypt
 from hushfleet.labels import unsigned
 from hushfleet.privacy import EncodedVector
@@ -16,7 +16,7 @@ class PaillierDevice:
     def encrypt(self, setting: RoundTerms, device_id: str, encoded: EncodedVector, randomness: Randomness) -> EncryptedUpdate:
         """Ciphertexts of the packed vector and one proof of knowledge, bound to plan and device."""
         key = setting.key
-        plaintexts = pack(encoded.values, UPDATE_WIDTH, key)
+        plaintexts = pack(encoded.values, setting.plan.privacy.slot_bits, key)
         encryption = encrypt(key, plaintexts, randomness)
         masked_hash = masked_vector_hash(b"")
         proof = prove(key, encryption, plaintexts, setting.proof_context(device_id, masked_hash), randomness)

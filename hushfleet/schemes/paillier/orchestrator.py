@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, unpack
+from hushfleet.encryption.paillier.packing import unpack
 from hushfleet.encryption.paillier.partials import combine, verify_partial
 from hushfleet.errors import FaultyDevice, FaultyMember, Refusal
 from hushfleet.randomness import Randomness
@@ -43,4 +43,4 @@ class PaillierOrchestrator:
         """The sum, int64 `(d',)`, from checked answers of at least `threshold` members. Raises `PeerError`, `LocalError`."""
         partials = [from_wire(setting.key, index, answer.items, answer.proof) for index, answer in sorted(answers.items())]
         plaintexts = combine(setting.key, ciphertext_count(setting), partials)
-        return unpack(plaintexts, setting.padded, UPDATE_WIDTH, setting.key)
+        return unpack(plaintexts, setting.length, setting.plan.privacy.slot_bits, setting.key)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.privacy.integer_rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import LARGEST_SUM
 from hushfleet.privacy.noise import EncodedVector, add_noise
 from hushfleet.privacy.sampler import discrete_gaussian
 from hushfleet.randomness import SeededRandomness
@@ -41,9 +41,9 @@ def test_only_flat_int64_vectors_are_encoded(shape, kind):
         EncodedVector(np.zeros(shape, dtype=kind))
 
 
-@pytest.mark.parametrize("value", [SLOT_LIMIT + 1, -SLOT_LIMIT - 1, np.iinfo(np.int64).min])
+@pytest.mark.parametrize("value", [LARGEST_SUM + 1, -LARGEST_SUM - 1, np.iinfo(np.int64).min])
 def test_a_value_beyond_its_slot_is_refused(value):
-    EncodedVector(np.array([SLOT_LIMIT, -SLOT_LIMIT]))
+    EncodedVector(np.array([LARGEST_SUM, -LARGEST_SUM]))
     with refused(Refusal.VALUE_OUT_OF_SLOT, LocalError):
         EncodedVector(np.array([0, value]))
 

@@ -7,7 +7,7 @@ from scipy.linalg import hadamard
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import Label, labelled_xof
 from hushfleet.privacy.blocks import block_size, padded_dimension
-from hushfleet.privacy.integer_rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import LARGEST_SUM
 from hushfleet.privacy.rotation import rotate, unrotate
 from tests.support.refusals import refused
 
@@ -34,10 +34,10 @@ def integer_butterfly(values, block):
 def totals(padded):
     """Sums that strain the transform: extremes, one coordinate, and anything between."""
     generator = np.random.default_rng(padded)
-    yield np.full(padded, SLOT_LIMIT)
-    yield np.where(generator.integers(0, 2, padded) == 1, SLOT_LIMIT, -SLOT_LIMIT)
-    yield np.eye(1, padded, padded - 1, dtype=np.int64)[0] * -SLOT_LIMIT
-    yield generator.integers(-SLOT_LIMIT, SLOT_LIMIT + 1, padded)
+    yield np.full(padded, LARGEST_SUM)
+    yield np.where(generator.integers(0, 2, padded) == 1, LARGEST_SUM, -LARGEST_SUM)
+    yield np.eye(1, padded, padded - 1, dtype=np.int64)[0] * -LARGEST_SUM
+    yield generator.integers(-LARGEST_SUM, LARGEST_SUM + 1, padded)
 
 
 @pytest.mark.parametrize("dimension", [1, 650, 4_096])
@@ -102,7 +102,7 @@ def test_only_sums_of_the_padded_length_in_int64_are_unrotated(shape, kind):
         unrotate(np.zeros(shape, dtype=kind), PLAN_HASH, 64)
 
 
-@pytest.mark.parametrize("value", [SLOT_LIMIT + 1, -SLOT_LIMIT - 1, np.iinfo(np.int64).min])
+@pytest.mark.parametrize("value", [LARGEST_SUM + 1, -LARGEST_SUM - 1, np.iinfo(np.int64).min])
 def test_a_sum_beyond_its_slot_is_not_unrotated(value):
     total = np.zeros(64, dtype=np.int64)
     total[5] = value

@@ -10,7 +10,7 @@ from scipy.stats import binomtest, chisquare
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy.gaussian_table import MAX_VARIANCE, half_width, lower_half
-from hushfleet.privacy.integer_rules import SLOT_LIMIT
+from hushfleet.privacy.integer_rules import LARGEST_SUM
 from hushfleet.privacy.sampler import discrete_gaussian
 from hushfleet.randomness import SeededRandomness
 from tests.support import cks
@@ -134,7 +134,7 @@ def test_the_largest_table_stays_small_and_its_noise_within_a_slot():
     for value in (0, 255):
         extremes = sampler.draw(3, Constant(value))
         assert np.array_equal(np.abs(extremes), np.full(3, sampler.half_width))
-        assert sampler.half_width < SLOT_LIMIT
+        assert sampler.half_width < LARGEST_SUM
     draws = sampler.draw(10_000, SeededRandomness(b"wide"))
     assert 0.97 < draws.std() / MAX_VARIANCE**0.5 < 1.03
 

@@ -8,7 +8,7 @@ import pytest
 
 from hushfleet.documents import EvaluateTask, MeasureTask, NamedHash, task_name
 from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
-from hushfleet.privacy import rho_nano
+from hushfleet.privacy import derive, rho_nano
 from hushfleet.rounds.plan_check import MAX_DEADLINE_S, Standing, check_plan, honest, nano_rho, standing
 from hushfleet.schemes import SCHEMES
 from hushfleet.schemes.base import fits_a_body
@@ -40,21 +40,25 @@ BELOW = math.nextafter
 ASKED = (("ages", bytes(32)), ("ages", b"\1" * 32), ("ids", bytes(32)))
 NOTHING = {"variance": 0}
 
-# With h = 2 the noise rule is 2 V * 4 >= 9 B2; with k_max = 5 the slot rule is (2^19 - 1 - 5 B)^2 >= 720 V.
+# With d' = b = 64, s C = 28 and k_max = 5: B2 = 919, x = 919.1; with h = 2 the noise rule is 2 V * 4 >= 9 B2; w = 12, g^2 = 66 and
+# the slot rule 2047^2 * 64 >= 66 (5 (V + 1) * 64 + 25 * 784); one value fits if B + 1047 <= 2047 for V = 7352.
+LARGER = derive(dimension=1000, clip_norm=1.0, noise_multiplier=4, k_min=4, k_max=5, colluding=2)
+OF_1000 = {"dimension": 1000} | {name: getattr(LARGER, name) for name in ("b2", "variance", "bound", "scale", "slot_bits")}
 INSIDE = [
-    *({"dimension": d} for d in (1, 1000)),
+    *({"dimension": d} for d in (1, 64)),
+    OF_1000,
     {"model": "tiny too", "architecture_hash": bytes(32)},
     {"min_devices": 5},
     {"max_devices": 4},
-    {"max_devices": 10},
-    {"variance": 16, "b2": 14},
-    {"variance": 18, "b2": 16},
-    {"b2": 1},
-    {"bound": 1},
-    {"variance": 16, "b2": 1, "bound": 104_835},
-    {"variance": 381_766_132, "bound": 1},
-    *({"clip_norm": value} for value in (SMALLEST, LARGEST)),
-    *({"scale": value} for value in (SMALLEST, LARGEST)),
+    {"max_devices": 10, "slot_bits": 13},
+    {"variance": 1034},
+    {"variance": 1035, "b2": 920},
+    *({"b2": b2} for b2 in (919, 922)),
+    *({"bound": bound} for bound in (1, 1000)),
+    {"variance": 12_635, "bound": 1},
+    *({"slot_bits": bits} for bits in (12, 24)),
+    *({"keep_one_in": number} for number in (1, 2, 4)),
+    *({"clip_norm": 2.0**power, "scale": 28 * 2.0**-power} for power in (-1000, 1000)),
     *({"local_steps": value} for value in (1, 7)),
     *({"batch_size": value} for value in (1, 8)),
     *({"learning_rate": value} for value in (SMALLEST, 0.75)),
@@ -71,8 +75,8 @@ OUTSIDE = [
     (Refusal.PLAN_NORMALISER, {"normaliser_hash": bytes(32)}),
     (Refusal.PLAN_TASK, {"task": EvaluateTask("tiny", ARCHITECTURE.digest, 0, bytes(32), b"")}),
     *((Refusal.PLAN_TASK, {"task": MeasureTask(*question)}) for question in ASKED),
-    *((Refusal.PLAN_SLOTS, {"slot_bits": bits}) for bits in (0, 19, 21)),
-    *((Refusal.PLAN_KEEP, {"keep_one_in": number}) for number in (0, 2)),
+    *((Refusal.PLAN_SLOTS, {"slot_bits": bits}) for bits in (0, 7, 11, 25, 2**62)),
+    *((Refusal.PLAN_KEEP, {"keep_one_in": number}) for number in (0, 3, 8, 2**62)),
     *((Refusal.PLAN_DIMENSION, {"dimension": d}) for d in (-1, 0, 1001)),
     *((Refusal.PLAN_SCHEME, {"scheme": name}) for name in ("shared", "masked", "", "Paillier")),
     *((Refusal.PLAN_COHORT_FLOOR, {"min_devices": k}) for k in (0, 3)),
@@ -82,12 +86,17 @@ OUTSIDE = [
     *((Refusal.PLAN_VARIANCE, {"variance": v, "b2": 1}) for v in (1, 15)),
     (Refusal.PLAN_SENSITIVITY, {"b2": 0}),
     (Refusal.PLAN_SENSITIVITY, {"bound": 0}),
-    (Refusal.PLAN_NOISE, {"variance": 16, "b2": 15}),
-    (Refusal.PLAN_NOISE, {"variance": 18, "b2": 17}),
-    (Refusal.PLAN_SLOTS, {"variance": 16, "b2": 1, "bound": 104_836}),
-    (Refusal.PLAN_SLOTS, {"variance": 381_766_133, "bound": 1}),
-    (Refusal.PLAN_SLOTS, {"variance": 2**62, "bound": 1}),
-    (Refusal.PLAN_SLOTS, {"bound": 2**62}),
+    *((Refusal.PLAN_VARIANCE, {"variance": v}) for v in ((1 << 30) + 1, 2**62)),
+    (Refusal.PLAN_NOISE, {"variance": 1033}),
+    (Refusal.PLAN_NOISE, {"variance": 1035, "b2": 921}),
+    *((Refusal.PLAN_SENSITIVITY, {"b2": b2}) for b2 in (1, 918, 923)),
+    *((Refusal.PLAN_SENSITIVITY, {"scale": scale}) for scale in (28.1, 27.9, SMALLEST, LARGEST)),
+    *((Refusal.PLAN_SENSITIVITY, {"clip_norm": norm}) for norm in (1.01, 0.99, SMALLEST, LARGEST)),
+    (Refusal.PLAN_SENSITIVITY, {"dimension": 65}),
+    (Refusal.PLAN_SLOTS, {"variance": 12_636, "bound": 1}),
+    *((Refusal.PLAN_SLOTS, {"bound": bound}) for bound in (1001, 2**62)),
+    (Refusal.PLAN_SLOTS, {"bound": 1 << 18, "slot_bits": 24}),
+    (Refusal.PLAN_SLOTS, {"max_devices": 10}),
     *((Refusal.PLAN_CLIP_NORM, {"clip_norm": value}) for value in (0.0, -1.0, BELOW(SMALLEST, 0), NAN, INF)),
     *((Refusal.PLAN_SCALE, {"scale": value}) for value in (0.0, -1.0, BELOW(SMALLEST, 0), NAN, INF)),
     *((Refusal.PLAN_STEPS, {"local_steps": value}) for value in (8, 2**62)),
@@ -143,9 +152,9 @@ def test_fewer_than_two_honest_contributors_are_refused_even_under_a_policy_that
         check_plan(WORLD.plan(min_devices=3), lax)
 
 
-@pytest.mark.parametrize("fields", [{"bound": 0}, {"b2": 0}, {"bound": 104_858}])
+@pytest.mark.parametrize("fields", [{"bound": 0}, {"b2": 0}, {"bound": 255}])
 def test_a_plan_without_privacy_is_excused_from_noise_alone(fields):
-    check_plan(OPEN.plan(b2=10**9, bound=104_857), OPEN.roster)
+    check_plan(OPEN.plan(bound=254), OPEN.roster)
     with refused(Refusal.PLAN_SLOTS if fields.get("bound") else Refusal.PLAN_SENSITIVITY, FaultyOrchestrator):
         check_plan(OPEN.plan(**fields), OPEN.roster)
 
@@ -186,18 +195,24 @@ def test_a_plan_stands_to_a_roster_by_hash_first_then_by_serial():
 
 
 def test_a_model_whose_contribution_no_orchestrator_would_take_is_refused_by_device_and_member():
-    """4,096 ciphertexts of the 512-bit key carry 25 values each."""
+    """4,096 ciphertexts of the 512-bit key carry 29 values each in slots of 17 bits, 27 in slots of 18."""
     world = make_world(policy={"max_values": 1 << 20})
 
-    check_plan(world.plan(dimension=98_304), world.roster)
-    with refused(Refusal.PLAN_DIMENSION, FaultyOrchestrator):
-        check_plan(world.plan(dimension=106_496), world.roster)
+    for dimension, fits in ((98_304, True), (131_072, False)):
+        n = derive(dimension=dimension, clip_norm=1.0, noise_multiplier=4, k_min=4, k_max=5, colluding=2)
+        fields = {name: getattr(n, name) for name in ("b2", "variance", "bound", "scale", "slot_bits")}
+        if fits:
+            check_plan(world.plan(dimension=dimension, **fields), world.roster)
+            continue
+        with refused(Refusal.PLAN_DIMENSION, FaultyOrchestrator):
+            check_plan(world.plan(dimension=dimension, **fields), world.roster)
+        check_plan(world.plan(dimension=dimension, **fields, keep_one_in=2), world.roster)
 
 
 @pytest.mark.parametrize(("modulus_bytes", "most"), [(384, 4096 * 153), (512, 4096 * 204)])
 def test_a_body_of_the_most_ciphertexts_is_within_the_limit_for_keys_of_3072_and_4096_bit(modulus_bytes: int, most: int):
     paillier = bytes(modulus_bytes * 13)
 
-    assert fits_a_body(65_536, paillier, 4)
-    assert fits_a_body(most // 65_536 * 65_536, paillier, 4)
-    assert not fits_a_body(most + 65_536, paillier, 4)
+    assert fits_a_body(most, 20, paillier, 4)
+    assert not fits_a_body(most + 1, 20, paillier, 4)
+    assert fits_a_body(most + 1, 19, paillier, 4)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from hushfleet.encryption.paillier.packing import UPDATE_WIDTH, plaintext_count
+from hushfleet.encryption.paillier.packing import plaintext_count
 from hushfleet.errors import FaultyDevice, LocalError, Refusal
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import SystemRandomness
@@ -70,7 +70,7 @@ class TestPaillier(SchemeContract):
     def test_the_number_of_ciphertexts_follows_from_plan_and_key_alone(self):
         setting = self.setting()
 
-        assert ciphertext_count(setting) == plaintext_count(64, UPDATE_WIDTH, 512) == 3
+        assert ciphertext_count(setting) == plaintext_count(64, setting.plan.privacy.slot_bits, 512) == 2
 
 
 class TestPaillierWithSevenMembers(TestPaillier):
@@ -80,7 +80,7 @@ class TestPaillierWithSevenMembers(TestPaillier):
 def test_a_value_past_its_slot_never_leaves_the_device():
     setting = make_world().setting()
     values = np.zeros(64, np.int64)
-    values[3] = 1 << 19
+    values[3] = 1 << (setting.plan.privacy.slot_bits - 1)
     with refused(Refusal.VALUE_OUT_OF_SLOT, LocalError):
         PaillierDevice().encrypt(setting, "device-01", EncodedVector(values), SystemRandomness())
 

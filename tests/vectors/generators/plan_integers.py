@@ -16,10 +16,12 @@ _ASKED: tuple[dict[str, object], ...] = (
     {"dimension": 5_000_000, "noise_multiplier": "8", "k_min": 10, "k_max": 20},
     {"dimension": 1 << 26, "noise_multiplier": "2", "k_min": 900, "k_max": 1_000},
     {"k_min": 4, "k_max": 2_800, "noise_multiplier": "2"},
+    {"keep_one_in": 4},
 )
 _REFUSED: tuple[tuple[str, dict[str, object]], ...] = (
-    ("plan-unreachable", {"noise_multiplier": "2000"}),
-    ("plan-unreachable", {"dimension": 1 << 26, "k_min": 2_800, "k_max": 2_800}),
+    ("plan-unreachable", {"noise_multiplier": "20000"}),
+    ("plan-keep", {"keep_one_in": 3}),
+    ("plan-unreachable", {"dimension": 1 << 26, "noise_multiplier": "20", "k_min": 4, "k_max": 2_800}),
     ("plan-without-privacy", {"noise_multiplier": "0"}),
     ("plan-without-privacy", {"without_privacy": True}),
     ("plan-noise", {"noise_multiplier": "-1"}),
@@ -33,8 +35,11 @@ _REFUSED: tuple[tuple[str, dict[str, object]], ...] = (
 _TAMPERED: tuple[tuple[str, dict[str, object]], ...] = (
     ("plan-sensitivity", {"b2": 0}),
     ("plan-variance", {"variance": 15}),
-    ("plan-slots", {"variance": 37_700_000}),
-    ("plan-slots", {"bound": 10_486}),
+    ("plan-slots", {"variance": 1_000_000}),
+    ("plan-slots", {"slot_bits": 10}),
+    ("plan-slots", {"slot_bits": 25}),
+    ("plan-keep", {"keep_one_in": 0}),
+    ("plan-slots", {"bound": 8_191}),
     ("plan-scale", {"scale": 0.0}),
     ("plan-dimension", {"padded": 650}),
 )

@@ -156,3 +156,27 @@ def test_the_shipped_example_is_a_job():
     assert (file.job.name, file.cohort.max_devices, file.model.full_name) == ("digits", 50, "softmax:64x10")
     uncommented = text.replace("# gate", "gate")
     assert job_file.parse(uncommented, EXAMPLES / "job.toml").evaluation.gate == 0.05
+
+
+@pytest.mark.parametrize(
+    ("lines", "training"),
+    [
+        ('optimizer = "momentum"', LocalTraining.make(2, 4, 0.5, optimizer="momentum", momentum=0.9)),
+        ('optimizer = "momentum"\nmomentum = 0.5', LocalTraining.make(2, 4, 0.5, optimizer="momentum", momentum=0.5)),
+        ('optimizer = "adam"\nbeta2 = 0.99', LocalTraining.make(2, 4, 0.5, optimizer="adam", beta2=0.99)),
+        ("gradient_norm = 2.0\nproximal = 0.25", LocalTraining.make(2, 4, 0.5, gradient_norm=2.0, proximal=0.25)),
+    ],
+)
+def test_the_devices_optimiser_and_its_numbers_reach_the_plan(lines, training):
+    assert parse("learning_rate = 0.5", f"learning_rate = 0.5\n{lines}").to_job(ARCHITECTURE).training == training
+
+
+@pytest.mark.parametrize("lines", ["momentum = 0.5", 'optimizer = "adam"\nmomentum = 0.5', "beta1 = 0.5", 'optimizer = "lion"'])
+def test_numbers_of_another_optimiser_are_refused(lines):
+    assert mistakes("learning_rate = 0.5", f"learning_rate = 0.5\n{lines}")
+
+
+def test_a_job_chooses_how_many_coordinates_are_sent():
+    assert parse().to_job(ARCHITECTURE).keep_one_in == 1
+    assert parse("delta = 1e-6", "delta = 1e-6\nkeep_one_in = 4").to_job(ARCHITECTURE).keep_one_in == 4
+    assert mistakes("delta = 1e-6", "delta = 1e-6\nkeep_one_in = 3")

@@ -406,8 +406,8 @@ class TestAnswers:
             (Refusal.ANSWER_ROUND, {"key_id": bytes(32)}),
             (Refusal.PARTIAL_INVALID, {"items": ()}),
             (Refusal.PARTIAL_INVALID, {"proof": b""}),
-            (Refusal.PARTIAL_INVALID, {"items": (bytes(128),) * 3}),
-            (Refusal.PARTIAL_PROOF, {"items": (bytes(127) + b"\x02",) * 3}),
+            (Refusal.PARTIAL_INVALID, {"items": (bytes(128),) * 2}),
+            (Refusal.PARTIAL_PROOF, {"items": (bytes(127) + b"\x02",) * 2}),
         ],
         ids=str,
     )
@@ -437,7 +437,7 @@ class TestAnswers:
 
     def test_with_one_faulty_member_three_others_still_open_the_sum(self):
         desk = decrypting()
-        desk.refuses(Refusal.PARTIAL_PROOF, FaultyMember, desk.reseal(NAMES[0], items=(bytes(127) + b"\x02",) * 3))
+        desk.refuses(Refusal.PARTIAL_PROOF, FaultyMember, desk.reseal(NAMES[0], items=(bytes(127) + b"\x02",) * 2))
 
         for name in NAMES[1:4]:
             desk.take(AnswerArrived(name, desk.answer(name)))
@@ -463,7 +463,7 @@ class TestRelease:
         assert not published(effects, Kind.MODEL)
 
     def test_a_sum_that_no_honest_cohort_can_give_aborts(self):
-        self.aborted(Refusal.RELEASE_NORM, decrypting(values=np.full(64, 2**16)))
+        self.aborted(Refusal.RELEASE_NORM, decrypting(values=np.full(64, 500)))
 
     def test_a_sum_that_overflows_its_slots_aborts(self):
         desk = collecting()
@@ -476,7 +476,7 @@ class TestRelease:
     def overflowing(self, desk, name):
         """A contribution with a good proof whose plaintext has a rest beyond its last slot."""
         setting, randomness = desk.state.setting, SeededRandomness(b"overflow")
-        plaintexts = [1 << 505, 0, 0]
+        plaintexts = [1 << 505, 0]
         encryption = encrypt(setting.key, plaintexts, randomness)
         context = setting.proof_context(name, masked_vector_hash(b""))
         proof = prove(setting.key, encryption, plaintexts, context, randomness).to_bytes(setting.key)
@@ -493,7 +493,7 @@ class TestRelease:
         self.aborted(Refusal.MODEL_TOO_LARGE, desk)
 
     def test_the_next_round_starts_after_an_abort(self):
-        desk = decrypting(values=np.full(64, 2**16))
+        desk = decrypting(values=np.full(64, 500))
         self.opened(desk)
 
         desk.take(RoundWanted())

@@ -114,6 +114,33 @@ def access(registry: VaultContents) -> tuple[Access, ...]:
     return (*devices, *((Access(registry.orchestrator.device_id, orchestrator=True),) if registry.orchestrator else ()))
 
 
+@dataclass(frozen=True)
+class Guests:
+    """The identities that the broker of a fleet serves, with the CA that knows them and the list of withdrawn certificates."""
+
+    fleet: str
+    access: Iterable[Access]
+    authority: "Authority"
+    revocations: bytes
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPlace:
+    """The place of a broker: the names and addresses that devices connect to, and where and as whom it runs.
+
+    `path` and `data`: where its folder and its state will be when it runs; the folder that is written, and `data` in it, if None.
+    `user` and `listen` as for `configuration`.
+    """
+
+    hosts: Sequence[str]
+    port: int = 8883
+    path: Path | None = None
+    data: Path | None = None
+    user: str = ""
+    listen: str = ""
+
+
 def acl_text(fleet: str, access: Iterable[Access]) -> str:
     """Mosquitto's `acl_file`: for each identity its own section with nothing but its own topics (PROTOCOL 7)."""
     sections = []
@@ -133,38 +160,20 @@ def configuration(fleet: str, *, port: int, path: Path, data: Path, user: str = 
     return text + (f"\n# Whom the broker becomes if root starts it.\nuser {user}\n" if user else "")
 
 
-def write_broker(
-    out: Path,
-    *,
-    fleet: str,
-    access: Iterable[Access],
-    authority: "Authority",
-    revocations: bytes,
-    hosts: Sequence[str],
-    port: int,
-    now: datetime,
-    path: Path | None = None,
-    data: Path | None = None,
-    user: str = "",
-    listen: str = "",
-) -> None:
-    """Write or renew the broker's folder `out`. Key and certificate stay as they are while they fit.
-
-    `path` and `data`: where folder and state will be when the broker runs; `out` and `out/data` if None. `hosts` are the names
-    and addresses that devices connect to. `user` and `listen` as for `configuration`.
-    """
-    place = (path or out).absolute()
-    state = data or place / "data"
+def write_broker(out: Path, guests: Guests, place: BrokerPlace) -> None:
+    """Write or renew the broker's folder `out`. Key and certificate stay as they are while they fit."""
+    path = (place.path or out).absolute()
     out.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path is None and data is None:
+    if place.path is None and place.data is None:
         (out / "data").mkdir(mode=0o700, exist_ok=True)
-    until = _server_certificate(out, authority, hosts, now)
-    run = (_IN_PLACE if path is None else _SERVICE).format(path=place)
-    readme = _README.format(fleet=fleet, port=port, hosts=", ".join(hosts), until=f"{until:%Y-%m-%d}", run=run)
-    write_durably(out / "ca.pem", authority.certificate_pem)
-    write_durably(out / "crl.pem", revocations)
-    write_durably(out / "acl", acl_text(fleet, access).encode())
-    text = configuration(fleet, port=port, path=place, data=state, user=user, listen=listen)
+    until = _server_certificate(out, guests.authority, place.hosts, guests.now)
+    run = (_IN_PLACE if place.path is None else _SERVICE).format(path=path)
+    readme = _README.format(fleet=guests.fleet, port=place.port, hosts=", ".join(place.hosts), until=f"{until:%Y-%m-%d}", run=run)
+    write_durably(out / "ca.pem", guests.authority.certificate_pem)
+    write_durably(out / "crl.pem", guests.revocations)
+    write_durably(out / "acl", acl_text(guests.fleet, guests.access).encode())
+    data = place.data or path / "data"
+    text = configuration(guests.fleet, port=place.port, path=path, data=data, user=place.user, listen=place.listen)
     write_durably(out / "mosquitto.conf", text.encode())
     write_durably(out / "README.md", readme.encode())
 

@@ -14,7 +14,7 @@ from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.ids import parse_id
 from hushfleet.signing import Signed
 from hushfleet.system.durable import write_durably
-from provisioning.broker import SERVICE_DATA, SERVICE_PATH, SERVICE_USER
+from provisioning.broker import SERVICE_DATA, SERVICE_PATH, SERVICE_USER, BrokerPlace
 from provisioning.cli_committee import committee
 from provisioning.cli_device import device
 from provisioning.cli_policy import policy
@@ -23,7 +23,6 @@ from provisioning.contents import Address, VaultContents
 from provisioning.show import show
 
 _ENVELOPE_BYTES = 256
-_IN_PLACE = {"user": "root"} if os.geteuid() == 0 else {}  # a broker that root starts could not read its folder as anybody else
 
 
 def _host(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401 -- one host or several
@@ -126,10 +125,12 @@ def broker(*, command: OwnerCommand, out: Path, hosts: tuple[str, ...], port: in
     before = command.registry.broker
     address = Address(hosts[0] if hosts else before.host, port or before.port)
     names = tuple(dict.fromkeys((address.host, *hosts, "localhost", "127.0.0.1")))
-    places: dict[str, Any] = {"path": SERVICE_PATH, "data": SERVICE_DATA, "user": SERVICE_USER} if service else _IN_PLACE
+    place = BrokerPlace(names, address.port, user="root" if os.geteuid() == 0 else "")  # else it could not read its folder
+    if service:
+        place = BrokerPlace(names, address.port, SERVICE_PATH, SERVICE_DATA, SERVICE_USER)
     with command.open() as vault:
         vault.move_broker(address)
-        vault.write_broker(out, hosts=names, port=address.port, **places)
+        vault.write_broker(out, place)
         registry = vault.registry
     identities = registry.identities()
     result = {"folder": f"{out}", "host": address.host, "port": address.port, "hosts": list(names), "identities": len(identities)}

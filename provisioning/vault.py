@@ -22,7 +22,7 @@ from hushfleet.owner.owner import Owner
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.signing import Signed, SigningKey
 from provisioning import proposals as changes
-from provisioning.broker import access, write_broker
+from provisioning.broker import BrokerPlace, Guests, access, write_broker
 from provisioning.bundles import bundle_of, grant_in
 from provisioning.contents import VERSION, Address, VaultContents, damaged
 from provisioning.folder import BUNDLES, REVOCATIONS, VaultFolder
@@ -174,23 +174,10 @@ class Vault:
         grant = self.registry.grants.get(device_id) or grant_in(self.folder.bundle_file(device_id), roster)
         return bundle_of(self.registry, identity, roster, grant, self._keys.owner)
 
-    def write_broker(
-        self, out: Path, *, hosts: Sequence[str], port: int = 8883, path: Path | None = None, data: Path | None = None, user: str = ""
-    ) -> None:
+    def write_broker(self, out: Path, place: BrokerPlace) -> None:
         """Write all that the broker needs for the fleet as it is. See `broker.write_broker`."""
-        write_broker(
-            out,
-            fleet=self.registry.fleet,
-            access=access(self.registry),
-            authority=self._keys.authority,
-            revocations=self._revocations(),
-            hosts=hosts,
-            port=port,
-            now=self._now(),
-            path=path,
-            data=data,
-            user=user,
-        )
+        guests = Guests(self.registry.fleet, access(self.registry), self._keys.authority, self._revocations(), self._now())
+        write_broker(out, guests, place)
 
     def _certified(self, change: Proposal) -> VaultContents:
         registry = change.registry

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.owner.certificates import Authority, now
-from provisioning.broker import Access, write_broker
+from provisioning.broker import Access, BrokerPlace, Guests, write_broker
 
 HOST = "localhost"
 START_S = 15.0
@@ -31,18 +31,9 @@ def find_mosquitto() -> str | None:
 
 def write_configuration(folder: Path, *, fleet: str, port: int, authority: Authority, access: Iterable[Access]) -> Path:
     """The folder that an owner gives a broker, with one more identity, `NETWORK`; where its configuration is."""
-    write_broker(
-        folder,
-        fleet=fleet,
-        access=access,
-        authority=authority,
-        revocations=authority.revocations((), now()),
-        hosts=(HOST,),
-        port=port,
-        now=now(),
-        user="root" if os.geteuid() == 0 else "",  # else it would drop to a user who may not read this folder
-        listen=HOST,
-    )
+    user = "root" if os.geteuid() == 0 else ""  # else it would drop to a user who may not read this folder
+    guests = Guests(fleet, access, authority, authority.revocations((), now()), now())
+    write_broker(folder, guests, BrokerPlace((HOST,), port, user=user, listen=HOST))
     with (folder / "acl").open("a") as rules:
         rules.write(f"\nuser {NETWORK}\ntopic readwrite hushfleet/v1/#\n")
     configuration = folder / "mosquitto.conf"

@@ -20,6 +20,7 @@ from hushfleet.link.tls import client_context
 from hushfleet.owner import certificates
 from hushfleet.owner.certificates import Authority
 from hushfleet.wire import Kind, Role, Topic, build
+from provisioning.broker import BrokerPlace
 from tests.support.enrolling import MEMBERS, ORCHESTRATOR, Founded, applicant, found, new_vault
 from tests.support.mosquitto import RUNNING, free_port, program
 from tests.support.waiting import LIMIT_S, eventually
@@ -39,7 +40,7 @@ class Broker:
     process: "subprocess.Popen[bytes] | None" = None
 
     def write(self) -> None:
-        self.fleet.vault.write_broker(self.folder, hosts=["localhost"], port=self.port, user="root")
+        self.fleet.vault.write_broker(self.folder, BrokerPlace(["localhost"], port=self.port, user="root"))
 
     def start(self) -> "Broker":
         for _ in range(5):

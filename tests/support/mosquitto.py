@@ -13,7 +13,7 @@ from pathlib import Path
 from hushfleet.link.mqtt.options import MqttOptions
 from hushfleet.link.tls import client_context, make_key_and_request
 from hushfleet.owner.certificates import Authority, now
-from provisioning.broker import Access, write_broker
+from provisioning.broker import Access, BrokerPlace, Guests, write_broker
 from simulation.broker import find_mosquitto, free_port
 from tests.support.waiting import LIMIT_S, eventually
 
@@ -104,18 +104,11 @@ class Mosquitto:
     def write(self, revoked: Iterable[int] = ()) -> None:
         """Write configuration, certificates and ACL anew, as the owner would, for whoever is in `parties`."""
         authority = self.certificates.authority
-        write_broker(
-            self.folder,
-            fleet=self.fleet,
-            access=[Access(identity, **roles) for identity, roles in self.parties.items()],
-            authority=authority,
-            revocations=authority.revocations([(number, now()) for number in revoked], now()),
-            hosts=(HOST,),
-            port=self.port,
-            now=now(),
-            listen="127.0.0.1",
-            user="root" if os.geteuid() == ROOT_ID else "",  # another user could not read the temporary folder
-        )
+        access = [Access(identity, **roles) for identity, roles in self.parties.items()]
+        revocations = authority.revocations([(number, now()) for number in revoked], now())
+        user = "root" if os.geteuid() == ROOT_ID else ""  # another user could not read the temporary folder
+        guests = Guests(self.fleet, access, authority, revocations, now())
+        write_broker(self.folder, guests, BrokerPlace((HOST,), self.port, user=user, listen="127.0.0.1"))
 
     def reload(self) -> None:
         """Read ACL and CRL again."""

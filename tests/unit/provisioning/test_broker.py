@@ -8,7 +8,7 @@ import pytest
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.owner.certificates import ends, serial_number
 from hushfleet.wire import acl
-from provisioning.broker import Access, access, acl_text, configuration
+from provisioning.broker import Access, BrokerPlace, access, acl_text, configuration
 from tests.support.enrolling import MEMBERS, NOW, ORCHESTRATOR, applicant, reopened
 from tests.support.refusals import refused
 
@@ -67,13 +67,13 @@ def test_a_broker_can_listen_on_one_address():
 
 class TestFolder:
     def test_only_its_owner_can_read_it(self, fleet, tmp_path):
-        fleet.vault.write_broker(tmp_path / "broker", hosts=HOSTS)
+        fleet.vault.write_broker(tmp_path / "broker", BrokerPlace(HOSTS))
         assert {path.name for path in (tmp_path / "broker").iterdir()} == {*FILES, "data"}
         for path in ((tmp_path / "broker"), *(tmp_path / "broker").iterdir()):
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
     def test_it_names_itself(self, fleet, tmp_path):
-        fleet.vault.write_broker(tmp_path / "broker", hosts=HOSTS, port=18883)
+        fleet.vault.write_broker(tmp_path / "broker", BrokerPlace(HOSTS, port=18883))
         text = (tmp_path / "broker" / "mosquitto.conf").read_text()
         assert f"acl_file {tmp_path}/broker/acl\n" in text
         assert f"persistence_location {tmp_path}/broker/data/\n" in text
@@ -81,7 +81,7 @@ class TestFolder:
 
     def test_for_a_service_it_names_where_it_will_stand(self, fleet, tmp_path):
         path, data = Path("/etc/mosquitto/hushfleet"), Path("/var/lib/mosquitto")
-        fleet.vault.write_broker(tmp_path / "broker", hosts=HOSTS, path=path, data=data, user="mosquitto")
+        fleet.vault.write_broker(tmp_path / "broker", BrokerPlace(HOSTS, path=path, data=data, user="mosquitto"))
         text = (tmp_path / "broker" / "mosquitto.conf").read_text()
         assert str(tmp_path) not in text
         assert "acl_file /etc/mosquitto/hushfleet/acl\n" in text
@@ -91,31 +91,31 @@ class TestFolder:
 
     def test_writing_it_anew_keeps_a_key_that_fits(self, fleet, tmp_path):
         out = tmp_path / "broker"
-        fleet.vault.write_broker(out, hosts=HOSTS)
+        fleet.vault.write_broker(out, BrokerPlace(HOSTS))
         before = {name: (out / name).read_bytes() for name in FILES}
         fleet.vault.revoke("pi-05")
-        fleet.vault.write_broker(out, hosts=HOSTS)
+        fleet.vault.write_broker(out, BrokerPlace(HOSTS))
         changed = {name for name in FILES if (out / name).read_bytes() != before[name]}
         assert changed == {"acl", "crl.pem"}
 
     @pytest.mark.parametrize("hosts", [["other.lan"], ["broker.lan"]], ids=str)
     def test_other_hosts_need_another_certificate(self, fleet, tmp_path, hosts):
         out = tmp_path / "broker"
-        fleet.vault.write_broker(out, hosts=HOSTS)
+        fleet.vault.write_broker(out, BrokerPlace(HOSTS))
         before = (out / "server.key").read_bytes()
-        fleet.vault.write_broker(out, hosts=hosts)
+        fleet.vault.write_broker(out, BrokerPlace(hosts))
         assert (out / "server.key").read_bytes() != before
 
     def test_so_does_one_that_is_soon_over_or_lost_its_key(self, fleet, tmp_path):
         out = tmp_path / "broker"
-        fleet.vault.write_broker(out, hosts=HOSTS)
+        fleet.vault.write_broker(out, BrokerPlace(HOSTS))
         first = serial_number((out / "server.pem").read_bytes())
         (out / "server.key").unlink()
-        fleet.vault.write_broker(out, hosts=HOSTS)
+        fleet.vault.write_broker(out, BrokerPlace(HOSTS))
         second = serial_number((out / "server.pem").read_bytes())
         fleet.vault.close()
         with reopened(fleet.vault.folder.path, now=NOW.replace(year=NOW.year + 1, day=20)) as later:
-            later.write_broker(out, hosts=HOSTS)
+            later.write_broker(out, BrokerPlace(HOSTS))
             third = serial_number((out / "server.pem").read_bytes())
             assert ends((out / "server.pem").read_bytes()).year == NOW.year + 3
         assert len({first, second, third}) == 3

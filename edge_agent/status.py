@@ -77,7 +77,7 @@ def read_status(folder: StateFolder) -> Status:
     if not enrolled(folder):
         raise LocalError(Refusal.NOT_ENROLLED, f"no device is enrolled in {folder.path}", next_step="Run: hushfleet agent enrol")
     keys, fleet = DeviceKeys.load(folder.path), folder.fleet()
-    with closing(Store(folder.path)) as store:
+    with closing(Store(folder.path, may_change=folder.holder() is None)) as store:
         return _status(folder, keys.device_id, fleet, store)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import singledispatchmethod
 from pathlib import Path
 
+from edge_agent.schema import bring_up, create_tables, require_current
 from hushfleet.codec import decode, encode
 from hushfleet.documents import VerifiedRoster, open_roster
 from hushfleet.encryption.paillier.share import KeyShare
@@ -35,15 +36,6 @@ from hushfleet.wire.limits import LIMITS
 _DATABASE = "agent.db"
 _BLOB = "contribution.blob"
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-_SCHEMA = """
-CREATE TABLE roster (only INTEGER PRIMARY KEY CHECK (only = 1), signed BLOB NOT NULL);
-CREATE TABLE seen (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL);
-CREATE TABLE ledger (key_id BLOB, round INTEGER, kind TEXT NOT NULL, rho_nano INTEGER NOT NULL, PRIMARY KEY (key_id, round));
-CREATE TABLE contribution (only INTEGER PRIMARY KEY CHECK (only = 1), key_id BLOB, round INTEGER, hash BLOB NOT NULL);
-CREATE TABLE stopped (key_id BLOB, reason TEXT, evidence BLOB NOT NULL, PRIMARY KEY (key_id, reason));
-CREATE TABLE share (key_id BLOB PRIMARY KEY, share BLOB NOT NULL);
-CREATE TABLE answer (key_id BLOB PRIMARY KEY, round INTEGER NOT NULL, root BLOB NOT NULL, header BLOB NOT NULL, sealed BLOB NOT NULL);
-"""
 
 # The database itself keeps to one answer a round, whatever a second process on the same folder believes.
 _KEEP_ANSWER = """
@@ -56,11 +48,13 @@ WHERE excluded.round > answer.round
 class Store:
     """One agent's memory, in a folder of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open the database that `create` made.
+    def __init__(self, folder: Path, *, may_change: bool = True) -> None:
+        """Open the database that `create` made, and bring an older version of it up to this one.
 
-        Raises `LocalError`: `LEDGER_MISSING` if it is gone while the device's keys are here, `DECRYPTION_LOG_MISSING` if a key
-        share is here without its log. Neither heals by itself: what was spent or answered is no longer known.
+        `may_change` False is for those who look while an agent works: an older version is refused instead.
+        Raises `LocalError`: `STORE_UNUSABLE` for a version that this program does not know; `LEDGER_MISSING` if the database is
+        gone while the device's keys are here, `DECRYPTION_LOG_MISSING` if a key share is here without its log. Neither of these
+        two heals by itself: what was spent or answered is no longer known.
         """
         self._folder = folder
         if not (folder / _DATABASE).exists():
@@ -73,6 +67,7 @@ class Store:
         try:
             _set_up(self._connection)
             self._check_tables()
+            (bring_up if may_change else require_current)(self._connection, folder / _DATABASE)
         except LocalError:
             self._connection.close()
             raise
@@ -98,7 +93,7 @@ class Store:
         (folder / _DATABASE).touch(mode=0o600, exist_ok=False)
         connection = _connect(folder / _DATABASE)
         _set_up(connection)
-        connection.executescript(_SCHEMA)
+        create_tables(connection)
         connection.close()
         return cls(folder)
 

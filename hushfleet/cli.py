@@ -47,6 +47,7 @@ class ExitCode(IntEnum):
 
 _CONFIGURATION = {
     Refusal.CONFIG_INVALID,
+    Refusal.DATA_SOURCE,
     Refusal.FILE_KIND,
     Refusal.SYSTEM_UNSUPPORTED,
     Refusal.SETTINGS_INVALID,

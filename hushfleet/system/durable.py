@@ -10,13 +10,18 @@ def write_durably(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     beside = path.with_name(path.name + ".part")
     # Never into what is there: root writes in folders of the service's user, who could leave a link, and a leftover keeps its mode.
     beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    write_new(beside, data, mode=mode)
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file that is not there yet, and fsync it. Its name is durable only after `sync_folder`. FileExistsError if it is there."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
 
 
 def give_away(folder: Path) -> None:

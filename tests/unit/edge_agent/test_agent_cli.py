@@ -111,7 +111,7 @@ def test_enrolling_anew_makes_other_keys(typed, tmp_path):
         (("enrol", "--service", "--state", "state"), ExitCode.USAGE, "usage"),
         (("config", "check", "--config", "model.toml"), ExitCode.FAILED, "model-name"),
         (("config", "check", "--config", "nowhere.toml"), ExitCode.NOT_FOUND, "not-found"),
-        (("config", "check", "--config", "data.toml", "--data"), ExitCode.FAILED, "data-source"),
+        (("config", "check", "--config", "data.toml", "--data"), ExitCode.USAGE, "data-source"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

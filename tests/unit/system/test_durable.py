@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from hushfleet.system.durable import write_durably
+from hushfleet.system.durable import write_durably, write_new
 
 
 def test_the_file_is_written_for_this_user_alone(tmp_path):
@@ -35,6 +35,23 @@ def test_a_failure_on_the_way_leaves_the_old_file(tmp_path, monkeypatch, failing
         write_durably(tmp_path / "f", b"new")
 
     assert (tmp_path / "f").read_bytes() == b"old"
+
+
+def test_a_new_file_is_never_written_over_another(tmp_path):
+    write_new(tmp_path / "f", b"first", mode=0o644)
+
+    with pytest.raises(FileExistsError):
+        write_new(tmp_path / "f", b"second")
+    assert (tmp_path / "f").read_bytes() == b"first"
+
+
+def test_a_new_file_is_synced_before_the_call_returns(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+
+    write_new(tmp_path / "f", b"four")
+
+    assert synced == [4]
 
 
 def test_a_part_left_by_a_crash_is_in_nobodys_way(tmp_path):

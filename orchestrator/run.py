@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from rich.console import Console
 from hushfleet.aggregation import OptimizerState
 from hushfleet.documents import newer_roster, open_roster
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.link import Link, LinkError, Messenger
-from hushfleet.link.mqtt.client import MqttLink, MqttOptions
-from hushfleet.link.tls import client_context
+from hushfleet.link import Link, Messenger
+from hushfleet.link.mqtt.client import MqttLink
 from hushfleet.privacy import epsilon
 from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
@@ -22,10 +21,12 @@ from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState
 from hushfleet.rounds.effects import Effect, KeepRoster, Refused
 from hushfleet.rounds.events import AbortWanted, RosterArrived
 from hushfleet.rounds.machine import Running
+from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.wire import decode_signed
 from models import catalogue
 from orchestrator import pending_rosters
+from orchestrator.broker_link import connect_to_broker
 from orchestrator.config import Config
 from orchestrator.folder import OrchestratorKeys, StateFolder
 from orchestrator.job import file as job_file
@@ -40,7 +41,6 @@ from orchestrator.store.stale_topics import removals
 from orchestrator.store.store import CurrentJob, Store
 
 _LINK_ALIVE_S = 30.0
-_FIRST_CONNECTION_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ def _rounds(
             pace=options.pace,
             give_up=options.give_up,
         )
-        with _stopped_by_signals(loop, enabled=options.signals) as caught:
+        with _stopped(loop, options) as caught:
             done = _watched(loop, notifier, watch, screen)
     if done:
         desk.store.end_job()
@@ -228,59 +228,15 @@ def _watched(loop: Loop, notifier: Notifier, watch: Watch, screen: Screen) -> bo
 
 @contextmanager
 def _link(desk: JobChoice, fleet: Membership, screen: Screen, options: Options) -> Iterator[Link]:
-    link = (options.connect or mqtt)(desk.folder, fleet, desk.config, screen.note)
+    link = (options.connect or connect_to_broker)(desk.folder, fleet, desk.config, screen.note)
     try:
         yield link
     finally:
         link.close()
 
 
-def mqtt(folder: StateFolder, fleet: Membership, config: Config, on_problem: Callable[[str], None]) -> Link:
-    """The link to the fleet's broker. Raises `LinkError(LINK_AWAY)` if there is no connection for a minute."""
-    context = client_context(folder.ca, folder.certificate, folder.tls_key)
-    broker = config.broker
-    options = MqttOptions(
-        broker.host or fleet.broker_host,
-        broker.port or fleet.broker_port,
-        fleet.fleet,
-        fleet.device_id,
-        context,
-        orchestrator=True,
-        keep_alive_s=broker.keepalive_s,
-        max_bytes=broker.max_bytes,
-    )
-    link = MqttLink(options, SystemRandomness(), on_problem)
-    link.open()
-    if not link.wait_connected(_FIRST_CONNECTION_S):
-        problem = link.problem
-        link.close()
-        message = f"no connection to {options.host}:{options.port} for {_FIRST_CONNECTION_S:.0f} s: {problem or 'no answer'}"
-        raise LinkError(Refusal.LINK_AWAY, message, next_step="Start the broker, or correct [broker] in orchestrator.toml.")
-    return link
-
-
-@contextmanager
-def _stopped_by_signals(loop: Loop, *, enabled: bool) -> Iterator[list[int]]:
-    """SIGINT and SIGTERM end the loop after its step; a second one of them ends the process. Yields those that came."""
-    caught: list[int] = []
-    if not enabled:
-        yield caught
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def stop(number: int, _: object) -> None:
-        caught.append(number)
-        loop.stop()
-        for which, handler in before.items():
-            signal.signal(which, handler)
-
-    for number in before:
-        signal.signal(number, stop)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _stopped(loop: Loop, options: Options) -> AbstractContextManager[list[int]]:
+    return stopped_by_signals(loop.stop) if options.signals else nullcontext([])
 
 
 def _require_accepted(effects: tuple[Effect, ...]) -> None:

@@ -41,7 +41,7 @@ class Desk:
         self.broker = MemoryBroker(FLEET, tap=self._record)
         self.crowd = Crowd(WORLD, self.broker, folder)
         self.before_receiving = lambda: None
-        monkeypatch.setattr(run_module, "mqtt", self._connect)
+        monkeypatch.setattr(run_module, "connect_to_broker", self._connect)
         monkeypatch.setenv("HUSHFLEET_ORCHESTRATOR_TESTING_INSECURE_KEYS", "true")
         monkeypatch.setattr(os, "fsync", lambda _: None)
 

@@ -34,7 +34,7 @@ from hushfleet.training import Data, Trainer, train
 from hushfleet.wire import Kind, decode_signed
 
 Report = Callable[[str, Note | Alert | Refused], None]
-"""Told of every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
+"""A listener for every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
 
 _EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
     Kind.ROSTER: RosterArrived,
@@ -106,7 +106,7 @@ class Agent:
 
     @property
     def is_member(self) -> bool:
-        """Whether this agent answers decryption requests."""
+        """True if this agent answers decryption requests."""
         return self._member is not None
 
     @property
@@ -127,7 +127,7 @@ class Agent:
 
     @property
     def training(self) -> bool:
-        """Whether a training runs, or its result waits for the next `pump`."""
+        """True if a training runs, or its result waits for the next `pump`."""
         return self._training is not None
 
     def connect(self) -> None:
@@ -140,7 +140,7 @@ class Agent:
                 self._carry_out(self._member.offer(Connected()))
 
     def pump(self, timeout_s: float = 0) -> int:
-        """Handle what has arrived, or the first that arrives within `timeout_s`; how many messages that was."""
+        """Handle what has arrived, or the first message that arrives within `timeout_s`, and return the number of messages."""
         handled = 0
         with self._lock:
             self._take_in_training()
@@ -226,7 +226,7 @@ class Agent:
                     self._report(self.device_id, effect)
 
     def _send(self, wanted: Publish) -> None:
-        """What cannot be sent now is sent again after the next connection: it is in the store."""
+        """Publish. A message that cannot be sent is sent again after the next connection: it is in the store."""
         try:
             self._messenger.send(wanted.topic, wanted.data, ranges=wanted.ranges)
         except LinkError as error:

@@ -1,4 +1,4 @@
-"""What an agent must never forget: one SQLite database, and one blob file for a contribution under way.
+"""The memory of an agent: one SQLite database, and one blob file for a contribution under way.
 
 The blob first, fsynced and renamed; then one transaction with its hash and the ledger charge (PROTOCOL 5.2). A member's key
 share and its decryption log live in the same database (PROTOCOL 2).
@@ -46,7 +46,7 @@ WHERE excluded.round > answer.round
 
 
 class Store:
-    """One agent's memory, in a folder of its own."""
+    """The memory of one agent, in a folder of its own."""
 
     def __init__(self, folder: Path, *, may_change: bool = True) -> None:
         """Open the database that `create` made, and bring an older version of it up to this one.
@@ -112,7 +112,7 @@ class Store:
                 self._keep(change)
 
     def ledger(self) -> Ledger:
-        """What this device has spent."""
+        """The ledger: what this device has spent."""
         rows = self._connection.execute("SELECT kind, key_id, round, rho_nano FROM ledger ORDER BY rowid")
         return Ledger(tuple(revive(*row) for row in rows))
 
@@ -160,15 +160,15 @@ class Store:
         return dict(self._connection.execute("SELECT key_id, round FROM seen"))
 
     def holds_share(self, key_id: bytes) -> bool:
-        """Whether this member has imported its share of that key."""
+        """True if this member has imported its share of that key."""
         return self._connection.execute("SELECT 1 FROM share WHERE key_id = ?", (key_id,)).fetchone() is not None
 
     def is_stopped(self, key_id: bytes) -> bool:
-        """Whether evidence keeps this device from taking part under that key."""
+        """True if evidence keeps this device from taking part under that key."""
         return self._connection.execute("SELECT 1 FROM stopped WHERE key_id = ?", (key_id,)).fetchone() is not None
 
     def waits_for_receipt(self) -> bool:
-        """Whether a contribution has no final receipt yet."""
+        """True while a contribution has no final receipt."""
         return self._connection.execute("SELECT 1 FROM contribution").fetchone() is not None
 
     def _stopped(self, *reasons: Refusal) -> frozenset[bytes]:

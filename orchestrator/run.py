@@ -45,7 +45,7 @@ _LINK_ALIVE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How far a job has come. `epsilon` is that of a device that took part in every round; None without privacy."""
+    """The progress of a job. `epsilon` is that of a device that took part in every round; None without privacy."""
 
     job: JobView
     rounds: int
@@ -54,7 +54,7 @@ class Summary:
     delta: float
     last: RoundView | None
     interrupted: bool = False
-    """Whether somebody typed Ctrl-C. A service that is told to stop has done what it should."""
+    """True if somebody typed Ctrl-C. A service that is told to stop has done what it should."""
 
 
 Connect = Callable[[StateFolder, Membership, Config, Callable[[str], None]], Link]
@@ -62,7 +62,7 @@ Connect = Callable[[StateFolder, Membership, Config, Callable[[str], None]], Lin
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run. `new`: leave an unfinished job. `connect` and `pace` are for tests, which have their own broker and clock."""
+    """The options of a run. `new`: leave an unfinished job. `connect` and `pace` are for tests, which have their own broker and clock."""
 
     new: bool = False
     give_up: int = 20
@@ -95,7 +95,7 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
 
 
 def summary(folder: StateFolder, config: Config, checked: CheckedJob, *, interrupted: bool = False) -> Summary:
-    """How far the job has come, from the store."""
+    """The progress of the job, from the store."""
     with reading(folder.path, folder.joined().root, config.store.url) as reports:
         job, all_rounds = reports.current(), reports.rounds()
     privacy = checked.file.privacy
@@ -176,7 +176,7 @@ class JobChoice:
 def _rounds(
     desk: JobChoice, fleet: Membership, checked: CheckedJob, job: CurrentJob, *, console: Console, path: Path, options: Options
 ) -> bool:
-    """The loop from here on; whether it ended by Ctrl-C."""
+    """Run the loop to its end. True if it ended by Ctrl-C."""
     notifier, coordinator = Notifier(), desk.coordinator(checked)
     holdout, wanted = checked.holdout, checked.file.job.rounds
     with reading(desk.folder.path, fleet.root, desk.config.store.url) as reports:
@@ -215,7 +215,7 @@ def _rounds(
 
 
 def _watched(loop: Loop, notifier: Notifier, watch: Watch, screen: Screen) -> bool:
-    """Until the job is done (True) or stopped."""
+    """Run the loop under the watchdog. True if the job is done, False if it was stopped."""
     notifier.ready()
     watch.start()
     try:

@@ -1,4 +1,4 @@
-"""What a person sees of a running job: a moving line on a terminal, plain lines off it."""
+"""The running job on a person's screen: a moving line on a terminal, plain lines off it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """Draws on `console`, and hands every line of state to `status` (systemd's). Satisfies `orchestrator.loop.Watcher`."""
+    """A job on `console`. Hands every line of state to `status` (systemd's). Satisfies `orchestrator.loop.Watcher`."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Screen:
         self._moving: Status | None = None
 
     def opening(self, released: int, folder: str) -> None:
-        """What is about to happen."""
+        """Print the job and its model."""
         file, cost = self._job.file, self._job.cost
         begun = f", {released} released before" if released else ""
         model = f"{self._job.job.architecture.name}, {cost.values} values"
@@ -46,7 +46,7 @@ class Screen:
             self.note(note)
 
     def connected(self, connections: int) -> None:
-        """There is a connection."""
+        """Print that there is a connection."""
         self._line("connected to the broker" if connections == 1 else f"connected again (connection {connections})")
 
     def began(self, state: CoordinatorState) -> None:
@@ -73,7 +73,7 @@ class Screen:
         self._move(text)
 
     def ended(self, record: RoundRecord, state: CoordinatorState, wait_s: float) -> None:
-        """One line per round."""
+        """Print the round's outcome."""
         self._still()
         self._spent_nano += record.rho_nano
         if record.outcome is Outcome.RELEASED:
@@ -87,7 +87,7 @@ class Screen:
         self._line(text)
 
     def report(self, happening: Note | Alert | Refused) -> None:
-        """What the machine noted, refused or raised an alarm about."""
+        """Print a note, refusal or alert of the machine."""
         match happening:
             case Note(text):
                 self.note(text)
@@ -97,16 +97,16 @@ class Screen:
                 self._line(f"[yellow]refused[/] {escape(str(error))}")
 
     def note(self, text: str) -> None:
-        """A line for whom it may concern."""
+        """Print a remark that asks for no action."""
         self._line(f"[dim]note[/] {escape(text)}")
 
     def stopped(self, command: str, released: int) -> None:
-        """An orderly stop before the end."""
+        """Print that the job was stopped before its end, and the command that goes on."""
         self._still()
         self._line(f"stopped after {released} of {self._job.file.job.rounds} rounds; nothing is lost. To go on: {escape(command)}")
 
     def finished(self, released: int) -> None:
-        """The job is done."""
+        """Print that the job is done."""
         self._still()
         self._line(f"[green]done[/]: {released} rounds released. To have the model: hushfleet orchestrator model export model.npz")
 

@@ -37,11 +37,11 @@ class Keeper(Protocol):
     """Makes changes durable; the store, or an archive alone."""
 
     def persist(self, changes: tuple[Change, ...]) -> None:
-        """All of them in one transaction, or none and an error."""
+        """Store all of `changes` in one transaction, or none and raise."""
 
 
 class Orchestrator:
-    """Feeds deliveries to the coordinator and carries out its effects. One thread. `now_ms` is a monotonic clock."""
+    """The coordinator machine at work: it is fed what is delivered, and its effects are carried out. One thread. `now_ms`: monotonic."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Orchestrator:
 
     @property
     def state(self) -> CoordinatorState:
-        """All that is known of the job."""
+        """The coordinator's state: all that is known of the job."""
         return self._running.state
 
     @property
@@ -82,7 +82,7 @@ class Orchestrator:
         self._carry_out(effects)
 
     def end_collection(self) -> None:
-        """The deadline has passed."""
+        """Tell the coordinator that the deadline has passed."""
         self._carry_out(self._running.offer(DeadlinePassed(self._now_ms())))
 
     def abort(self, reason: str) -> None:
@@ -90,7 +90,7 @@ class Orchestrator:
         self._carry_out(self._running.offer(AbortWanted(reason, self._now_ms())))
 
     def take_roster(self, data: bytes) -> None:
-        """A signed roster from the owner. It ends the round that is under way."""
+        """Take a signed roster from the owner. It ends the round that is under way."""
         self._carry_out(self._running.offer(RosterArrived(data)))
 
     def ask_again(self) -> None:
@@ -109,16 +109,16 @@ class Orchestrator:
         return True
 
     def send(self, publications_: tuple[Publish, ...]) -> None:
-        """Publish what the program adds, such as the removal of what an earlier life left behind."""
+        """Publish what the program adds, such as the removal of topics that an earlier run left behind."""
         self._carry_out(publications_)
 
     def take_statuses(self) -> Mapping[str, bytes]:
-        """What devices said of themselves since the last call."""
+        """The statuses that devices published since the last call, by device."""
         taken, self._statuses = self._statuses, {}
         return taken
 
     def pump(self, timeout_s: float = 0, *, linger_s: float = 0) -> int:
-        """Handle what has arrived, contributions in one batch; how many messages that was.
+        """Handle what has arrived, contributions in one batch, and return the number of messages.
 
         Waits up to `timeout_s` for the first one, and `linger_s` for each further one, so that proofs are verified together.
         A delivery is acknowledged once what it held is durable.
@@ -177,7 +177,7 @@ class Orchestrator:
         missing: tuple[tuple[int, int], ...] = (),
         reason: str = "",
     ) -> None:
-        """For what came on `topic`, under the key of `plan`."""
+        """Send a receipt for what came on `topic`, under the key of `plan`."""
         device_id, number = topic.device or "", topic.number or 0
         receipt = Receipt(plan.fleet, device_id, plan.key_id, number, whole_hash, status, missing, reason)
         signed = sign_receipt(receipt, self._coordinator.signing_key)

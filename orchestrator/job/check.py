@@ -56,7 +56,7 @@ _OF_THE_INTEGERS = {Refusal.PLAN_VARIANCE, Refusal.PLAN_NOISE, Refusal.PLAN_SLOT
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a job costs. `epsilons`: (rounds, epsilon) after each tenth of the rounds, of a device that takes part in all of them."""
+    """The cost of a job. `epsilons`: (rounds, epsilon) after each tenth of the rounds, of a device that takes part in all of them."""
 
     values: int
     rho_nano: int
@@ -128,7 +128,7 @@ def _model(file: JobFile, mistakes: list[Mistake]) -> Model | None:
 
 
 def _as_written(file: JobFile, mistake: Mistake) -> Mistake:
-    """What is wrong with a model's name stands on another line where a bundle is named."""
+    """The line of the job file that names the model: another one where a trainable model is named."""
     if file.model.onnx is None or (mistake.table, mistake.key) != ("model", "name"):
         return mistake
     return replace(mistake, key="onnx", text=mistake.text.replace("[model] name:", "[model] onnx:"))

@@ -32,7 +32,7 @@ _Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class JobTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the job is called, and how many rounds it is to release."""
+    """The job's name, and the number of rounds that it is to release."""
 
     name: str
     rounds: _AtLeastOne
@@ -85,7 +85,7 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How each device trains."""
+    """The training on each device."""
 
     local_steps: _AtLeastOne
     batch_size: _AtLeastOne
@@ -240,7 +240,7 @@ def parse(text: str, source: Path) -> JobFile:
 
 
 def changes(before: JobFile, after: JobFile) -> tuple[str, ...]:
-    """What differs between two versions of a job, as `[table] key: old -> new`."""
+    """The differences between two versions of a job, as `[table] key: old -> new`."""
     old, new = _flat(before), _flat(after)
     return tuple(f"{key}: {old.get(key, 'unset')} -> {new.get(key, 'unset')}" for key in {**old, **new} if old.get(key) != new.get(key))
 

@@ -1,4 +1,4 @@
-"""What a model is worth on rows that no device has, and the gate that keeps a worse one back."""
+"""The score of a model on rows that no device has, and the gate that keeps a worse model back."""
 
 import zipfile
 from collections.abc import Mapping

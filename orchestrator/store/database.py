@@ -30,7 +30,7 @@ def connect(url: str) -> Engine:
 
 
 def exists(folder: Path, url: str | None) -> bool:
-    """Whether a store is there."""
+    """True if a store is there."""
     if url is None and not (folder / FILE).exists():
         return False
     engine = connect(url or default_url(folder))

@@ -1,4 +1,4 @@
-"""What the store says of a job, its rounds and its devices. Reads only, also while a job runs."""
+"""Reports on a job, its rounds and its devices, from the store. Reads only, also while a job runs."""
 
 import math
 from collections.abc import Iterator

@@ -75,4 +75,4 @@ presence = Table(
     Column("status", LargeBinary, nullable=False),
     Column("heard_at", Float, nullable=False),
 )
-"""What each device last said of itself."""
+"""The last status of each device."""

@@ -149,7 +149,7 @@ class Store:
             connection.execute(update(jobs).where(jobs.c.id == self._current().id).values(ended_at=self._now_s()))
 
     def archive(self, job: CurrentJob) -> Archive:
-        """Where a job's finished rounds are."""
+        """The folder of a job's finished rounds."""
         return Archive(self.folder / "archive" / f"{job.id:03d}-{job.name}", self.root)
 
     def hear(self, statuses: Mapping[str, bytes]) -> None:

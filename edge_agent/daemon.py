@@ -15,7 +15,7 @@ from edge_agent.data import read_data
 from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.logs import LOG, RecentProblems
 from edge_agent.store import Store
-from edge_agent.trainers import BackgroundExecutor
+from edge_agent.trainers import TrainingThread
 from hushfleet import __version__
 from hushfleet.documents import EMPTY_JOURNAL
 from hushfleet.errors import LocalError, Refusal
@@ -131,7 +131,7 @@ def run(folder: StateFolder, config: Config) -> None:
             member=None,
             report=report,
             insecure_keys=config.testing.insecure_keys,
-            executor=BackgroundExecutor(config.training.nice),
+            executor=TrainingThread(config.training.nice),
         )
         daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch)
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)

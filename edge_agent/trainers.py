@@ -55,8 +55,8 @@ T = TypeVar("T")
 _Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
-class BackgroundExecutor(Executor):
-    """Runs one task after the other in one thread of its own. `nice`: 0 as others, 19 after all others.
+class TrainingThread(Executor):
+    """A thread that runs one training after the other. `nice`: its priority, from 0 as others to 19 after all others.
 
     The standard pool would keep a process alive until its last task is done; this one dies with it, and the round starts anew.
     """

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.trainers import BackgroundExecutor
+from edge_agent.trainers import TrainingThread
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_one_task_runs_after_the_other_in_one_thread():
-    executor, order = BackgroundExecutor(), []
+    executor, order = TrainingThread(), []
     futures = [executor.submit(lambda number: order.append((number, threading.get_ident())), number) for number in range(5)]
     for future in futures:
         future.result(10)
@@ -23,7 +23,7 @@ def test_one_task_runs_after_the_other_in_one_thread():
 
 
 def test_what_a_task_raises_is_its_result_and_the_next_one_runs():
-    executor = BackgroundExecutor()
+    executor = TrainingThread()
 
     with pytest.raises(ZeroDivisionError):
         executor.submit(lambda: 1 / 0).result(10)
@@ -31,7 +31,7 @@ def test_what_a_task_raises_is_its_result_and_the_next_one_runs():
 
 
 def test_a_task_that_waits_can_be_cancelled():
-    executor, go = BackgroundExecutor(), threading.Event()
+    executor, go = TrainingThread(), threading.Event()
     running = executor.submit(go.wait, 10)
     waiting = executor.submit(pytest.fail)
 
@@ -44,13 +44,13 @@ def test_a_task_that_waits_can_be_cancelled():
 def test_it_runs_behind_everything_else():
     own = os.getpriority(os.PRIO_PROCESS, 0)
 
-    assert BackgroundExecutor(19).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == 19
-    assert BackgroundExecutor(0).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == own
+    assert TrainingThread(19).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == 19
+    assert TrainingThread(0).submit(os.getpriority, os.PRIO_PROCESS, 0).result(10) == own
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
 
 
 def test_a_process_ends_while_a_task_runs():
     code = "import threading, edge_agent.trainers as w\nstarted = threading.Event()\n"
-    code += "w.BackgroundExecutor().submit(lambda: (started.set(), threading.Event().wait()))\nstarted.wait()"
+    code += "w.TrainingThread().submit(lambda: (started.set(), threading.Event().wait()))\nstarted.wait()"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0

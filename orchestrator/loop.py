@@ -24,25 +24,30 @@ from orchestrator.service import Orchestrator
 class Pace:
     """Seconds between what the loop repeats."""
 
-    turn_s: float = 1.0
-    linger_s: float = 0.05
+    wait_s: float = 1.0
+    """The longest wait for a message in one step."""
+    next_message_s: float = 0.05
+    """The wait for each further message, so that proofs are verified together."""
     ask_again_s: float = 15.0
     """Between two sendings of a request; doubles up to eight times as long."""
     least_answer_s: float = 120.0
     """The committee has at least this long, or the plan's deadline."""
-    tell_missing_s: float = 10.0
+    report_missing_s: float = 10.0
+    """Before the first receipt that names the missing chunks of a transfer, and between two of them."""
     forget_s: float = 3600.0
+    """The time without a chunk after which a transfer is given up."""
     backoff_s: float = 5.0
     """After an aborted round; doubles up to `most_backoff_s`."""
     most_backoff_s: float = 300.0
-    hear_s: float = 10.0
+    keep_statuses_s: float = 10.0
+    """Between two writings of the devices' statuses to the store."""
 
 
 class Watcher(Protocol):
-    """Who is told how the job goes; `orchestrator.screen.Screen` is one."""
+    """A listener to the job; `orchestrator.screen.Screen` is one."""
 
     def connected(self, connections: int) -> None:
-        """There is a connection."""
+        """Called at every connection, with the number of connections so far."""
 
     def began(self, state: CoordinatorState) -> None:
         """A round was begun, or is gone on with."""
@@ -55,7 +60,7 @@ class Watcher(Protocol):
 
 
 class Memory(Protocol):
-    """What the loop asks of the store beside the machine's own changes."""
+    """The store of the devices' statuses."""
 
     def hear(self, statuses: Mapping[str, bytes]) -> None:
         """Keep what devices said of themselves."""
@@ -104,11 +109,11 @@ class Loop:
         return self.released >= self._wanted and self._orchestrator.phase is Phase.IDLE
 
     def stop(self) -> None:
-        """End after the step that is under way. For signal handlers and other threads."""
+        """Make `run` return after the step that is under way. For signal handlers and other threads."""
         self._stopping.set()
 
     def run(self) -> bool:
-        """Until the job is done or `stop`; whether it is done. Raises what stops a job: storing, or a plan that cannot be.
+        """Work until the job is done or `stop`. True if it is done. Raises what stops a job: storing, or a plan that cannot be.
 
         `LocalError(JOB_STALLED)`: too many rounds in a row were aborted.
         """
@@ -118,14 +123,14 @@ class Loop:
         return self.done
 
     def turn(self) -> None:
-        """One time round: connection, rosters, deadlines, what is missing, a new round, and what arrives meanwhile."""
+        """Do one step: connection, rosters, deadlines, missing chunks, the next round, and what arrives meanwhile."""
         self._reconnect()
         self._take_rosters()
         self._follow(self._orchestrator.state)
         if self._connections:
             self._push()
         before = self._orchestrator.state
-        self._orchestrator.pump(self._pace.turn_s, linger_s=self._pace.linger_s)
+        self._orchestrator.pump(self._pace.wait_s, next_message_s=self._pace.next_message_s)
         self._follow(before)
         self._keep_house()
         self._turned()
@@ -146,7 +151,7 @@ class Loop:
             self._follow(before)
 
     def _push(self) -> None:
-        """Whatever is due in this phase."""
+        """Do what is due in this phase."""
         now_s, before = self._now_s(), self._orchestrator.state
         match self._orchestrator.phase:
             case Phase.IDLE:
@@ -167,15 +172,15 @@ class Loop:
 
     def _tell_missing(self, now_s: float) -> None:
         for transfer in self._messenger.incomplete():
-            due_s = self._told.get(transfer.whole_hash, now_s - transfer.idle_s) + self._pace.tell_missing_s
-            if transfer.idle_s >= self._pace.tell_missing_s and now_s >= due_s and self._tell(transfer):
+            due_s = self._told.get(transfer.whole_hash, now_s - transfer.idle_s) + self._pace.report_missing_s
+            if transfer.idle_s >= self._pace.report_missing_s and now_s >= due_s and self._tell(transfer):
                 self._told[transfer.whole_hash] = now_s
 
     def _tell(self, transfer: Incomplete) -> bool:
         return self._orchestrator.tell_missing(transfer)
 
     def _follow(self, before: CoordinatorState) -> None:
-        """What changed since `before`: a round that ended, a phase that began."""
+        """Note what changed since `before`: a round that ended, a phase that began."""
         state = self._orchestrator.state
         if state.record is not None and state.record is not before.record:
             self._count(state)
@@ -209,7 +214,7 @@ class Loop:
 
     def _keep_house(self) -> None:
         now_s = self._now_s()
-        if now_s - self._heard_s >= self._pace.hear_s:
+        if now_s - self._heard_s >= self._pace.keep_statuses_s:
             self._heard_s = now_s
             self._hear()
         if now_s - self._forgot_s >= self._pace.forget_s:

@@ -33,8 +33,8 @@ _MOST_RANGES = 256
 _LEAST_EXPIRY_S = 600
 
 
-class Keeper(Protocol):
-    """Makes changes durable; the store, or an archive alone."""
+class ChangeStore(Protocol):
+    """The place where changes become durable: the store, or an archive alone."""
 
     def persist(self, changes: tuple[Change, ...]) -> None:
         """Store all of `changes` in one transaction, or none and raise."""
@@ -48,13 +48,13 @@ class Orchestrator:
         coordinator: Coordinator,
         state: CoordinatorState,
         messenger: Messenger,
-        keeper: Keeper,
+        changes: ChangeStore,
         *,
         now_ms: Callable[[], int],
         report: Report = lambda _: None,
     ) -> None:
         self._coordinator, self._messenger, self._now_ms, self._report = coordinator, messenger, now_ms, report
-        self._running = Running(coordinator, state, keeper.persist, SystemRandomness())
+        self._running = Running(coordinator, state, changes.persist, SystemRandomness())
         self._statuses: dict[str, bytes] = {}
 
     @property
@@ -117,17 +117,17 @@ class Orchestrator:
         taken, self._statuses = self._statuses, {}
         return taken
 
-    def pump(self, timeout_s: float = 0, *, linger_s: float = 0) -> int:
+    def pump(self, timeout_s: float = 0, *, next_message_s: float = 0) -> int:
         """Handle what has arrived, contributions in one batch, and return the number of messages.
 
-        Waits up to `timeout_s` for the first one, and `linger_s` for each further one, so that proofs are verified together.
+        Waits up to `timeout_s` for the first one, and `next_message_s` for each further one, so that proofs are verified together.
         A delivery is acknowledged once what it held is durable.
         """
         batch: list[Arrived] = []
         arrived = self._messenger.receive(timeout_s)
         while arrived is not None:
             batch.append(arrived)
-            arrived = self._messenger.receive(linger_s) if len(batch) < _MOST_AT_ONCE else None
+            arrived = self._messenger.receive(next_message_s) if len(batch) < _MOST_AT_ONCE else None
         self._take_contributions([one for one in batch if one.topic.kind is Kind.CONTRIBUTION and one.topic.device and one.data])
         for one in batch:
             self._take_single(one)
@@ -152,11 +152,11 @@ class Orchestrator:
         if one.topic.kind is Kind.PARTIAL and self.phase is Phase.DECRYPTING:
             self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
         elif one.topic.kind is Kind.STATUS:
-            self._hear(one.topic.device, one.data)
+            self._take_status(one.topic.device, one.data)
         elif one.topic.kind is Kind.EVIDENCE:
             self._report(Alert(f"{one.topic.device} published evidence of two headers for one round: see its log"))
 
-    def _hear(self, device_id: str, data: bytes) -> None:
+    def _take_status(self, device_id: str, data: bytes) -> None:
         """Keep a status that its device signed; anything else is dropped, and told."""
         roster = self._running.state.roster
         try:

@@ -4,9 +4,6 @@ Imports documents and the ground floor only. A `Trainer` may come from `models`,
 nothing here knows a model family. A `LocalUpdate` is plain: it has no wire form and goes to `hushfleet.privacy` next.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 from hushfleet.documents import LocalTraining
 from hushfleet.training.data import Data, require_classes, require_features, require_targets
 from hushfleet.training.global_update import Aggregate, GlobalStep, update_global
@@ -16,9 +13,6 @@ from hushfleet.training.run import TrainingRun, fetch_update, start_training
 from hushfleet.training.sampling import uniform
 from hushfleet.training.trainer import Trainer, train
 from hushfleet.training.update import LocalUpdate
-
-if TYPE_CHECKING:
-    from hushfleet.rounds.coordinator.opening import receive
 
 __all__ = [
     "Adam",
@@ -35,7 +29,6 @@ __all__ = [
     "TrainingRun",
     "check_parameters",
     "fetch_update",
-    "receive",
     "require_classes",
     "require_features",
     "require_targets",
@@ -44,10 +37,3 @@ __all__ = [
     "uniform",
     "update_global",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """`receive` checks ciphertexts, so it lives in `hushfleet.rounds`; those who train look for it here. Loaded on first use."""
-    if name == "receive":
-        return import_module("hushfleet.rounds.coordinator.opening").receive
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,6 +34,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/mkdocs build --quiet --strict
 	$(BIN)/python -m tests.vectors.generate --check
 	$(BIN)/python -m models.onnx.prepare.operators --check
+	$(BIN)/python -m tests.diagrams --check
 	@$(MAKE) --no-print-directory check-units
 
 # The program that the units name has to exist for `verify`; the threshold is ten times the score.

@@ -18,7 +18,7 @@ import numpy as np
 
 from hushfleet.aggregation import check_norm, mean_update
 from hushfleet.encryption.paillier.comb import FixedBase
-from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
+from hushfleet.encryption.paillier.contexts import partial_context, proof_context
 from hushfleet.encryption.paillier.dealing import Dealing, deal
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.knowledge import Statement, prove, verify, verify_batch
@@ -29,6 +29,7 @@ from hushfleet.encryption.paillier.secret import answer
 from hushfleet.privacy import PlanIntegers, clip, derive, discrete_gaussian, encode_vector
 from hushfleet.randomness import SystemRandomness
 from hushfleet.training import Data, GlobalModel, LocalTraining, train
+from hushfleet.wire import masked_vector_hash
 from models import catalogue
 
 RANDOM = SystemRandomness()

@@ -3,50 +3,50 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from edge_agent.folder import DeviceKeys
 from edge_agent.reminders import Reminders
 from edge_agent.store import Store
-from edge_agent.trainers import Find, Trainers
-from hushfleet.documents import VerifiedRoster, open_roster, require_train
-from hushfleet.errors import PeerError
+from edge_agent.trainers import Build, Trainers
+from hushfleet.documents import TrainTask, VerifiedRoster
+from hushfleet.errors import LocalError, PhaseError, Refusal
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
-from hushfleet.rounds.device import Device, Phase
-from hushfleet.rounds.effects import Alert, Effect, Fetch, Note, Publish, Refused, Train
+from hushfleet.rounds.device import Device, DeviceState, Fetching, Idle, Unenrolled, Working
+from hushfleet.rounds.effects import Alert, DoTask, Effect, Fetch, Note, Prepare, Publish, Refused
 from hushfleet.rounds.events import (
     Connected,
     EvidenceArrived,
-    GrantArrived,
-    ModelArrived,
+    Fetched,
+    InboxArrived,
     PlanArrived,
+    Prepared,
     ReceiptArrived,
     RequestArrived,
     RosterArrived,
-    Trained,
+    TaskDone,
 )
-from hushfleet.rounds.machine import Running
+from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.member import Member, MemberState
+from hushfleet.rounds.tasks.device import wanted_input
 from hushfleet.signing import VerifyKey
-from hushfleet.training import Data, Trainer, train
-from hushfleet.wire import Kind, decode_signed
+from hushfleet.training import Data, LocalUpdate, Trainer, train
+from hushfleet.wire import Kind, Presence
 
 Report = Callable[[str, Note | Alert | Refused], None]
 """A listener for every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
 
 _EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
-    Kind.ROSTER: RosterArrived,
     Kind.PLAN: PlanArrived,
-    Kind.MODEL: ModelArrived,
+    Kind.MODEL: Fetched,
     Kind.RECEIPT: ReceiptArrived,
     Kind.EVIDENCE: EvidenceArrived,
 }
 _MEMBER_EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
-    Kind.ROSTER: RosterArrived,
     Kind.REQUEST: RequestArrived,
-    Kind.INBOX: GrantArrived,
+    Kind.INBOX: InboxArrived,
 }
 
 
@@ -59,8 +59,8 @@ class Work:
 
     trainers: Mapping[bytes, Trainer]
     read_data: Callable[[], Data]
-    find: Find = lambda _: None
-    """Looks for the trainer of a plan that is not among `trainers`."""
+    build: Build = lambda _: None
+    """Builds the trainer of a plan that is not among `trainers`, by the model's name."""
     randomness: Randomness = field(default_factory=SystemRandomness)
     """Picks batches; may be seeded. Keys, noise and masks never come from here."""
 
@@ -69,7 +69,8 @@ class Agent:
     """Feeds deliveries to the machines and carries out their effects. Not for two threads at once; it locks itself.
 
     With an `executor` training runs there, one at a time, while `pump` goes on handling what arrives; its result is taken in by a
-    later `pump`. Without one `pump` trains. `member` None: it answers for the committee whenever the roster in force names it.
+    later `pump`. Without one `pump` trains. `threads` spread a committee answer. `member`
+    None: it answers for the committee whenever the roster in force names it.
     """
 
     def __init__(
@@ -86,17 +87,19 @@ class Agent:
         insecure_keys: bool = False,
         executor: Executor | None = None,
         reminders: Reminders | None = None,
+        threads: Executor | None = None,
     ) -> None:
         self._keys, self._messenger, self._work, self._report = keys, messenger, work, report
         self._fleet, self._executor, self._root = fleet, executor, root
-        self._trainers = Trainers(work.trainers, work.find)
-        self._training: Future[Trained] | None = None
+        self._trainers = Trainers(work.trainers, work.build)
+        self._training: Future[TaskDone] | None = None
         self._reminders = reminders or Reminders()
         self._lock = threading.Lock()
         randomness = SystemRandomness()
-        device = Device(keys.device_id, keys.signing, root, self._trainers.dimensions, insecure_keys)
+        device = Device(keys.device_id, keys.signing, root, insecure_keys)
         self._device = Running(device, store.device_state(root), store.persist, randomness)
         self._store, self._insecure_keys, self._follows_roster = store, insecure_keys, member is None
+        self._threads = threads
         self._member = self._new_member() if member or (member is None and self._on_committee()) else None
 
     @property
@@ -112,18 +115,26 @@ class Agent:
     @property
     def roster(self) -> VerifiedRoster | None:
         """The roster in force here."""
-        return self._device.state.roster
+        state = self._device.state
+        return None if isinstance(state, Unenrolled) else state.roster
 
     @property
-    def phase(self) -> Phase:
-        """Where this device stands in its round."""
-        return self._device.state.phase
+    def state(self) -> DeviceState:
+        """The device's phase with everything it remembers."""
+        return self._device.state
+
+    @property
+    def presence(self) -> Presence:
+        """What everybody may know: working from an accepted plan to the finished contribution, then waiting for its receipt."""
+        if not isinstance(self.state, Unenrolled | Idle):
+            return Presence.WORKING
+        return Presence.SENT if self.state.memory.sent is not None else Presence.IDLE
 
     @property
     def round(self) -> int:
         """The last round seen under the key in force; 0 before the first."""
         roster = self.roster
-        return self._device.state.seen.get(roster.key_id, 0) if roster else 0
+        return self._device.state.memory.seen.get(roster.key_id, 0) if roster else 0
 
     @property
     def training(self) -> bool:
@@ -169,22 +180,28 @@ class Agent:
             self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=topic.digest)
 
     def _dispatch(self, kind: Kind, data: bytes) -> None:
-        self._look_for_a_trainer(kind, data)
         if kind is Kind.RECEIPT:
             self._reminders.heard()
+        if kind is Kind.ROSTER:
+            self._take_roster(data)
         if kind in _EVENTS:
             self._carry_out(self._device.offer(_EVENTS[kind](data)))
         if self._member and kind in _MEMBER_EVENTS:
             self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](data)))
-        if kind is Kind.ROSTER and self._follows_roster and self._on_committee() != self.is_member:
+
+    def _take_roster(self, data: bytes) -> None:
+        """One step for both sides: device and member follow the same roster, stored in one transaction."""
+        sides: tuple[Running[Any], ...] = (self._device, *((self._member,) if self._member else ()))
+        self._carry_out(together(sides, RosterArrived(data)))
+        if self._follows_roster and self._on_committee() != self.is_member:
             self._change_sides()
 
     def _on_committee(self) -> bool:
         return self.roster is not None and self.device_id in self.roster.roster.committee
 
     def _new_member(self) -> Running[MemberState]:
-        keys, state = self._keys, self._store.member_state(self._root, insecure_keys=self._insecure_keys)
-        machine = Member(keys.device_id, keys.signing, keys.sealing, self._root, self._insecure_keys)
+        keys, state = self._keys, self._store.member_state(self._root)
+        machine = Member(keys.device_id, keys.signing, keys.sealing, self._root, self._insecure_keys, self._threads)
         return Running(machine, state, self._store.persist, SystemRandomness())
 
     def _change_sides(self) -> None:
@@ -198,20 +215,10 @@ class Agent:
     def _addressee(self, kind: Kind) -> str | None:
         return self.device_id if kind in (Kind.RECEIPT, Kind.INBOX) else None
 
-    def _look_for_a_trainer(self, kind: Kind, data: bytes) -> None:
-        """For a plan, or for one that waits for this roster."""
-        waiting = self._device.state.waiting
-        if kind is Kind.PLAN:
-            self._trainers.prepare(self.roster, data)
-        elif kind is Kind.ROSTER and waiting is not None:
-            with suppress(PeerError):  # the device says what is wrong with a roster
-                self._trainers.prepare(open_roster(decode_signed(data), self._root), waiting)
-
     def _fetching(self) -> str | None:
         state = self._device.state
-        if state.setting is None or state.phase is not Phase.FETCHING:
-            return None
-        return require_train(state.setting.plan.task).parameter_hash.hex()
+        digest = wanted_input(state.terms.plan.task) if isinstance(state, Fetching) else None
+        return digest.hex() if digest is not None else None
 
     def _carry_out(self, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
@@ -220,8 +227,10 @@ class Agent:
                     self._send(effect)
                 case Fetch(digest):
                     self._messenger.subscribe(self._fleet, Kind.MODEL, digest=digest.hex())
-                case Train():
-                    self._start_training(effect)
+                case Prepare():
+                    self._prepare(effect)
+                case DoTask():
+                    self._start_task(effect)
                 case Note() | Alert() | Refused():
                     self._report(self.device_id, effect)
 
@@ -232,26 +241,43 @@ class Agent:
         except LinkError as error:
             self._report(self.device_id, Refused(error))
 
-    def _start_training(self, wanted: Train) -> None:
-        if self._device.state.setting is not None:
-            self._reminders.deadline_s = self._device.state.setting.plan.deadline_s
+    def _prepare(self, wanted: Prepare) -> None:
+        try:
+            self._trainer(wanted)
+        except LocalError as error:
+            self._carry_out(self._device.offer(Prepared(wanted.plan_hash, error)))
+        else:
+            self._carry_out(self._device.offer(Prepared(wanted.plan_hash)))
+
+    def _trainer(self, wanted: Prepare) -> Trainer:
+        if not isinstance(wanted.task, TrainTask):
+            raise LocalError(Refusal.PLAN_TASK, "this device cannot do this task", next_step="Install a version that can.")
+        return self._trainers.require(wanted.task, wanted.dimension)
+
+    def _start_task(self, wanted: DoTask) -> None:
+        if isinstance(self._device.state, Working):
+            self._reminders.deadline_s = self._device.state.terms.plan.deadline_s
         if self._executor is None:
-            self._carry_out(self._device.offer(self._train(wanted)))
+            self._carry_out(self._device.offer(self._do(wanted)))
             return
         if self._training is not None:
             self._training.cancel()  # one that waits for its turn is for a round that is over
-        self._training = self._executor.submit(self._train, wanted)
+        self._training = self._executor.submit(self._do, wanted)
 
     def _take_in_training(self) -> None:
         if self._training is not None and self._training.done():
             trained, self._training = self._training.result(), None
             self._carry_out(self._device.offer(trained))
 
-    def _train(self, wanted: Train) -> Trained:
+    def _do(self, wanted: DoTask) -> TaskDone:
         try:
-            trainer = self._trainers[wanted.architecture_hash]
-            data = self._work.read_data()
-            update = train(trainer, wanted.model, wanted.settings, data, self._work.randomness)
+            update = self._train(wanted)
         except Exception as error:  # noqa: BLE001 -- whatever is wrong with its data, this device contributes (PROTOCOL 5.2)
-            return Trained(wanted.plan_hash, None, f"{type(error).__name__}: {error}")
-        return Trained(wanted.plan_hash, update)
+            return TaskDone(wanted.plan_hash, None, f"{type(error).__name__}: {error}")
+        return TaskDone(wanted.plan_hash, update)
+
+    def _train(self, wanted: DoTask) -> LocalUpdate:
+        if wanted.model is None or not isinstance(wanted.task, TrainTask):
+            raise PhaseError("only training is prepared for")
+        trainer = self._trainers.require(wanted.task, wanted.model.dimension)
+        return train(trainer, wanted.model, wanted.task.training, self._work.read_data(), self._work.randomness)

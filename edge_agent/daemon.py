@@ -24,7 +24,6 @@ from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
 from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
@@ -37,7 +36,6 @@ TRAINING_S = 0.05
 _LINK_ALIVE_S = 30.0
 _LEAVE_S = 5.0
 _FORGET_S = 6 * 3600.0
-_PRESENCE = {Phase.FETCHING: Presence.WORKING, Phase.TRAINING: Presence.WORKING, Phase.SENT: Presence.SENT, Phase.IDLE: Presence.IDLE}
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,7 @@ class Voice:
 class Daemon:
     """The main loop."""
 
-    def __init__(
-        self, agent: Agent, messenger: Messenger, fleet: Membership, voice: Voice, *, notifier: Notifier, watch: Watch
-    ) -> None:
+    def __init__(self, agent: Agent, messenger: Messenger, fleet: Membership, voice: Voice, *, notifier: Notifier, watch: Watch) -> None:
         self._voice = voice
         self._agent, self._messenger, self._fleet, self._notifier, self._watch = agent, messenger, fleet, notifier, watch
         self._connections = 0
@@ -90,7 +86,7 @@ class Daemon:
             LOG.info("Connected to the broker %s.", self._fleet.broker_host)
         self._agent.pump(TRAINING_S if self._agent.training else IDLE_S)
         if self._connections:
-            self._say(self._voice.status(_PRESENCE[self._agent.phase], self._agent.round))
+            self._say(self._voice.status(self._agent.presence, self._agent.round))
         if self._messenger.link.connected:
             self._agent.remind()
         self._messenger.forget_idle(_FORGET_S)
@@ -166,7 +162,7 @@ def _work(config: Config) -> Work:
     if not config.training.enabled:
         return Work({}, lambda: read_data(None))
     trainers = [catalogue.trainer(name, threads=config.training.threads) for name in config.training.models]
-    return Work({trainer.architecture.digest: trainer for trainer in trainers}, lambda: read_data(config.data), catalogue.find)
+    return Work({trainer.architecture.digest: trainer for trainer in trainers}, lambda: read_data(config.data), catalogue.built_in)
 
 
 def _with(fleet: Membership, config: Config) -> Membership:

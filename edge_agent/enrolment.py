@@ -17,7 +17,7 @@ from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Device
 from hushfleet.rounds.effects import Effect, Refused
 from hushfleet.rounds.events import GrantArrived, RosterArrived
-from hushfleet.rounds.machine import Running
+from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.member import Member
 from hushfleet.system.durable import write_durably
 from hushfleet.wire import encode_signed
@@ -98,16 +98,16 @@ def join(folder: StateFolder, offer: Offer[DeviceKeys], *, insecure_keys: bool =
 
 
 def _through_the_machines(store: Store, offer: Offer[DeviceKeys], *, insecure_keys: bool) -> None:
-    """Give roster and share to the machines as if the broker had brought them: checked, and stored in one transaction each."""
+    """Give roster and share to the machines as if the broker had brought them: checked, then stored in one transaction for both."""
     keys, root, randomness = offer.keys, offer.root, SystemRandomness()
     roster = RosterArrived(encode_signed(offer.roster.signed))
-    device = Device(keys.device_id, keys.signing, root, {}, insecure_keys)
+    device = Device(keys.device_id, keys.signing, root, insecure_keys)
     member = Member(keys.device_id, keys.signing, keys.sealing, root, insecure_keys)
-    _accepted(Running(device, store.device_state(root), store.persist, randomness).step(roster))
+    as_device = Running(device, store.device_state(root), store.persist, randomness)
+    as_member = Running(member, store.member_state(root), store.persist, randomness)
+    _accepted(together((as_device, as_member), roster))
     if offer.is_member and offer.bundle.grant:
-        running = Running(member, store.member_state(root, insecure_keys=insecure_keys), store.persist, randomness)
-        _accepted(running.step(roster))
-        _accepted(running.step(GrantArrived(offer.bundle.grant)))
+        _accepted(as_member.step(GrantArrived(offer.bundle.grant)))
 
 
 def _accepted(effects: tuple[Effect, ...]) -> None:

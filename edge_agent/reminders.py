@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hushfleet.documents import require_train
 from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import Randomness, SystemRandomness
-from hushfleet.rounds.device import DeviceState, Phase
+from hushfleet.rounds.device import DeviceState, Fetching, Unenrolled
 from hushfleet.wire import Kind
 
 ASK_S = 20.0
@@ -47,11 +46,6 @@ class Pauses:
         self._next_s = now_s + pause_s * (1 + self._randomness.bits(_JITTER_BITS) / (1 << _JITTER_BITS))
 
 
-def _fetching(state: DeviceState) -> bytes | None:
-    """The hash of the parameters that a device waits for."""
-    return require_train(state.setting.plan.task).parameter_hash if state.setting and state.phase is Phase.FETCHING else None
-
-
 @dataclass
 class Reminders:
     """The reminders of one device. `deadline_s` is the deadline of the plan that it last trained for."""
@@ -65,15 +59,17 @@ class Reminders:
 
     def due(self, state: DeviceState, incomplete: Iterable[Incomplete]) -> Iterator[Kind]:
         """`ROSTER` and `MODEL`: subscribe again, for they are retained. `CONTRIBUTION`: send it again."""
+        if isinstance(state, Unenrolled):
+            return
         missing = {(one.topic.kind, one.topic.digest, one.missing) for one in incomplete}
         rosters = {gap for gap in missing if gap[0] is Kind.ROSTER}
         if self._roster.due((state.waiting, rosters) if state.waiting or rosters else None, first_s=ASK_S):
             yield Kind.ROSTER
-        wanted = _fetching(state)
+        wanted = state.terms.plan_hash if isinstance(state, Fetching) else None
         # What has come so far belongs to the cause: a transfer that moves is left alone.
         if self._model.due(wanted and (wanted, {gap for gap in missing if gap[0] is Kind.MODEL}), first_s=ASK_S):
             yield Kind.MODEL
-        if self._receipt.due(state.sent, first_s=min(max(self.deadline_s / 4, CONFIRM_S[0]), CONFIRM_S[1]), lasts_s=self.deadline_s):
+        if self._receipt.due(state.memory.sent, first_s=min(max(self.deadline_s / 4, CONFIRM_S[0]), CONFIRM_S[1]), lasts_s=self.deadline_s):
             yield Kind.CONTRIBUTION
 
     def heard(self) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from edge_agent.schema import bring_up, create_tables, require_current
 from hushfleet.codec import decode, encode
-from hushfleet.documents import VerifiedRoster, open_roster
-from hushfleet.encryption.paillier.share import KeyShare
+from hushfleet.documents import NO_SHARE, GrantedShare, VerifiedRoster, open_roster
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.privacy import Ledger, revive
@@ -28,7 +27,6 @@ from hushfleet.rounds.effects import (
     KeepShare,
     KeepStop,
 )
-from hushfleet.schemes.base import public_key
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.system.durable import write_durably
 from hushfleet.wire.limits import LIMITS
@@ -122,38 +120,19 @@ class Store:
         return open_roster(decode(Signed, row[0], max_bytes=LIMITS.signed_document), root) if row else None
 
     def device_state(self, root: VerifyKey) -> device.DeviceState:
-        """The device machine's state as of the last transaction. Erases shares as `member_state` does: this may be a member no more."""
-        sent = self._sent()
-        return device.DeviceState(
-            roster=self._roster_alone(root),
-            ledger=self.ledger(),
-            phase=device.Phase.SENT if sent else device.Phase.IDLE,
-            seen=self.seen(),
-            stopped=self._stopped(Refusal.EQUIVOCATION, Refusal.ROSTER_CONFLICT),
-            sent=sent,
-        )
+        """The device machine's state as of the last transaction."""
+        stopped = self._stopped(Refusal.EQUIVOCATION, Refusal.ROSTER_CONFLICT)
+        memory, roster = device.DeviceMemory(self.ledger(), self.seen(), stopped, self._sent()), self.roster(root)
+        return device.Idle(memory, roster) if roster else device.Unenrolled(memory)
 
-    def member_state(self, root: VerifyKey, *, insecure_keys: bool = False) -> member.MemberState:
-        """The member machine's state as of the last transaction. Erases the share of a key that is no longer in force.
-
-        Device and member share the roster: a crash may have come after one stored a new key epoch and before the other did.
-        """
-        roster = self._roster_alone(root)
-        share = self._share(roster, insecure_keys=insecure_keys) if roster else None
+    def member_state(self, root: VerifyKey) -> member.MemberState:
+        """The member machine's state as of the last transaction."""
         answered = {
             key_id: member.Answered(number, root_, decode(Signed, header, max_bytes=LIMITS.signed_document), sealed)
             for key_id, number, root_, header, sealed in self._connection.execute("SELECT key_id, round, root, header, sealed FROM answer")
         }
-        phase = member.Phase.READY if share else member.Phase.WITHOUT_SHARE
-        return member.MemberState(roster, phase, share, answered, self._stopped(Refusal.ROSTER_CONFLICT))
-
-    def _roster_alone(self, root: VerifyKey) -> VerifiedRoster | None:
-        """The roster in force, with no share of a key before it."""
-        roster = self.roster(root)
-        if roster is not None:
-            with self._connection:
-                self._run("DELETE FROM share WHERE key_id != ?", roster.key_id)
-        return roster
+        memory, roster = member.MemberMemory(answered, self._stopped(Refusal.ROSTER_CONFLICT)), self.roster(root)
+        return member.Ready(memory, roster, self._share(roster.key_id)) if roster else member.Unenrolled(memory)
 
     def seen(self) -> dict[bytes, int]:
         """The last round seen, per key id."""
@@ -183,10 +162,9 @@ class Store:
         sealed = blob.read_bytes() if blob.exists() else b""
         return device.Sent(row[0], row[1], sealed) if sha256(sealed) == row[2] else None
 
-    def _share(self, roster: VerifiedRoster, *, insecure_keys: bool) -> KeyShare | None:
-        row = self._connection.execute("SELECT share FROM share WHERE key_id = ?", (roster.key_id,)).fetchone()
-        key = public_key(roster.roster.paillier, len(roster.roster.committee), insecure=insecure_keys) if row else None
-        return KeyShare.from_bytes(key, row[0]) if key else None
+    def _share(self, key_id: bytes) -> GrantedShare:
+        row = self._connection.execute("SELECT share FROM share WHERE key_id = ?", (key_id,)).fetchone()
+        return GrantedShare(row[0]) if row else NO_SHARE
 
     def _run(self, sql: str, *values: object) -> None:
         self._connection.execute(sql, values)
@@ -205,9 +183,9 @@ class Store:
 
     @_keep.register
     def _(self, change: KeepContribution) -> None:
-        event = change.event
-        self._run("INSERT INTO ledger VALUES (?, ?, ?, ?)", event.key_id, event.round_number, event.kind.value, event.rho_nano)
-        values = (event.key_id, event.round_number, sha256(change.sealed))
+        entry = change.entry
+        self._run("INSERT INTO ledger VALUES (?, ?, ?, ?)", entry.key_id, entry.round_number, entry.kind.value, entry.rho_nano)
+        values = (entry.key_id, entry.round_number, sha256(change.sealed))
         self._run("INSERT OR REPLACE INTO contribution VALUES (1, ?, ?, ?)", *values)
 
     @_keep.register

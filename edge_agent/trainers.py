@@ -1,52 +1,49 @@
-"""Which trainer belongs to which architecture hash on this device."""
+"""The trainers of a device, and the one thread that trains.
+
+A trainer is known by its architecture hash. The configured ones are there from the start; others are built by the name that a
+plan gives and kept, the least recently used making room.
+"""
 
 import os
 import queue
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
-from hushfleet.documents import NamedHash, TrainTask, VerifiedRoster, open_plan
-from hushfleet.errors import PeerError
+from hushfleet.documents import TrainTask
+from hushfleet.errors import LocalError, Refusal
 from hushfleet.training import Trainer
-from hushfleet.wire import decode_signed
 
-Find = Callable[[str], Trainer | None]
-"""From the name of a model to its trainer."""
+Build = Callable[[str], Trainer | None]
+"""From a model's name to its trainer, or None for a name that means nothing here. Opens no file."""
+
+_MOST_BUILT = 4
 
 
 class Trainers:
-    """The configured trainers, and those found for a plan: only names that the owner's policy allows are looked for, once each."""
+    """The configured trainers by architecture hash, and those that were built for a plan."""
 
-    def __init__(self, known: Mapping[bytes, Trainer], find: Find = lambda _: None) -> None:
-        self._known, self._find = dict(known), find
-        self._tried: set[NamedHash] = set()
-        self.dimensions = {digest: trainer.architecture.dimension for digest, trainer in known.items()}
-        """Hash -> number of values. Grows in place."""
+    def __init__(self, configured: Mapping[bytes, Trainer], build: Build = lambda _: None) -> None:
+        self._configured, self._build = dict(configured), build
+        self._built: OrderedDict[bytes, Trainer] = OrderedDict()
 
-    def __getitem__(self, architecture_hash: bytes) -> Trainer:
-        """KeyError for a hash that nobody knows."""
-        return self._known[architecture_hash]
-
-    def prepare(self, roster: VerifiedRoster | None, plan: bytes) -> None:
-        """Before a device judges `plan` (as it arrived) under `roster`: look for its trainer. What is wrong with it, the device says."""
-        if roster is None:
-            return
-        try:
-            wanted = open_plan(decode_signed(plan), roster.orchestrator).plan.task
-        except PeerError:
-            return
-        if not isinstance(wanted, TrainTask):
-            return
-        digest, one = wanted.architecture_hash, NamedHash(wanted.model, wanted.architecture_hash)
-        if digest in self._known or one in self._tried or one not in roster.policy.models:
-            return
-        self._tried.add(one)
-        found = self._find(wanted.model)
-        if found is not None and found.architecture.digest == digest:
-            self._known[digest] = found
-            self.dimensions[digest] = found.architecture.dimension
+    def require(self, task: TrainTask, dimension: int) -> Trainer:
+        """The trainer of the plan's model; its hash is the plan's. Raises `LocalError(PLAN_ARCHITECTURE)` if there is none here."""
+        found = self._configured.get(task.architecture_hash) or self._built.get(task.architecture_hash) or self._build(task.model)
+        if found is None or (found.architecture.digest, found.architecture.dimension) != (task.architecture_hash, dimension):
+            raise LocalError(
+                Refusal.PLAN_ARCHITECTURE,
+                f"this device has no trainer for the plan's model {task.model}",
+                next_step="Name its file under [training] models in agent.toml.",
+            )
+        if task.architecture_hash not in self._configured:
+            self._built[task.architecture_hash] = found
+            self._built.move_to_end(task.architecture_hash)
+            while len(self._built) > _MOST_BUILT:
+                self._built.popitem(last=False)
+        return found
 
 
 P = ParamSpec("P")

@@ -35,6 +35,7 @@ class Refusal(StrEnum):
     SHARE_INDEX = "share-index"
     SHARE_MISMATCH = "share-mismatch"
     SHARE_FOR_ANOTHER = "share-for-another"
+    SHARE_MISSING = "share-missing"
     BUNDLE_FOR_ANOTHER = "bundle-for-another"
     LEDGER_MISSING = "ledger-missing"
     DECRYPTION_LOG_MISSING = "decryption-log-missing"

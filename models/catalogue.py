@@ -26,8 +26,8 @@ __all__ = [
     "Model",
     "ModelName",
     "architecture",
+    "built_in",
     "families",
-    "find",
     "inference_file",
     "is_trainable",
     "parse",
@@ -71,10 +71,12 @@ class ModelName:
 
 _ANY_LOSS = ("softmax-cross-entropy", "mse", "binary-cross-entropy")
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({
-    "softmax": Family(softmax.build, "softmax regression with bias", "softmax:64x10", (), _ANY_LOSS[:1], 2),
-    "mlp": Family(mlp.build, "dense layers", "mlp:64x32x10", ("relu", "tanh"), _ANY_LOSS),
-})
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "softmax": Family(softmax.build, "softmax regression with bias", "softmax:64x10", (), _ANY_LOSS[:1], 2),
+        "mlp": Family(mlp.build, "dense layers", "mlp:64x32x10", ("relu", "tanh"), _ANY_LOSS),
+    }
+)
 
 
 def parse(name: str) -> ModelName:
@@ -130,8 +132,8 @@ def inference_file(name: str, model: GlobalModel) -> bytes:
     return _trainable(name).inference_file(model.parameters)
 
 
-def find(name: str) -> Model | None:
-    """The numpy model that a plan names, or None for any other name. Nothing is read from disk: the name is somebody else's."""
+def built_in(name: str) -> Model | None:
+    """The model of a family that `name` stands for, or None for any other name. Opens no file."""
     try:
         return None if is_trainable(name) else trainer(name)
     except LocalError:
@@ -146,8 +148,7 @@ def score(model: Model, current: GlobalModel, data: Data) -> Metrics:
 def families() -> tuple[str, ...]:
     """One line per family, for help texts and error messages."""
     return tuple(
-        f"{family.example}  {family.description}; options: {', '.join(family.activations + family.losses)}"
-        for family in FAMILIES.values()
+        f"{family.example}  {family.description}; options: {', '.join(family.activations + family.losses)}" for family in FAMILIES.values()
     )
 
 

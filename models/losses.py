@@ -95,12 +95,14 @@ def _bit_hits(outputs: FloatArray, targets: Array) -> npt.NDArray[np.bool_]:
     return np.equal(_positive(outputs), targets.reshape(outputs.shape))
 
 
-LOSSES: Mapping[str, Loss] = MappingProxyType({
-    loss.name: loss
-    for loss in (
-        Loss("softmax-cross-entropy", require_classes, softmax_cross_entropy, _largest, _class_hits),
-        Loss("mse", require_targets, mean_squared_error, _unchanged, None),
-        Loss("huber", require_targets, huber, _unchanged, None),
-        Loss("binary-cross-entropy", _require_bits, binary_cross_entropy, _positive, _bit_hits),
-    )
-})
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        loss.name: loss
+        for loss in (
+            Loss("softmax-cross-entropy", require_classes, softmax_cross_entropy, _largest, _class_hits),
+            Loss("mse", require_targets, mean_squared_error, _unchanged, None),
+            Loss("huber", require_targets, huber, _unchanged, None),
+            Loss("binary-cross-entropy", _require_bits, binary_cross_entropy, _positive, _bit_hits),
+        )
+    }
+)

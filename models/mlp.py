@@ -44,10 +44,12 @@ def glorot(fan_in: int, fan_out: int) -> float:
     return math.sqrt(6.0 / (fan_in + fan_out))
 
 
-ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({
-    "relu": Activation(_relu, _relu_slope, he),
-    "tanh": Activation(np.tanh, _tanh_slope, glorot),
-})
+ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
+    {
+        "relu": Activation(_relu, _relu_slope, he),
+        "tanh": Activation(np.tanh, _tanh_slope, glorot),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,21 +94,23 @@ def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: b
     file, text = job_file.read(job)
     with _reading(folder, config) as reports:
         roster = pending_rosters.newest(folder, reports.roster())
-    checked = check_job(file, text, job, roster, insecure_keys=config.testing.insecure_keys)
+    checked = check_job(file, text, job, roster)
     click.echo("\n".join(cost_lines(checked)), err=as_json)
     if as_json:
         cost = checked.cost
-        print_json({
-            "job": file.job.name,
-            "model": checked.job.architecture.name,
-            "values": cost.values,
-            "rounds": file.job.rounds,
-            "rho_nano": cost.rho_nano,
-            "delta": cost.delta,
-            "epsilon": [{"rounds": rounds, "epsilon": round(value, 4)} for rounds, value in cost.epsilons] if cost.rho_nano else None,
-            "bytes": {"contribution": cost.contribution_bytes, "model": cost.model_bytes, "request": cost.request_bytes},
-            "notes": list(checked.notes),
-        })
+        print_json(
+            {
+                "job": file.job.name,
+                "model": checked.model.architecture.name,
+                "values": cost.values,
+                "rounds": file.job.rounds,
+                "rho_nano": cost.rho_nano,
+                "delta": cost.delta,
+                "epsilon": [{"rounds": rounds, "epsilon": round(value, 4)} for rounds, value in cost.epsilons] if cost.rho_nano else None,
+                "bytes": {"contribution": cost.contribution_bytes, "model": cost.model_bytes, "request": cost.request_bytes},
+                "notes": list(checked.notes),
+            }
+        )
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator run job.toml. Ctrl-C stops it; the same command goes on.")
@@ -132,19 +134,21 @@ def run(
     summary = run_job(_folder(state), load(config_path), job, console, Options(new=new, give_up=give_up_after))
     if as_json:
         last = summary.last
-        print_json({
-            "job": summary.job.name,
-            "finished": summary.finished,
-            "rounds": summary.rounds,
-            "rounds_released": summary.job.released,
-            "rounds_aborted": summary.job.aborted,
-            "version": summary.job.version,
-            "epsilon": None if summary.epsilon is None else round(summary.epsilon, 4),
-            "delta": summary.delta,
-            "accuracy": last.accuracy if last else None,
-            "loss": last.loss if last else None,
-            "archive": summary.job.archive,
-        })
+        print_json(
+            {
+                "job": summary.job.name,
+                "finished": summary.finished,
+                "rounds": summary.rounds,
+                "rounds_released": summary.job.released,
+                "rounds_aborted": summary.job.aborted,
+                "version": summary.job.version,
+                "epsilon": None if summary.epsilon is None else round(summary.epsilon, 4),
+                "delta": summary.delta,
+                "accuracy": last.accuracy if last else None,
+                "loss": last.loss if last else None,
+                "archive": summary.job.archive,
+            }
+        )
     if summary.interrupted:
         context.exit(ExitCode.TRY_LATER)
 

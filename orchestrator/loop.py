@@ -15,7 +15,7 @@ from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import Messenger
 from hushfleet.link.transfers import Incomplete
-from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
+from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting, NoRound
 from hushfleet.rounds.effects import Publish
 from orchestrator.service import Orchestrator
 
@@ -49,10 +49,10 @@ class Watcher(Protocol):
     def connected(self, connections: int) -> None:
         """Called at every connection, with the number of connections so far."""
 
-    def began(self, state: CoordinatorState) -> None:
+    def began(self, state: Collecting | Decrypting) -> None:
         """A round was begun, or is gone on with."""
 
-    def moved(self, state: CoordinatorState) -> None:
+    def moved(self, state: Collecting | Decrypting) -> None:
         """Something arrived for the round."""
 
     def ended(self, record: RoundRecord, state: CoordinatorState, wait_s: float) -> None:
@@ -96,17 +96,17 @@ class Loop:
         self._aborted = 0
         self._connections = 0
         self._next_round_s = self._heard_s = self._forgot_s = now_s()
-        self._phase = Phase.IDLE
+        self._phase: type[CoordinatorState] = NoRound
         self._phase_s = self._asked_s = now_s()
         self._asked = 0
-        self._progress = (0, 0)
+        self._arrived = (0, 0)
         self._told: dict[bytes, float] = {}
         self._stopping = threading.Event()
 
     @property
     def done(self) -> bool:
         """Whether enough rounds were released, and none is open."""
-        return self.released >= self._wanted and self._orchestrator.phase is Phase.IDLE
+        return self.released >= self._wanted and isinstance(self._orchestrator.state, NoRound)
 
     def stop(self) -> None:
         """Make `run` return after the step that is under way. For signal handlers and other threads."""
@@ -153,17 +153,17 @@ class Loop:
     def _push(self) -> None:
         """Do what is due in this phase."""
         now_s, before = self._now_s(), self._orchestrator.state
-        match self._orchestrator.phase:
-            case Phase.IDLE:
+        match before:
+            case NoRound():
                 if self.released < self._wanted and now_s >= self._next_round_s:
                     self._orchestrator.start_round()
-            case Phase.COLLECTING:
-                if now_s - self._phase_s >= _deadline_s(before):
+            case Collecting():
+                if now_s - self._phase_s >= before.terms.plan.deadline_s:
                     self._orchestrator.end_collection()
                 else:
                     self._tell_missing(now_s)
-            case Phase.DECRYPTING:
-                if now_s - self._phase_s >= max(self._pace.least_answer_s, _deadline_s(before)):
+            case Decrypting():
+                if now_s - self._phase_s >= max(self._pace.least_answer_s, before.terms.plan.deadline_s):
                     self._orchestrator.end_collection()
                 elif now_s - self._asked_s >= self._pace.ask_again_s * 2 ** min(3, self._asked):
                     self._asked_s, self._asked = now_s, self._asked + 1
@@ -182,17 +182,17 @@ class Loop:
     def _follow(self, before: CoordinatorState) -> None:
         """Note what changed since `before`: a round that ended, a phase that began."""
         state = self._orchestrator.state
-        if state.record is not None and state.record is not before.record:
+        if state.memory.record is not None and state.memory.record is not before.memory.record:
             self._count(state)
-        if state.phase is not self._phase:
-            self._phase, self._phase_s = state.phase, self._now_s()
+        if type(state) is not self._phase:
+            self._phase, self._phase_s = type(state), self._now_s()
             self._asked_s, self._asked = self._phase_s, 0
             self._told.clear()
-            if state.phase is Phase.COLLECTING or (state.phase is Phase.DECRYPTING and before.phase is Phase.IDLE):
+            if isinstance(state, Collecting) or (isinstance(state, Decrypting) and isinstance(before, NoRound)):
                 self._watcher.began(state)
-        progress = (len(state.accepted), len(state.answers))
-        if state.phase is not Phase.IDLE and (progress != self._progress or state.phase is not before.phase):
-            self._progress = progress
+        arrived = self._orchestrator.arrived
+        if not isinstance(state, NoRound) and (arrived != self._arrived or type(state) is not type(before)):
+            self._arrived = arrived
             self._watcher.moved(state)
 
     def _count(self, state: CoordinatorState) -> None:
@@ -226,12 +226,9 @@ class Loop:
             self._memory.hear(statuses)
 
 
-def _deadline_s(state: CoordinatorState) -> float:
-    return float(state.setting.plan.deadline_s) if state.setting else 0.0
-
-
 def _record(state: CoordinatorState) -> RoundRecord:
     """The latest record, which this side signed."""
-    if state.record is None:
+    record = state.memory.record
+    if record is None:
         raise LocalError(Refusal.PHASE, "no round has ended")
-    return decode(RoundRecord, state.record.content, max_bytes=MAX_RECORD_BYTES)
+    return decode(RoundRecord, record.content, max_bytes=MAX_RECORD_BYTES)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hushfleet.aggregation import OptimizerState
 from hushfleet.documents import newer_roster, open_roster
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import Link, Messenger
@@ -17,7 +16,7 @@ from hushfleet.link.mqtt.client import MqttLink
 from hushfleet.privacy import epsilon
 from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState
+from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, NoRound
 from hushfleet.rounds.effects import Effect, KeepRoster, Refused
 from hushfleet.rounds.events import AbortWanted, RosterArrived
 from hushfleet.rounds.machine import Running
@@ -31,7 +30,6 @@ from orchestrator.config import Config
 from orchestrator.folder import OrchestratorKeys, StateFolder
 from orchestrator.job import file as job_file
 from orchestrator.job.check import CheckedJob, check
-from orchestrator.job.holdout import judge_of
 from orchestrator.loop import Loop, Pace
 from orchestrator.screen import Screen
 from orchestrator.service import Orchestrator
@@ -82,9 +80,9 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
     with folder.locked(), closing(Store(folder.path, fleet.root, url=config.store.url)) as store:
         desk = JobChoice(folder, config, keys, store)
         desk.take_waiting_rosters()
-        checked = check(file, text, path, store.roster(), insecure_keys=config.testing.insecure_keys)
+        checked = check(file, text, path, store.roster())
         if checked.holdout is not None:
-            store.score = checked.holdout.score
+            store.score = checked.holdout.score_progress
         job = desk.choose(checked, path, console, new=options.new)
         interrupted = False
         if job.released < file.job.rounds:
@@ -113,9 +111,8 @@ class JobChoice:
 
     def coordinator(self, checked: CheckedJob) -> Coordinator:
         """The machine of a job."""
-        judge = judge_of(checked.file, checked.holdout)
         signing, sealing, insecure = self.keys.signing, self.keys.sealing, self.config.testing.insecure_keys
-        return Coordinator(signing, sealing, self.store.root, checked.job, checked.target, insecure, judge)
+        return Coordinator(signing, sealing, self.store.root, checked.job, checked.target, insecure)
 
     def state(self, coordinator: Coordinator) -> CoordinatorState:
         """As of the last transaction."""
@@ -152,13 +149,12 @@ class JobChoice:
         return self._begin(checked)
 
     def _begin(self, checked: CheckedJob) -> CurrentJob:
-        state = OptimizerState.initial(checked.first.dimension)
-        return self.store.begin_job(checked.file.job.name, checked.identity, checked.text, checked.first, state.to_bytes())
+        return self.store.begin_job(checked.file.job.name, checked.identity, checked.text, checked.first)
 
     def _leave(self, current: CurrentJob) -> None:
         """An open round of a job that is left is aborted, with its record."""
         earlier = self._earlier()
-        if earlier.state.setting is not None:
+        if not isinstance(earlier.state, NoRound):
             earlier.step(AbortWanted(f"{current.name} was left for another job", _now_ms()))
 
     def _earlier(self) -> Running[CoordinatorState]:
@@ -181,15 +177,13 @@ def _rounds(
     holdout, wanted = checked.holdout, checked.file.job.rounds
     with reading(desk.folder.path, fleet.root, desk.config.store.url) as reports:
         spent = view.rho_nano if (view := reports.job()) else 0
-    score = holdout.score if holdout else lambda _: None
+    score = holdout.score_progress if holdout else lambda _: None
     screen = Screen(console, checked, spent_nano=spent, score=score, status=notifier.status)
     screen.opening(job.released, str(desk.folder.path))
     with _link(desk, fleet, screen, options) as link:
         watch = Watch(notifier, lambda: not isinstance(link, MqttLink) or link.alive_within_s(_LINK_ALIVE_S), on_stuck=screen.note)
         messenger = Messenger(link, desk.folder.spool, on_refused=lambda error: screen.note(f"dropped a message: {error}"))
-        orchestrator = Orchestrator(
-            coordinator, desk.state(coordinator), messenger, desk.store, now_ms=_now_ms, report=screen.report
-        )
+        orchestrator = Orchestrator(coordinator, desk.state(coordinator), messenger, desk.store, now_ms=_now_ms, report=screen.report)
         loop = Loop(
             orchestrator,
             messenger,

@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from hushfleet.documents import Outcome, RoundRecord, model_result, require_train
+from hushfleet.documents import Outcome, RoundRecord, Task, TrainTask, task_name
 from hushfleet.privacy import epsilon
-from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
+from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting
 from hushfleet.rounds.effects import Alert, Note, Refused
-from hushfleet.training import GlobalModel
+from hushfleet.rounds.tasks.base import Progress
 from orchestrator.job.check import CheckedJob
 from orchestrator.job.holdout import Score
 
 if TYPE_CHECKING:
     from rich.status import Status
+
+
+def _task_text(task: Task) -> str:
+    return f"model version {task.model_version}" if isinstance(task, TrainTask) else task_name(task)
 
 
 class Screen:
@@ -27,7 +31,7 @@ class Screen:
         job: CheckedJob,
         *,
         spent_nano: int = 0,
-        score: Callable[[GlobalModel], Score | None] = lambda _: None,
+        score: Callable[[Progress], Score | None] = lambda _: None,
         status: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`spent_nano`: what a device that took part in every round of this job has spent so far, in 10^-9 rho."""
@@ -39,7 +43,7 @@ class Screen:
         """Print the job and its model."""
         file, cost = self._job.file, self._job.cost
         begun = f", {released} released before" if released else ""
-        model = f"{self._job.job.architecture.name}, {cost.values} values"
+        model = f"{self._job.model.architecture.name}, {cost.values} values"
         self._line(f"[bold]job {escape(file.job.name)}[/]  {model}; {file.job.rounds} rounds{begun}")
         self._line(f"state in {escape(folder)}")
         for note in self._job.notes:
@@ -49,25 +53,21 @@ class Screen:
         """Print that there is a connection."""
         self._line("connected to the broker" if connections == 1 else f"connected again (connection {connections})")
 
-    def began(self, state: CoordinatorState) -> None:
+    def began(self, state: Collecting | Decrypting) -> None:
         """A round was begun, or is gone on with."""
-        if state.setting is None:
-            return
-        plan = state.setting.plan
-        n = plan.privacy
-        privacy = "no DP" if n.variance == 0 else f"at least {n.min_devices} of at most {n.max_devices} devices"
-        self._line(f"round {plan.round}: model version {require_train(plan.task).model_version}, {privacy}, {plan.deadline_s} s")
+        plan = state.terms.plan
+        cohort = f"at least {plan.privacy.min_devices} of at most {plan.privacy.max_devices} devices"
+        privacy = "no DP" if plan.privacy.variance == 0 else cohort
+        self._line(f"round {plan.round}: {_task_text(plan.task)}, {privacy}, {plan.deadline_s} s")
         self.moved(state)
 
-    def moved(self, state: CoordinatorState) -> None:
+    def moved(self, state: Collecting | Decrypting) -> None:
         """Something arrived for the round."""
-        if state.setting is None:
-            return
-        number, least = state.setting.plan.round, state.setting.plan.privacy.min_devices
-        if state.phase is Phase.COLLECTING:
+        number, least = state.terms.plan.round, state.terms.plan.privacy.min_devices
+        if isinstance(state, Collecting):
             text = f"round {number}: {len(state.accepted)} contributions, {least} needed"
         else:
-            answers = f"{len(state.answers)} of {state.roster.threshold} committee answers"
+            answers = f"{len(state.answers)} of {state.memory.roster.threshold} committee answers"
             text = f"round {number}: {len(state.accepted)} contributions, {answers}"
         self._tell(text)
         self._move(text)
@@ -77,10 +77,10 @@ class Screen:
         self._still()
         self._spent_nano += record.rho_nano
         if record.outcome is Outcome.RELEASED:
-            version = model_result(record).version_after
             text = (
-                f"round {record.round}: [green]released[/] version {version} from {len(record.device_ids)} devices"
-                f"{self._scored(state.model)}, {self._epsilon()}, {record.bytes_up / 1000:.0f} kB up, {record.duration_ms / 1000:.1f} s"
+                f"round {record.round}: [green]released[/] version {state.memory.progress.version} from {len(record.device_ids)} devices"
+                f"{self._scored(state.memory.progress)}, {self._epsilon()}, "
+                f"{record.bytes_up / 1000:.0f} kB up, {record.duration_ms / 1000:.1f} s"
             )
         else:
             text = f"round {record.round}: [yellow]aborted[/] ({escape(record.reason)}); the next one in {wait_s:.0f} s"
@@ -114,8 +114,8 @@ class Screen:
         """Leave the terminal as it was."""
         self._still()
 
-    def _scored(self, model: GlobalModel) -> str:
-        score = self._score(model)
+    def _scored(self, progress: Progress) -> str:
+        score = self._score(progress)
         if score is None:
             return ""
         return f", loss {score.loss:.4g}" if score.accuracy is None else f", accuracy {score.accuracy:.1%}"

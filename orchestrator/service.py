@@ -9,8 +9,7 @@ from hushfleet.labels import sha256
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import publications
-from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState, Phase
+from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Decrypting, NoRound, publications
 from hushfleet.rounds.effects import Alert, Change, Effect, Note, Publish, Refused
 from hushfleet.rounds.events import (
     AbortWanted,
@@ -63,14 +62,22 @@ class Orchestrator:
         return self._running.state
 
     @property
-    def phase(self) -> Phase:
-        """Where the round stands."""
-        return self.state.phase
+    def open_plan(self) -> Plan | None:
+        """The plan of the round under way, or None."""
+        return None if isinstance(self.state, NoRound) else self.state.terms.plan
+
+    @property
+    def arrived(self) -> tuple[int, int]:
+        """The number of accepted contributions and of answers in the round under way, or in the latest one; zeros before the first."""
+        state = self.state
+        if isinstance(state, NoRound):
+            return (len(state.closed.accepted), state.closed.answers) if state.closed is not None else (0, 0)
+        return len(state.accepted), len(state.answers) if isinstance(state, Decrypting) else 0
 
     def connect(self) -> None:
         """Subscribe, and publish everything that the broker should retain."""
         for kind in _SUBSCRIBED:
-            self._messenger.subscribe(self.state.roster.roster.fleet, kind)
+            self._messenger.subscribe(self.state.memory.roster.roster.fleet, kind)
         self._carry_out(self._running.offer(Connected()))
 
     def start_round(self) -> None:
@@ -95,17 +102,15 @@ class Orchestrator:
 
     def ask_again(self) -> None:
         """Send the stored decryption request once more, if there is one: members that have answered send the same answer."""
-        state = self.state
-        if state.setting is not None and state.request is not None:
-            send = publications.request_publication(state.roster.roster.fleet, state.setting.plan.round, state.request)
-            self._carry_out((send,))
+        if isinstance(self.state, Decrypting):
+            self._carry_out(publications.committee_publications(self.state))
 
     def tell_missing(self, transfer: Incomplete) -> bool:
         """A receipt that names what is missing of a contribution to the open round; whether it is one."""
-        setting, topic = self.state.setting, transfer.topic
-        if setting is None or topic.kind is not Kind.CONTRIBUTION or topic.number != setting.plan.round or topic.device is None:
+        plan, topic = self.open_plan, transfer.topic
+        if plan is None or topic.kind is not Kind.CONTRIBUTION or topic.number != plan.round or topic.device is None:
             return False
-        self._receipt(setting.plan, topic, transfer.whole_hash, ReceiptStatus.HELD, missing=transfer.missing[:_MOST_RANGES])
+        self._receipt(plan, topic, transfer.whole_hash, ReceiptStatus.HELD, missing=transfer.missing[:_MOST_RANGES])
         return True
 
     def send(self, publications_: tuple[Publish, ...]) -> None:
@@ -136,20 +141,20 @@ class Orchestrator:
 
     def _take_contributions(self, arrived: list[Arrived]) -> None:
         """Those of the latest round go to the machine together. What is left of an earlier one ends here: its sender waits for word."""
-        latest = self.state.setting.verified_plan if self.state.setting else self.state.closed
-        in_time = [one for one in arrived if latest is None or one.topic.number == latest.plan.round]
+        latest = self.open_plan or (self.state.closed.plan.plan if isinstance(self.state, NoRound) and self.state.closed else None)
+        in_time = [one for one in arrived if latest is None or one.topic.number == latest.round]
         if in_time:
             event = ContributionsArrived(tuple((one.topic.device or "", one.data) for one in in_time))
             self._carry_out(self._running.offer(event))
         for one in arrived:
-            if latest is not None and 0 < (one.topic.number or 0) < latest.plan.round:
-                self._receipt(latest.plan, one.topic, sha256(one.data), ReceiptStatus.REFUSED, reason=Refusal.CONTRIBUTION_LATE.value)
+            if latest is not None and 0 < (one.topic.number or 0) < latest.round:
+                self._receipt(latest, one.topic, sha256(one.data), ReceiptStatus.REFUSED, reason=Refusal.CONTRIBUTION_LATE.value)
 
     def _take_single(self, one: Arrived) -> None:
         if not one.topic.device or not one.data:
             return
         # Members answer side by side: what comes after enough of them did is no news.
-        if one.topic.kind is Kind.PARTIAL and self.phase is Phase.DECRYPTING:
+        if one.topic.kind is Kind.PARTIAL and isinstance(self.state, Decrypting):
             self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
         elif one.topic.kind is Kind.STATUS:
             self._take_status(one.topic.device, one.data)
@@ -158,7 +163,7 @@ class Orchestrator:
 
     def _take_status(self, device_id: str, data: bytes) -> None:
         """Keep a status that its device signed; anything else is dropped, and told."""
-        roster = self._running.state.roster
+        roster = self._running.state.memory.roster
         try:
             key = VerifyKey(roster.device(device_id).verify_key)
             open_status(data, key, fleet=roster.roster.fleet, device_id=device_id)
@@ -200,7 +205,7 @@ class Orchestrator:
 
     def _expiry_s(self, kind: Kind) -> int | None:
         """What belongs to a round means nothing after it."""
-        plan = self.state.setting.plan if self.state.setting else None
+        plan = self.open_plan
         if kind not in (Kind.REQUEST, Kind.RECEIPT) or plan is None:
             return None
         return max(_LEAST_EXPIRY_S, 2 * plan.deadline_s)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # with it come the models and the machines
 def cost_lines(checked: "CheckedJob") -> Iterator[str]:
     """The cost of a job, a line each."""
     file, cost = checked.file, checked.cost
-    yield f"{file.job.name}: {checked.job.architecture.name}, {cost.values} values, {file.job.rounds} rounds"
+    yield f"{file.job.name}: {checked.model.architecture.name}, {cost.values} values, {file.job.rounds} rounds"
     cohort = f"{file.cohort.min_devices} to {file.cohort.max_devices} of {checked.enrolled} enrolled devices"
     yield f"cohort: {cohort}; scheme {checked.job.scheme}"
     if cost.rho_nano:

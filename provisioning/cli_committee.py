@@ -115,5 +115,3 @@ class _Progress:
         self._ended = True
         if self._in_place and self._told != self._started:
             click.echo(err=True)
-
-

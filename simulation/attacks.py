@@ -11,18 +11,18 @@ import msgspec
 from edge_agent.folder import DeviceKeys
 from hushfleet.codec import encode
 from hushfleet.documents import DecryptionRequest, Header, Plan, VerifiedPlan, sign_header, sign_plan
-from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import Label
 from hushfleet.privacy import encode_zero
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.planning import make_plan
-from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
+from hushfleet.schemes.paillier.profile import key_of
 from hushfleet.signing import Signed
-from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_seal_context, encode_signed
+from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_seal_context, encode_signed, masked_vector_hash
 from simulation.fleet import Fleet
 
 SHIFT_BITS = 200
@@ -57,8 +57,8 @@ class Attacks:
     def before_round(self) -> None:
         """The orchestrator publishes a plan with a quarter of the noise."""
         fleet = self._fleet
-        number = fleet.orchestrator.state.last_round.get(fleet.roster.key_id, 0) + 1
-        honest = make_plan(fleet.job, fleet.roster, fleet.orchestrator.state.model, number)
+        number = fleet.orchestrator.state.memory.last_round.get(fleet.roster.key_id, 0) + 1
+        honest = make_plan(fleet.job, fleet.roster, fleet.orchestrator.state.memory.progress, number)
         thinned = sign_plan(_with_variance(honest, honest.privacy.variance // 4), fleet.parties.orchestrator.signing)
         fleet.messenger.send(Topic(honest.fleet, Kind.PLAN), encode_signed(thinned.signed))
         self._expect("the orchestrator plans a round with a quarter of the noise", Refusal.PLAN_NOISE, fleet.parties.devices)
@@ -72,9 +72,9 @@ class Attacks:
 
     def remember_cohort(self) -> None:
         """Keep what the orchestrator holds of the round, as a malicious one would."""
-        state = self._fleet.orchestrator.state
+        state = self._open_round()
         bodies = tuple(state.accepted[name].verified.signed for name in sorted(state.accepted))
-        self._cohort = (self._setting().verified_plan, bodies)
+        self._cohort = (state.terms.verified_plan, bodies)
 
     def after_round(self) -> None:
         """The orchestrator asks for the same round again, with one device left out; the difference would be that device."""
@@ -86,27 +86,27 @@ class Attacks:
         self._expect(text, Refusal.REQUEST_SECOND_ROOT, self._fleet.parties.committee)
 
     def _open_one(self) -> None:
-        accepted = self._fleet.orchestrator.state.accepted[self._victim]
-        self._request(self._setting().verified_plan, (accepted.verified.signed,))
+        accepted = self._open_round().accepted[self._victim]
+        self._request(self._open_round().terms.verified_plan, (accepted.verified.signed,))
         text = f"the orchestrator asks the committee to open {self._victim} alone"
         self._expect(text, Refusal.REQUEST_COUNT, self._fleet.parties.committee)
 
     def _copy_shifted(self) -> None:
         """Paillier is malleable: c^(2^s) encrypts the victim's values s bits higher. Only the proof of knowledge is missing."""
-        setting = self._setting()
-        victim = self._fleet.orchestrator.state.accepted[self._victim].verified.body
-        key, thief = setting.key, self._fleet.parties.devices[self.thief]
+        terms = self._open_round().terms
+        victim = self._open_round().accepted[self._victim].verified.body
+        key, thief = key_of(terms), self._fleet.parties.devices[self.thief]
         shifted = [pow(int.from_bytes(item, "big"), 1 << SHIFT_BITS, key.modulus_squared) for item in victim.items]
         items = tuple(value.to_bytes(key.ciphertext_bytes, "big") for value in shifted)
-        self._contribute(thief, Body(setting.plan_hash, thief.device_id, victim.masked_hash, items, victim.proof))
+        self._contribute(thief, Body(terms.plan_hash, thief.device_id, victim.masked_hash, items, victim.proof))
         self._expect(f"{self.thief} submits a shifted copy of {self._victim}'s ciphertexts", Refusal.KNOWLEDGE_PROOF)
 
     def _forge_device(self) -> None:
-        setting, randomness = self._setting(), SystemRandomness()
+        terms, randomness = self._open_round().terms, SystemRandomness()
         forged = DeviceKeys.generate("device-forged", randomness)
-        encoded = encode_zero(setting.plan.dimension, setting.encoding, setting.plan_hash, randomness)
-        parts = DEVICE_SCHEMES[setting.plan.scheme].encrypt(setting, forged.device_id, encoded, randomness)
-        self._contribute(forged, Body(setting.plan_hash, forged.device_id, masked_vector_hash(b""), parts.items, parts.proof))
+        encoded = encode_zero(terms.plan.dimension, terms.encoding, terms.plan_hash, randomness)
+        parts = DEVICE_SCHEMES[terms.plan.scheme].encrypt(terms, forged.device_id, encoded, randomness)
+        self._contribute(forged, Body(terms.plan_hash, forged.device_id, masked_vector_hash(b""), parts.items, parts.proof))
         self._expect("a forged device that the owner never enrolled contributes", Refusal.NOT_ENROLLED)
 
     def _replay(self) -> None:
@@ -124,7 +124,7 @@ class Attacks:
 
     def _contribute(self, keys: DeviceKeys, body: Body) -> None:
         """The network carries whatever it likes on whatever topic: only signatures and proofs decide."""
-        plan = self._setting().plan
+        plan = self._open_round().terms.plan
         signed = keys.signing.sign(Label.BODY, encode(body))
         recipient = SealingPublicKey(self._fleet.roster.roster.orchestrator_sealing_key)
         context = contribution_seal_context(plan.key_id, plan.round, keys.device_id)
@@ -148,16 +148,18 @@ class Attacks:
             return f"all {len(parties)} committee members"
         return f"all {len(parties)} devices"
 
-    def _setting(self) -> RoundTerms:
-        setting = self._fleet.orchestrator.state.setting
-        if setting is None:
+    def _open_round(self) -> Collecting | Decrypting:
+        state = self._fleet.orchestrator.state
+        if isinstance(state, NoRound):
             raise LocalError(Refusal.PHASE, "no round is under way")
-        return setting
+        return state
 
     def _contribution_topic(self, device_id: str) -> Topic:
-        plan = self._setting().plan
+        plan = self._open_round().terms.plan
         return Topic(plan.fleet, Kind.CONTRIBUTION, device=device_id, number=plan.round, chunk=0)
 
 
 def _with_variance(plan: Plan, variance: int) -> Plan:
-    return msgspec.structs.replace(plan, privacy=msgspec.structs.replace(plan.privacy, variance=max(16, variance)))
+    n = plan.privacy
+    thinned = msgspec.structs.replace(n, variance=max(16, variance))
+    return msgspec.structs.replace(plan, privacy=thinned)

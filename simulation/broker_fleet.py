@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from edge_agent.store import Store
-from hushfleet.aggregation import OptimizerState
+from hushfleet.codec import encode
 from hushfleet.documents import Policy
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.errors import LocalError, PeerError, Refusal
@@ -26,12 +26,13 @@ from hushfleet.link.mqtt.client import MqttLink, MqttOptions
 from hushfleet.link.tls import client_context, make_key_and_request
 from hushfleet.owner.certificates import Authority, now
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState, Phase
+from hushfleet.rounds.coordinator import Collecting, Coordinator, CoordinatorMemory, NoRound
 from hushfleet.rounds.effects import Note, Refused
 from hushfleet.rounds.planning import Job
+from hushfleet.rounds.tasks.train import TrainingProgress
 from hushfleet.system.durable import write_durably
 from hushfleet.training import Data, GlobalModel
-from hushfleet.wire import Kind, Topic
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Topic
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
 from provisioning.broker import Access
@@ -86,7 +87,7 @@ class BrokerFleet:
         root = self.parties.owner.root.verify_key
         self.orchestrator = Orchestrator(
             Coordinator(me.signing, me.sealing, root, self.job),
-            CoordinatorState(self.roster, model, OptimizerState.initial(model.dimension)),
+            NoRound(CoordinatorMemory(self.roster, TrainingProgress.start(model))),
             self.messenger,
             Archive(self.folder / "archive", root),
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
@@ -95,7 +96,7 @@ class BrokerFleet:
         self.orchestrator.connect()
         self._start_processes()
         for name, grant in self.parties.owner.grants(self.roster, dealing).items():
-            self.messenger.send(Topic(self._fleet, Kind.INBOX, device=name, chunk=0), grant)
+            self.messenger.send(Topic(self._fleet, Kind.INBOX, device=name, chunk=0), encode(Inbox(KeyShareDelivery(grant))))
 
     def close(self) -> None:
         """End every process and connection."""
@@ -118,17 +119,17 @@ class BrokerFleet:
     def contribute(self) -> Iterator[int]:
         """Take contributions until every device that is not held has contributed; yields how many were accepted so far."""
         wanted = len(self.parties.devices) - len(self._held)
-        for _ in self._until(lambda: len(self.orchestrator.state.accepted) >= wanted, "contributions"):
-            yield len(self.orchestrator.state.accepted)
+        for _ in self._until(lambda: self.orchestrator.arrived[0] >= wanted, "contributions"):
+            yield self.orchestrator.arrived[0]
 
     def decrypt(self, progress: Callable[[int], None] = lambda _: None) -> bool:
         """Let the committee answer and the orchestrator release; whether it did."""
-        version = self.orchestrator.state.model.version
-        if self.orchestrator.phase is Phase.COLLECTING:
+        version = self.orchestrator.state.memory.progress.version
+        if isinstance(self.orchestrator.state, Collecting):
             self.orchestrator.end_collection()
-        for _ in self._until(lambda: self.orchestrator.phase is Phase.IDLE, "committee answers"):
-            progress(len(self.orchestrator.state.answers))
-        return self.orchestrator.state.model.version > version
+        for _ in self._until(lambda: isinstance(self.orchestrator.state, NoRound), "committee answers"):
+            progress(self.orchestrator.arrived[1])
+        return self.orchestrator.state.memory.progress.version > version
 
     def await_refusals(self, parties: set[str]) -> list[tuple[str, Refused]]:
         """The refusals since the last call, once each of `parties` has refused something (or a while has passed)."""

@@ -34,9 +34,7 @@ from simulation.short_names import SHORT_NAMES
 )
 @json_option
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep everything in this empty folder.")
-def demo(
-    *, devices: int, rounds: int, noise_multiplier: float, model: str, transport: str, keep: Path | None, as_json: bool
-) -> None:
+def demo(*, devices: int, rounds: int, noise_multiplier: float, model: str, transport: str, keep: Path | None, as_json: bool) -> None:
     """Train one model with a whole fleet on this machine, privately, then attack it.
 
     Real data (handwritten digits), real keys, real proofs; no broker needed. Takes about half a minute.

@@ -24,7 +24,8 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy import epsilon
 from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
-from hushfleet.rounds.planning import Job, make_optimizer
+from hushfleet.rounds.planning import Job
+from hushfleet.rounds.tasks.train import TrainingTask, make_optimizer, own
 from hushfleet.training import GlobalModel, train
 from models import catalogue
 from models.evaluation import Model, evaluate
@@ -140,26 +141,28 @@ class Result:
     def to_json(self) -> str:
         """The result as one line of JSON."""
         last = self.rounds[-1]
-        return json.dumps({
-            "transport": "mosquitto" if self.settings.broker else "memory",
-            "scheme": "paillier",
-            "model": self.model,
-            "values": self.values,
-            "devices": self.settings.devices,
-            "committee": {"members": COMMITTEE, "threshold": COMMITTEE - (COMMITTEE - 1) // 3},
-            "key_bits": KEY_BITS,
-            "rounds_released": self.audit.released,
-            "accuracy": round(last.accuracy, 4),
-            "accuracy_without_privacy": round(self.accuracy_without_privacy, 4),
-            "epsilon": round(last.epsilon, 3),
-            "delta": DELTA,
-            "noise_multiplier": self.settings.noise_multiplier,
-            "bytes_up_per_value": round(last.bytes_up_per_value, 2),
-            "seconds": round(self.seconds, 1),
-            "attacks": [{"name": a.name, "refused_by": a.refused_by, "reason": a.reason.value} for a in self.attacks],
-            "archive": str(self.archive),
-            "model_file": str(self.model_file),
-        })
+        return json.dumps(
+            {
+                "transport": "mosquitto" if self.settings.broker else "memory",
+                "scheme": "paillier",
+                "model": self.model,
+                "values": self.values,
+                "devices": self.settings.devices,
+                "committee": {"members": COMMITTEE, "threshold": COMMITTEE - (COMMITTEE - 1) // 3},
+                "key_bits": KEY_BITS,
+                "rounds_released": self.audit.released,
+                "accuracy": round(last.accuracy, 4),
+                "accuracy_without_privacy": round(self.accuracy_without_privacy, 4),
+                "epsilon": round(last.epsilon, 3),
+                "delta": DELTA,
+                "noise_multiplier": self.settings.noise_multiplier,
+                "bytes_up_per_value": round(last.bytes_up_per_value, 2),
+                "seconds": round(self.seconds, 1),
+                "attacks": [{"name": a.name, "refused_by": a.refused_by, "reason": a.reason.value} for a in self.attacks],
+                "archive": str(self.archive),
+                "model_file": str(self.model_file),
+            }
+        )
 
 
 def run(settings: Settings, screen: DemoScreen) -> Result:
@@ -178,7 +181,7 @@ def run(settings: Settings, screen: DemoScreen) -> Result:
             accuracy_without_privacy = plain.result()
             files = read_archive(folder / "archive")
             audit = verify_job(files, fleet.parties.owner.root.verify_key, SystemRandomness())
-            model_file = _export(folder / "model.npz", model, fleet.orchestrator.state.model)
+            model_file = _export(folder / "model.npz", model, own(fleet.orchestrator.state.memory.progress).model)
     if settings.keep is None:
         for path in folder.iterdir():
             if path.name not in ("archive", "model.npz"):
@@ -242,13 +245,11 @@ def _policy(settings: Settings, model: Model) -> Policy:
 
 def _job(settings: Settings, model: Model) -> Job:
     return Job(
-        architecture=model.architecture,
-        training=settings.recipe.training,
+        task=TrainingTask(model.architecture, settings.recipe.training, GLOBAL_OPTIMIZER),
         clip_norm=settings.recipe.clip_norm,
         noise_multiplier=settings.noise,
         min_devices=settings.min_devices,
         max_devices=settings.devices,
-        optimizer=GLOBAL_OPTIMIZER,
     )
 
 
@@ -278,8 +279,8 @@ def _play(
             RoundFigures(
                 number,
                 len(record.device_ids),
-                len(fleet.orchestrator.state.answers),
-                _accuracy(model, fleet.orchestrator.state.model, split),
+                fleet.orchestrator.arrived[1],
+                _accuracy(model, own(fleet.orchestrator.state.memory.progress).model, split),
                 epsilon(rho_nano, DELTA),
                 record.bytes_up / len(record.device_ids) / model.architecture.dimension,
                 time.monotonic() - began,
@@ -308,7 +309,7 @@ def _attacked_round(fleet: Fleet, attacks: Attacks, view: RoundProgress) -> bool
 
 
 def _record(fleet: Fleet) -> RoundRecord:
-    signed = fleet.orchestrator.state.record
+    signed = fleet.orchestrator.state.memory.record
     if signed is None:
         raise LocalError(Refusal.PHASE, "no round has ended")
     return open_record(signed, fleet.roster.orchestrator)

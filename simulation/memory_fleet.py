@@ -12,16 +12,17 @@ from pathlib import Path
 from edge_agent.agent import Agent, Work
 from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
-from hushfleet.aggregation import OptimizerState
+from hushfleet.codec import encode
 from hushfleet.documents import Policy
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.link import MemoryBroker, MemoryLink, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
-from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState, Phase
+from hushfleet.rounds.coordinator import Collecting, Coordinator, CoordinatorMemory, NoRound
 from hushfleet.rounds.effects import Refused
 from hushfleet.rounds.planning import Job
+from hushfleet.rounds.tasks.train import TrainingProgress
 from hushfleet.training import Data, GlobalModel, Trainer
-from hushfleet.wire import Kind, Topic
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Topic
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
 from simulation.fleet import PartyLog
@@ -66,7 +67,7 @@ class MemoryFleet:
         self.coordinator = Coordinator(keys.signing, keys.sealing, root, job, target, insecure_keys)
         self.orchestrator = Orchestrator(
             self.coordinator,
-            CoordinatorState(self.roster, model, OptimizerState.initial(model.dimension)),
+            NoRound(CoordinatorMemory(self.roster, TrainingProgress.start(model))),
             self.messenger,
             Archive(folder / "archive", root),
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
@@ -108,7 +109,7 @@ class MemoryFleet:
         self.orchestrator.connect()
         self.pump_agents()
         for name, grant in self.parties.owner.grants(self.roster, dealing).items():
-            self.messenger.send(Topic(self.parties.owner.fleet, Kind.INBOX, device=name, chunk=0), grant)
+            self.messenger.send(Topic(self.parties.owner.fleet, Kind.INBOX, device=name, chunk=0), encode(Inbox(KeyShareDelivery(grant))))
         self.pump_agents(self.parties.committee)
 
     def close(self) -> None:
@@ -141,19 +142,19 @@ class MemoryFleet:
         for start in range(0, len(names), at_once):
             self.pump_agents(names[start : start + at_once])
             self.orchestrator.pump()
-            yield len(self.orchestrator.state.accepted)
+            yield self.orchestrator.arrived[0]
 
     def decrypt(self, progress: Callable[[int], None] = lambda _: None) -> bool:
         """Let the committee answer and the orchestrator release; whether it did."""
-        version = self.orchestrator.state.model.version
-        if self.orchestrator.phase is Phase.COLLECTING:
+        version = self.orchestrator.state.memory.progress.version
+        if isinstance(self.orchestrator.state, Collecting):
             self.orchestrator.end_collection()
         for future in [self._executor.submit(self.agents[name].pump) for name in self.parties.committee]:
             future.result()
             self.orchestrator.pump()
-            progress(len(self.orchestrator.state.answers))
+            progress(self.orchestrator.arrived[1])
         self.settle()
-        return self.orchestrator.state.model.version > version
+        return self.orchestrator.state.memory.progress.version > version
 
     def await_refusals(self, parties: set[str]) -> list[tuple[str, Refused]]:
         """The refusals since the last call: over this link everything is delivered at once."""

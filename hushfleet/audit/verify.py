@@ -8,35 +8,22 @@ prove: that a device trained honestly, or that the archive holds every round the
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hushfleet.aggregation import OptimizerState
 from hushfleet.codec import decode
-from hushfleet.documents import (
-    DecryptionRequest,
-    Outcome,
-    RoundRecord,
-    model_result,
-    open_header,
-    open_plan,
-    open_record,
-    open_roster,
-    require_train,
-)
-from hushfleet.errors import LocalError, PeerError, Refusal
-from hushfleet.labels import Label
+from hushfleet.documents import DecryptionRequest, Outcome, RoundRecord, open_header, open_plan, open_record, open_roster
+from hushfleet.documents.archive import RoundArchive
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.labels import Label, sha256
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of, open_bodies
-from hushfleet.rounds.next_model import release
 from hushfleet.rounds.plan_check import Standing, check_plan, nano_rho, standing
-from hushfleet.rounds.planning import make_optimizer
-from hushfleet.schemes.base import RoundTerms, VerifiedBody
+from hushfleet.rounds.release import release
+from hushfleet.rounds.tasks.base import AuditedTask, Progress
+from hushfleet.rounds.tasks.results import audited_task
+from hushfleet.schemes.base import RoundTerms, Sum, VerifiedBody
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.signing import Signed, VerifyKey
-from hushfleet.training import GlobalModel
-from hushfleet.wire import Answer, Contribution, decode_decryption_request, decode_signed
+from hushfleet.wire import Answer
 from hushfleet.wire.limits import LIMITS
-
-Files = Mapping[str, bytes]
-"""One round's files by name, as the orchestrator archived them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +44,8 @@ class JobReport:
 
     fleet: str
     rounds: tuple[RoundReport, ...]
-    model_digest: bytes
+    result_digest: bytes
+    """SHA-256 of the last round's outcome: for training, the hash of the model in force."""
 
     @property
     def released(self) -> int:
@@ -74,154 +62,125 @@ class JobReport:
         quorum = min((len(one.members) for one in self.rounds if one.members), default=0)
         return (
             f"verified: {self.released} of {len(self.rounds)} rounds of {self.fleet} released a model; every signature and proof holds, "
-            f"{quorum} or more members opened each sum; model {self.model_digest.hex()[:16]}"
+            f"{quorum} or more members opened each sum; model {self.result_digest.hex()[:16]}"
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Chain:
-    """The values that one round hands to the next."""
+class _Round:
+    """One round whose signed documents belong together; its cohort, answers and outcome are still to be checked."""
 
-    model: GlobalModel
-    optimizer_state: OptimizerState
+    terms: RoundTerms
+    record: RoundRecord
+    archive: RoundArchive
+    task: AuditedTask
+
+    def require(self, holds: bool, text: str) -> None:
+        """Raise `PeerError(ARCHIVE)` with `text` unless it holds."""
+        if not holds:
+            raise PeerError(Refusal.ARCHIVE, f"round {self.record.round}: {text}")
 
 
-def verify_job(rounds: Sequence[Files], root: VerifyKey, randomness: Randomness, *, insecure_keys: bool = False) -> JobReport:
-    """Verify rounds in their order. Raises `PeerError` at the first thing that does not hold; its message names round and file.
+def verify_job(rounds: Sequence[Mapping[str, bytes]], root: VerifyKey, randomness: Randomness, *, insecure_keys: bool = False) -> JobReport:
+    """Verify rounds in their order, each its files by name. Raises `PeerError` at the first thing that does not hold; its message names it.
 
     `randomness` weighs proofs in batches: it must be unpredictable to those who made the archive.
     """
     if not rounds:
         raise PeerError(Refusal.ARCHIVE, "the archive holds no round")
-    first, _ = _open_round(rounds[0], root, insecure_keys=insecure_keys)
-    chain = _start(first, rounds[0])
+    progress: Progress | None = None
+    fleet, before = "", (0, b"", 0)
     reports: list[RoundReport] = []
-    before: tuple[int, bytes, int] | None = None
     for files in rounds:
-        setting, record = _open_round(files, root, insecure_keys=insecure_keys)
-        here = (setting.roster.roster.serial, record.key_id, record.round)
-        _require(before is None or _follows(before, here), record, "rounds are not in order")
-        before = here
-        chain, members = _check_round(setting, record, files, chain, randomness)
-        count = len(record.device_ids)
-        reports.append(RoundReport(record.round, record.outcome, record.reason, count, members, record.rho_nano))
-    return JobReport(first.plan.fleet, tuple(reports), chain.model.digest)
+        one = _open_round(RoundArchive.read(files), root, insecure_keys=insecure_keys)
+        here = (one.terms.roster.roster.serial, one.record.key_id, one.record.round)
+        one.require(progress is None or _follows(before, here), "rounds are not in order")
+        before, fleet = here, fleet or one.terms.plan.fleet
+        progress, members = _check_round(one, progress or one.task.start(one.terms, one.archive.before), randomness)
+        record = one.record
+        reports.append(RoundReport(record.round, record.outcome, record.reason, len(record.device_ids), members, record.rho_nano))
+    return JobReport(fleet, tuple(reports), sha256(progress.result if progress is not None else b""))
 
 
 def _follows(before: tuple[int, bytes, int], here: tuple[int, bytes, int]) -> bool:
-    """(roster serial, key id, round): serials never fall, and rounds rise under one key; a new key counts from 1 again."""
+    """True if `here` comes after `before`, each (roster serial, key id, round).
+
+    Serials never fall, and rounds rise under one key; a new key counts from 1 again.
+    """
     return here[0] >= before[0] and (here[1] != before[1] or here[2] > before[2])
 
 
-def _open_round(files: Files, root: VerifyKey, *, insecure_keys: bool) -> tuple[RoundTerms, RoundRecord]:
+def _open_round(archive: RoundArchive, root: VerifyKey, *, insecure_keys: bool) -> _Round:
     """Roster, plan and record: signatures, policy, and that they belong together."""
-    roster = open_roster(_signed(files, "roster"), root)
-    plan = open_plan(_signed(files, "plan"), roster.orchestrator)
-    check_plan(plan, roster)
-    record = open_record(_signed(files, "record"), roster.orchestrator)
-    _require(standing(plan.plan, roster) is Standing.SAME, record, "the plan names another roster")
-    named = (record.fleet, record.key_id, record.round, record.plan_hash, model_result(record).model_before)
-    _require(
-        named == (plan.plan.fleet, plan.plan.key_id, plan.plan.round, plan.digest, require_train(plan.plan.task).parameter_hash),
-        record,
-        "record and plan do not belong together",
-    )
-    _require(record.rho_nano == nano_rho(plan.plan, roster), record, "the stated privacy cost is not the plan's")
-    return RoundTerms(plan, roster, insecure_keys), record
+    roster = open_roster(archive.roster, root)
+    plan = open_plan(archive.plan, roster.orchestrator)
+    check_plan(plan, roster, ORCHESTRATOR_SCHEMES)
+    record = open_record(archive.record, roster.orchestrator)
+    one = _Round(RoundTerms(plan, roster, insecure_keys), record, archive, audited_task(plan.plan.task, record.result))
+    one.require(standing(plan.plan, roster) is Standing.SAME, "the plan names another roster")
+    named = (record.fleet, record.key_id, record.round, record.plan_hash)
+    one.require(named == (plan.plan.fleet, plan.plan.key_id, plan.plan.round, plan.digest), "record and plan do not belong together")
+    one.require(record.rho_nano == nano_rho(plan.plan, roster), "the stated privacy cost is not the plan's")
+    return one
 
 
-def _start(setting: RoundTerms, files: Files) -> _Chain:
-    plan = setting.plan
-    model = GlobalModel.from_bytes(
-        _file(files, "model-before"),
-        version=require_train(plan.task).model_version,
-        dimension=plan.dimension,
-        max_abs=setting.roster.policy.max_abs_parameter,
-    )
-    return _Chain(model, OptimizerState.initial(plan.dimension))
+def _check_round(one: _Round, before: Progress, randomness: Randomness) -> tuple[Progress, tuple[int, ...]]:
+    one.require(one.task.begins_from(before), "the round does not start from the model before it")
+    one.require(one.archive.before == before.result, "the file before is another model")
+    if one.record.outcome is Outcome.ABORTED:
+        one.require(one.record.result == one.task.result(before, before), "an aborted round changed the model")
+        return before, ()
+    if one.archive.request is None:
+        raise PeerError(Refusal.ARCHIVE, f"round {one.record.round}: the archive lacks the file request")
+    total = _check_cohort(one, one.archive.request, randomness)
+    answers = _check_answers(one, total)
+    after = _released(one, total, answers, before)
+    one.require(one.record.result == one.task.result(before, after), "the record states another model")
+    one.require(one.archive.after == after.result, "the file after is not what the sum gives")
+    return after, tuple(sorted(answers))
 
 
-def _check_round(
-    setting: RoundTerms, record: RoundRecord, files: Files, chain: _Chain, randomness: Randomness
-) -> tuple[_Chain, tuple[int, ...]]:
-    result = model_result(record)
-    before = (require_train(setting.plan.task).model_version, result.model_before)
-    _require(before == (chain.model.version, chain.model.digest), record, "the round does not start from the model before it")
-    _require(_file(files, "model-before") == chain.model.to_bytes(), record, "model-before is another model")
-    if record.outcome is Outcome.ABORTED:
-        after = (result.version_after, result.model_after)
-        _require(after == (chain.model.version, chain.model.digest), record, "an aborted round changed the model")
-        return chain, ()
-    bodies = _check_cohort(setting, record, decode_decryption_request(_file(files, "request")), randomness)
-    answers = _check_answers(setting, record, bodies, files)
-    optimizer_state, model = _released(setting, record, answers, chain)
-    _require(model.digest == result.model_after and model.version == result.version_after, record, "the record states another model")
-    _require(_file(files, "model-after") == model.to_bytes(), record, "model-after is not what the sum gives")
-    return _Chain(model, optimizer_state), tuple(sorted(answers))
-
-
-def _released(
-    setting: RoundTerms, record: RoundRecord, answers: Mapping[int, Answer], chain: _Chain
-) -> tuple[OptimizerState, GlobalModel]:
-    """The release that the round had to make, computed again."""
+def _released(one: _Round, total: Sum, answers: Mapping[int, Answer], before: Progress) -> Progress:
+    """The progress that the round had to release, computed again."""
     try:
-        return release(
-            setting,
-            answers,
-            count=len(record.device_ids),
-            optimizer=make_optimizer(model_result(record).optimizer),
-            optimizer_state=chain.optimizer_state,
-            model=chain.model,
-        )
-    except LocalError as error:  # here the settings are the orchestrator's
-        raise PeerError(Refusal.ARCHIVE, f"round {record.round}: {error.message}") from error
+        return release(one.terms, total.open(answers), one.task, before, count=len(one.record.device_ids))
+    except PeerError as error:
+        if error.reason is not Refusal.ARCHIVE:
+            raise
+        raise PeerError(Refusal.ARCHIVE, f"round {one.record.round}: {error.message}") from error
 
 
-def _check_cohort(setting: RoundTerms, record: RoundRecord, request: DecryptionRequest, randomness: Randomness) -> tuple[VerifiedBody, ...]:
-    """The header, its root, and every contribution with its signature and proof."""
-    header = open_header(request.header, setting.roster.orchestrator)
+def _check_cohort(one: _Round, request: DecryptionRequest, randomness: Randomness) -> Sum:
+    """The header, its root, and every contribution with its signature and proof; their sum."""
+    terms, record = one.terms, one.record
+    header = open_header(request.header, terms.roster.orchestrator)
     named = (header.fleet, header.key_id, header.round, header.plan_hash)
-    _require(named == (record.fleet, record.key_id, record.round, record.plan_hash), record, "the request is for another round")
-    _require(header.root == record.root == cohort_of(setting.plan_hash, request.bodies), record, "the root is not the cohort's")
-    _require(request.plan == setting.verified_plan.signed, record, "the request carries another plan")
-    bodies = open_bodies(setting, request.bodies)
-    _require(tuple(one.body.device_id for one in bodies) == record.device_ids, record, "the record names another cohort")
-    n = setting.plan.privacy
-    _require(header.count == len(bodies) and n.min_devices <= len(bodies) <= n.max_devices, record, "the cohort's size is not the plan's")
-    nothing_beside = [Contribution(one.signed, b"", ()) for one in bodies]
-    faulty = ORCHESTRATOR_SCHEMES[setting.plan.scheme].find_faulty(setting, bodies, nothing_beside, randomness)
-    if faulty:
-        raise faulty[min(faulty)]
-    return bodies
+    one.require(named == (record.fleet, record.key_id, record.round, record.plan_hash), "the request is for another round")
+    one.require(header.root == record.root == cohort_of(terms.plan_hash, request.bodies), "the root is not the cohort's")
+    one.require(request.plan == terms.verified_plan.signed, "the request carries another plan")
+    bodies: tuple[VerifiedBody, ...] = open_bodies(terms, request.bodies)
+    one.require(tuple(body.body.device_id for body in bodies) == record.device_ids, "the record names another cohort")
+    n = terms.plan.privacy
+    one.require(header.count == len(bodies) and n.min_devices <= len(bodies) <= n.max_devices, "the cohort's size is not the plan's")
+    return ORCHESTRATOR_SCHEMES[terms.plan.scheme].audited(terms, bodies, one.archive.total, randomness)
 
 
-def _check_answers(setting: RoundTerms, record: RoundRecord, bodies: Sequence[VerifiedBody], files: Files) -> dict[int, Answer]:
+def _check_answers(one: _Round, total: Sum) -> dict[int, Answer]:
     """Every member answer: its signature, that it is for this cohort, its proof; and that they are a quorum."""
     answers: dict[int, Answer] = {}
-    for index, member_id in enumerate(setting.roster.roster.committee, start=1):
-        if f"answer-{index}" not in files:
-            continue
-        key = VerifyKey(setting.roster.device(member_id).verify_key)
-        answer = decode(Answer, key.open(Label.ANSWER, _signed(files, f"answer-{index}")), max_bytes=LIMITS.answer)
-        named = (answer.index, answer.key_id, answer.round, answer.plan_hash, answer.root)
-        wanted = (index, record.key_id, record.round, record.plan_hash, record.root)
-        _require(named == wanted, record, f"answer-{index} is for another round or cohort")
-        ORCHESTRATOR_SCHEMES[setting.plan.scheme].check_answer(setting, [one.body for one in bodies], answer)
-        answers[index] = answer
-    _require(len(answers) >= setting.roster.threshold, record, f"{len(answers)} answers are no quorum")
+    for index, member_id in enumerate(one.terms.roster.roster.committee, start=1):
+        if index in one.archive.answers:
+            answers[index] = _open_answer(one, index, member_id, one.archive.answers[index])
+            total.check_answer(answers[index])
+    one.require(len(answers) >= one.terms.roster.threshold, f"{len(answers)} answers are no quorum")
     return answers
 
 
-def _signed(files: Files, name: str) -> Signed:
-    return decode_signed(_file(files, name))
-
-
-def _file(files: Files, name: str) -> bytes:
-    if name not in files:
-        raise PeerError(Refusal.ARCHIVE, f"the archive lacks the file {name}")
-    return files[name]
-
-
-def _require(holds: bool, record: RoundRecord, text: str) -> None:
-    if not holds:
-        raise PeerError(Refusal.ARCHIVE, f"round {record.round}: {text}")
+def _open_answer(one: _Round, index: int, member_id: str, data: bytes) -> Answer:
+    signed = decode(Signed, data, max_bytes=LIMITS.answer)
+    key, record = VerifyKey(one.terms.roster.device(member_id).verify_key), one.record
+    answer = decode(Answer, key.open(Label.ANSWER, signed), max_bytes=LIMITS.answer)
+    named = (answer.index, answer.key_id, answer.round, answer.plan_hash, answer.root)
+    wanted = (index, record.key_id, record.round, record.plan_hash, record.root)
+    one.require(named == wanted, f"answer-{index} is for another round or cohort")
+    return answer

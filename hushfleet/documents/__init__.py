@@ -17,7 +17,7 @@ from hushfleet.documents.enrolment import (
     sign_bundle,
     sign_enrolment_request,
 )
-from hushfleet.documents.grant import KeyShareGrant, SignedGrant, open_grant, sign_grant
+from hushfleet.documents.grant import NO_SHARE, GrantedShare, KeyShareGrant, SignedGrant, open_grant, sign_grant
 from hushfleet.documents.journal import EMPTY_JOURNAL, JournalHead
 from hushfleet.documents.local_training import LOCAL_OPTIMIZERS, LocalTraining
 from hushfleet.documents.plan import Plan, PrivacyPlan, VerifiedPlan, is_selected, open_plan, sign_plan
@@ -40,6 +40,7 @@ __all__ = [
     "EMPTY_JOURNAL",
     "LOCAL_OPTIMIZERS",
     "NO_NORMALISER",
+    "NO_SHARE",
     "AnswerResult",
     "Broker",
     "Bundle",
@@ -48,6 +49,7 @@ __all__ = [
     "EnrolledRole",
     "EnrolmentRequest",
     "EvaluateTask",
+    "GrantedShare",
     "Header",
     "JournalHead",
     "KeyShareGrant",

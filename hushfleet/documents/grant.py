@@ -1,5 +1,7 @@
 """A key share as the owner gives it: root-signed, then sealed to one member (PROTOCOL 2)."""
 
+import hmac
+
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents.limits import MAX_GRANT_BYTES, MAX_MEMBERS
 from hushfleet.documents.validation import require_counts, require_hashes, require_ids
@@ -27,6 +29,42 @@ class KeyShareGrant(Message, frozen=True):
 
     def __repr__(self) -> str:
         return f"KeyShareGrant({self.member_id}, index {self.index}, share hidden)"
+
+
+class GrantedShare:
+    """The share that a member holds, as the owner granted it; empty before there is one. Only its scheme reads it.
+
+    Its repr shows no value, it compares in constant time and no encoder takes it.
+    """
+
+    # Not a dataclass: msgspec would encode one without being asked twice.
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes = b"") -> None:
+        self._data = data
+
+    @property
+    def data(self) -> bytes:
+        """The secret bytes; for the scheme that opens sums with them, and for the member's own store."""
+        return self._data
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __repr__(self) -> str:
+        return f"GrantedShare({'secret' if self else 'none'})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GrantedShare) and hmac.compare_digest(self._data, other._data)
+
+    def __hash__(self) -> int:
+        return hash(type(self))  # a default of frozen dataclasses has to have one; this one says nothing
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a key share does not leave the process by accident; store its data on purpose")
+
+
+NO_SHARE = GrantedShare()
 
 
 class SignedGrant(Message, frozen=True):

@@ -1,6 +1,8 @@
 """Ceilings for documents, before anything is parsed. Those for messages stand in `hushfleet.wire.limits`."""
 
 MAX_ROSTER_BYTES = 1 << 20
+MAX_SIGNED_BYTES = (1 << 20) + 256
+MAX_DECRYPTION_REQUEST_BYTES = 1 << 28
 MAX_PLAN_BYTES = 4096
 MAX_HEADER_BYTES = 1024
 MAX_GRANT_BYTES = 16 << 10

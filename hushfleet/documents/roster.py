@@ -85,9 +85,7 @@ class Roster(Message, frozen=True):
     def key_id(self, root: VerifyKey) -> bytes:
         """32 bytes that name this committee and its key (PROTOCOL 3). One per roster, whatever a plan's scheme."""
         entries = {entry.device_id: entry for entry in self.devices}
-        members = b"".join(
-            length_prefixed(name.encode()) + entries[name].verify_key + entries[name].sealing_key for name in self.committee
-        )
+        members = b"".join(length_prefixed(name.encode()) + entries[name].verify_key + entries[name].sealing_key for name in self.committee)
         return labelled_hash(
             Label.KEY_ID,
             root.raw,

@@ -28,6 +28,8 @@ _CEILINGS = {
     Kind.RECORD: LIMITS.signed_document,
     Kind.REQUEST: LIMITS.request,
     Kind.INBOX: LIMITS.inbox,
+    Kind.RECORD: LIMITS.signed_document,
+    Kind.ASSET: LIMITS.model,
     Kind.CONTRIBUTION: LIMITS.contribution,
     Kind.PARTIAL: LIMITS.answer,
 }

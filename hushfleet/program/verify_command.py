@@ -6,32 +6,28 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hushfleet.errors import PeerError, Refusal
+from hushfleet.documents.archive import ROOT_KEY_FILE, folder_name, read_root_key, round_in
+from hushfleet.errors import PeerError
 from hushfleet.program.terminal import json_option, print_json
 
 if TYPE_CHECKING:  # the cryptography, when it is needed
     from hushfleet.audit import JobReport
     from hushfleet.signing import VerifyKey
 
-ROOT_KEY_FILE = "root.pub"
-
 
 def read_archive(folder: Path) -> list[dict[str, bytes]]:
     """The rounds of an archive folder, in order. Raises `FileNotFoundError` if there are none."""
-    rounds = sorted(path for path in folder.glob("epoch-*-round-*") if path.is_dir() and path.suffix != ".part")
+    rounds = sorted(path for path in folder.iterdir() if round_in(path.name) and path.is_dir()) if folder.is_dir() else []
     if not rounds:
-        raise FileNotFoundError(f"{folder} holds no finished round; name the folder that holds epoch-000-round-000001")
+        raise FileNotFoundError(f"{folder} holds no finished round; name the folder that holds {folder_name(0, 1)}")
     return [{path.name: path.read_bytes() for path in one.iterdir()} for one in rounds]
 
 
-def read_root_key(path: Path) -> "VerifyKey":
-    """A root public key file: 64 hex digits. Raises `PeerError(KEY_MALFORMED)`."""
-    from hushfleet.signing import VerifyKey  # noqa: PLC0415 -- as above
-
+def _root_key(path: Path) -> "VerifyKey":
     try:
-        return VerifyKey(bytes.fromhex(path.read_text().strip()))
-    except ValueError as error:
-        raise PeerError(Refusal.KEY_MALFORMED, f"{path} is not a root public key of 64 hex digits") from error
+        return read_root_key(path.read_text())
+    except PeerError as error:
+        raise PeerError(error.reason, f"{path} is {error.message}") from error
 
 
 @click.command(epilog="Example: hushfleet verify ./archive --root-key owner.pub")
@@ -45,7 +41,7 @@ def verify(*, folder: Path, root_key: Path | None, as_json: bool) -> None:
 
     if root_key is None:
         click.echo(f"Note: the root key is the archive's own; compare it with the owner's: cat {folder / ROOT_KEY_FILE}", err=True)
-    report = verify_job(read_archive(folder), read_root_key(root_key or folder / ROOT_KEY_FILE), SystemRandomness())
+    report = verify_job(read_archive(folder), _root_key(root_key or folder / ROOT_KEY_FILE), SystemRandomness())
     click.echo(report.summary(), err=as_json)
     if as_json:
         print_json(_json(report))
@@ -56,6 +52,6 @@ def _json(report: "JobReport") -> dict[str, object]:
         "fleet": report.fleet,
         "released": report.released,
         "rho_nano": report.rho_nano,
-        "model": report.model_digest.hex(),
+        "model": report.result_digest.hex(),
         "rounds": [asdict(one) for one in report.rounds],
     }

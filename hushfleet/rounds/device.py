@@ -1,34 +1,41 @@
-"""A device's round: plan accepted, model fetched, trained, contributed (PROTOCOL 5.2).
+"""A device's round: plan accepted, model fetched, task done, contributed (PROTOCOL 5.2).
 
+Who speaks. The owner sends rosters. The orchestrator sends plans, models, receipts. A committee member may send evidence against
+the orchestrator. The program reports what it prepared, fetched and computed, and that the link is up again. The device sends one
+contribution per round, the same bytes as often as needed.
+
+What is durable before what leaves. The highest validly signed round is stored with the step that sees it. The ledger's charge and
+the finished sealed bytes are one transaction, and only then do the bytes leave; the bytes are kept until a final receipt.
+A roster is stored before anything is judged against it. The proof that somebody contradicted himself is stored before the device
+says that it has stopped.
+
+What a refusal leaves behind. A message that is refused leaves the state as it was, except that a validly signed plan for a higher
+round is remembered: work for a lower round ends, whatever becomes of that plan. A plan that names a newer roster waits for it.
 Whether a device takes part depends on plan, policy, model bytes and ledger only, never on its data: once a plan is accepted,
 empty data or a failed training become the zero vector with full noise.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum, auto
 
-from hushfleet.codec import encode
 from hushfleet.documents import (
     Plan,
     ReceiptStatus,
     VerifiedPlan,
     VerifiedRoster,
     is_selected,
-    newer_roster,
     open_plan,
     open_receipt,
-    open_roster,
-    require_train,
 )
-from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import FaultyOrchestrator, HushfleetError, LocalError, PeerError, Refusal
-from hushfleet.labels import Label, sha256
-from hushfleet.privacy import EncodedVector, Ledger, clip, encode_vector, encode_zero
+from hushfleet.labels import sha256
+from hushfleet.privacy import Ledger
 from hushfleet.randomness import Randomness
-from hushfleet.rounds import machine
+from hushfleet.rounds import plan_check
+from hushfleet.rounds.contributing import contribution_of, protect, sealed_contribution
 from hushfleet.rounds.effects import (
     Alert,
+    DoTask,
     DropContribution,
     Effect,
     Fetch,
@@ -38,27 +45,29 @@ from hushfleet.rounds.effects import (
     KeepStop,
     Note,
     Persist,
+    Prepare,
     Publish,
     Refused,
-    Train,
 )
-from hushfleet.rounds.events import Connected, EvidenceArrived, ModelArrived, PlanArrived, ReceiptArrived, RosterArrived, Trained
-from hushfleet.rounds.evidence import stop_for_conflict, verify_evidence
-from hushfleet.rounds.plan_check import Standing, check_plan, honest, standing
+from hushfleet.rounds.events import (
+    Connected,
+    EvidenceArrived,
+    Fetched,
+    PlanArrived,
+    Prepared,
+    ReceiptArrived,
+    RosterArrived,
+    TaskDone,
+)
+from hushfleet.rounds.evidence import verify_evidence
+from hushfleet.rounds.machine import Transitions
+from hushfleet.rounds.plan_check import Standing, standing
+from hushfleet.rounds.roster_change import NewRoster, RosterConflict, SameRoster, decide_roster
+from hushfleet.rounds.tasks.device import opened_input, wanted_input
 from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import SigningKey, VerifyKey
-from hushfleet.training import GlobalModel
-from hushfleet.wire import Body, Contribution, Kind, Topic, contribution_seal_context, decode_signed
-
-
-class Phase(Enum):
-    """Where the device stands in its round."""
-
-    IDLE = auto()
-    FETCHING = auto()
-    TRAINING = auto()
-    SENT = auto()
+from hushfleet.wire import Kind, Topic, decode_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,199 +80,253 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceState:
-    """All that a device remembers. Everything but `phase`, `setting` and `waiting` is durable.
+class DeviceMemory:
+    """Everything durable but the roster, in every phase.
 
-    `seen` is the highest validly signed round per key id; `stopped` the key ids whose orchestrator equivocated;
-    `waiting` a plan that names a roster not held yet.
+    `seen` is the highest validly signed round per key id; `stopped` the key ids under which nothing is done any more; `sent` the
+    contribution that waits for its receipt.
     """
 
-    roster: VerifiedRoster | None
     ledger: Ledger
-    phase: Phase = Phase.IDLE
     seen: Mapping[bytes, int] = field(default_factory=dict)
     stopped: frozenset[bytes] = frozenset()
-    setting: RoundTerms | None = None
     sent: Sent | None = None
-    waiting: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unenrolled:
+    """A device before its first roster."""
+
+    memory: DeviceMemory
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """No plan is being worked on. `waiting` is a plan, as it arrived, that names a roster not held yet."""
+
+    memory: DeviceMemory
+    roster: VerifiedRoster
+    waiting: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _AtWork:
+    memory: DeviceMemory
+    terms: RoundTerms
+    waiting: bytes | None = field(default=None, repr=False)
+
+    @property
+    def roster(self) -> VerifiedRoster:
+        """The roster in force, the one that the plan names."""
+        return self.terms.roster
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing(_AtWork):
+    """A plan was accepted; the program looks for what its task needs besides data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching(_AtWork):
+    """The bytes that the plan names by hash are on their way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Working(_AtWork):
+    """The task runs on the device's own data. It ends in a contribution, whatever it comes to."""
+
+
+Enrolled = Idle | Preparing | Fetching | Working
+DeviceState = Unenrolled | Enrolled
 DeviceStep = tuple[DeviceState, tuple[Effect, ...]]
+
+_AT_WORK = (Preparing, Fetching, Working)
+_ENROLLED = (Idle, *_AT_WORK)
+
+TRANSITIONS = Transitions(
+    {
+        (Unenrolled, RosterArrived): (Idle,),
+        **{(phase, RosterArrived): (phase, Idle, Preparing) for phase in _ENROLLED},
+        **{(phase, PlanArrived): (phase, Idle, Preparing) for phase in _ENROLLED},
+        (Preparing, Prepared): (Preparing, Fetching, Working, Idle),
+        (Fetching, Fetched): (Working, Idle),
+        (Working, TaskDone): (Working, Idle),
+        **{(phase, ReceiptArrived): (phase,) for phase in _ENROLLED},
+        **{(phase, EvidenceArrived): (phase, Idle) for phase in _ENROLLED},
+        **{(phase, Connected): (phase,) for phase in (Unenrolled, *_ENROLLED)},
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What does not change: identity, pinned root key, and the architectures it can train (hash -> number of values)."""
+    """The part of a device that never changes: its identity and the pinned root key. `insecure_keys` is for tests."""
 
     device_id: str
     signing_key: SigningKey
     root: VerifyKey
-    architectures: Mapping[bytes, int]
     insecure_keys: bool = False
 
     def step(self, state: DeviceState, event: object, randomness: Randomness) -> DeviceStep:
         """Take one event. Raises `PhaseError`; a peer's fault is a `Refused` effect. In both cases the state is as it was."""
-        return machine.step(_TABLE, self, state, event, randomness)
+        return TRANSITIONS.step(self, state, event, randomness)
 
 
+@TRANSITIONS.on(RosterArrived)
 def _on_roster(device: Device, state: DeviceState, event: RosterArrived, randomness: Randomness) -> DeviceStep:
-    candidate = open_roster(decode_signed(event.data), device.root)
-    try:
-        roster = newer_roster(state.roster, candidate)
-    except PeerError as error:
-        if error.reason is not Refusal.ROSTER_CONFLICT:
-            raise
-        stopped, alarm = _stop(state, stop_for_conflict(_roster(state), candidate), str(error))
-        return stopped, (Refused(error), *alarm)
-    if state.roster is not None and roster.digest == state.roster.digest:
-        return state, ()
-    working = state.phase in (Phase.FETCHING, Phase.TRAINING)
-    phase = Phase.IDLE if working else state.phase
-    state = replace(state, roster=roster, phase=phase, setting=None if working else state.setting)
-    effects: tuple[Effect, ...] = (Persist((KeepRoster(roster.signed),)),)
-    if state.waiting is not None:
-        # A step of its own: a plan that is refused now must not keep the roster out.
-        state, more = device.step(replace(state, waiting=None), PlanArrived(state.waiting), randomness)
-        effects += more
-    return state, effects
+    before = None if isinstance(state, Unenrolled) else state.roster
+    match decide_roster(before, event.data, device.root):
+        case SameRoster():
+            return state, ()
+        case RosterConflict(stop, error):
+            stopped, alarm = _stop(_enrolled(state), stop, str(error))
+            return stopped, (Refused(error), *alarm)
+        case NewRoster(roster):
+            waiting = None if isinstance(state, Unenrolled) else state.waiting
+            effects: tuple[Effect, ...] = (Persist((KeepRoster(roster.signed),)),)
+            after: DeviceState = Idle(state.memory, roster)
+            if waiting is not None:
+                # A step of its own: a plan that is refused now must not keep the roster out.
+                after, more = device.step(after, PlanArrived(waiting), randomness)
+                effects += more
+            return after, effects
 
 
-def _on_plan(device: Device, state: DeviceState, event: PlanArrived, _: Randomness) -> DeviceStep:
-    roster = _roster(state)
-    plan = open_plan(decode_signed(event.data), roster.orchestrator)
-    where = standing(plan.plan, roster)
+@TRANSITIONS.on(PlanArrived)
+def _on_plan(device: Device, state: Enrolled, event: PlanArrived, _: Randomness) -> DeviceStep:
+    plan = open_plan(decode_signed(event.data), state.roster.orchestrator)
+    where = standing(plan.plan, state.roster)
     if where is not Standing.SAME:
         waiting = event.data if where is Standing.WAIT else state.waiting
         return replace(state, waiting=waiting), (Note(f"round {plan.plan.round}: {where.value}"),)
-    if state.setting is not None and state.setting.plan_hash == plan.digest:
+    if not isinstance(state, Idle) and state.terms.plan_hash == plan.digest:
         return state, ()
-    if plan.plan.key_id != roster.key_id:
+    if plan.plan.key_id != state.roster.key_id:
         # Before anything is remembered: key ids that do not exist would fill the store.
         raise FaultyOrchestrator(Refusal.PLAN_KEY, f"round {plan.plan.round} is for another key or committee")
-    stale = plan.plan.round < state.seen.get(plan.plan.key_id, 0)
-    if stale:
+    if plan.plan.round < state.memory.seen.get(plan.plan.key_id, 0):
         raise FaultyOrchestrator(Refusal.PLAN_ROUND_STALE, f"round {plan.plan.round} is below one already seen")
     state, remember = _seen(state, plan.plan)
     try:
-        _judge(device, state, plan, roster)
+        _judge(device, state, plan)
     except HushfleetError as error:
         return state, (*remember, Refused(error))
     if not is_selected(plan, device.device_id):
         return state, (*remember, Note(f"round {plan.plan.round}: not asked this time"))
-    setting = RoundTerms(plan, roster, device.insecure_keys)
-    return replace(state, phase=Phase.FETCHING, setting=setting), (*remember, Fetch(require_train(plan.plan.task).parameter_hash))
+    terms = RoundTerms(plan, state.roster, device.insecure_keys)
+    prepare = Prepare(plan.digest, plan.plan.task, plan.plan.dimension)
+    return Preparing(state.memory, terms, state.waiting), (*remember, prepare)
 
 
-def _seen(state: DeviceState, plan: Plan) -> DeviceStep:
+def _seen(state: Enrolled, plan: Plan) -> tuple[Enrolled, tuple[Effect, ...]]:
     """Remember the highest validly signed round; work for a lower one ends, whatever becomes of this plan."""
-    if plan.round == state.seen.get(plan.key_id, 0):
+    if plan.round == state.memory.seen.get(plan.key_id, 0):
         return state, ()
-    state = replace(state, seen={**state.seen, plan.key_id: plan.round})
-    if state.setting is not None and state.setting.plan.key_id == plan.key_id:
-        state = replace(state, phase=Phase.IDLE, setting=None)
-    return state, (Persist((KeepSeen(plan.key_id, plan.round),)),)
+    memory = replace(state.memory, seen={**state.memory.seen, plan.key_id: plan.round})
+    return Idle(memory, state.roster, state.waiting), (Persist((KeepSeen(plan.key_id, plan.round),)),)
 
 
-def _judge(device: Device, state: DeviceState, verified: VerifiedPlan, roster: VerifiedRoster) -> None:
-    plan = verified.plan
+def _judge(device: Device, state: Enrolled, verified: VerifiedPlan) -> None:
+    plan, roster = verified.plan, state.roster
     if roster.device(device.device_id).verify_key != device.signing_key.verify_key.raw:
         # What this device signs would be refused, after its budget was charged.
         raise PeerError(Refusal.NOT_ENROLLED, f"the roster holds another key for {device.device_id}: it was enrolled anew elsewhere")
-    if plan.key_id in state.stopped:
+    if plan.key_id in state.memory.stopped:
         raise FaultyOrchestrator(Refusal.EQUIVOCATION, "two documents of this key contradict each other: this device has stopped")
-    check_plan(verified, roster)
-    if device.architectures.get(require_train(plan.task).architecture_hash) != plan.dimension:
-        raise LocalError(Refusal.PLAN_ARCHITECTURE, "this device has no trainer for the plan's model", next_step="Install the model.")
-    if plan.round <= state.ledger.last_round(plan.key_id):
+    plan_check.check_plan(verified, roster, DEVICE_SCHEMES)
+    if plan.round <= state.memory.ledger.last_round(plan.key_id):
         raise FaultyOrchestrator(Refusal.PLAN_ROUND_REPEATED, f"this device has contributed to round {plan.round} or a later one")
-    _charged(state.ledger, plan, roster)
+    _charged(state.memory.ledger, plan, roster)
 
 
-def _on_model(_: Device, state: DeviceState, event: ModelArrived, __: Randomness) -> DeviceStep:
-    setting = _setting(state)
-    plan, task, policy = setting.plan, require_train(setting.plan.task), setting.roster.policy
-    if sha256(event.data) != task.parameter_hash:
-        raise FaultyOrchestrator(Refusal.MODEL_HASH, f"these are not the parameters of round {plan.round}")
+@TRANSITIONS.on(Prepared)
+def _on_prepared(_: Device, state: Preparing, event: Prepared, __: Randomness) -> DeviceStep:
+    terms = state.terms
+    if event.plan_hash != terms.plan_hash:
+        return state, ()
+    if event.problem is not None:
+        # It depends on the plan and on this device's installation, not on its data: the device may stay out.
+        return _idle(state), (Refused(event.problem),)
+    digest = wanted_input(terms.plan.task)
+    if digest is None:
+        return Working(state.memory, terms, state.waiting), (DoTask(terms.plan_hash, terms.plan.task, None),)
+    return Fetching(state.memory, terms, state.waiting), (Fetch(digest),)
+
+
+@TRANSITIONS.on(Fetched)
+def _on_fetched(_: Device, state: Fetching, event: Fetched, __: Randomness) -> DeviceStep:
+    terms = state.terms
+    if sha256(event.data) != wanted_input(terms.plan.task):
+        raise FaultyOrchestrator(Refusal.MODEL_HASH, f"these are not the parameters of round {terms.plan.round}")
     try:
-        model = GlobalModel.from_bytes(
-            event.data, version=task.model_version, dimension=plan.dimension, max_abs=policy.max_abs_parameter
-        )
+        model = opened_input(terms, event.data)
     except PeerError as error:
-        return replace(state, phase=Phase.IDLE, setting=None), (Refused(error),)
-    return replace(state, phase=Phase.TRAINING), (Train(setting.plan_hash, task.architecture_hash, model, task.training),)
+        return _idle(state), (Refused(error),)
+    return Working(state.memory, terms, state.waiting), (DoTask(terms.plan_hash, terms.plan.task, model),)
 
 
-def _on_trained(device: Device, state: DeviceState, event: Trained, randomness: Randomness) -> DeviceStep:
-    setting = _setting(state)
-    if event.plan_hash != setting.plan_hash:
-        return state, (Note("training for an earlier plan ended; its result is dropped"),)
-    encoded, notes = _encoded(setting, event, randomness)
-    sealed = _sealed(device, setting, encoded, randomness)
-    plan = setting.plan
-    ledger = _charged(state.ledger, plan, setting.roster)
-    sent = Sent(plan.key_id, plan.round, sealed)
-    keep = KeepContribution(ledger.events[-1], sealed)
-    state = replace(state, phase=Phase.SENT, ledger=ledger, sent=sent, setting=None)
-    return state, (*notes, Persist((keep,)), _publication(device, setting.roster, sent))
+@TRANSITIONS.on(TaskDone)
+def _on_done(device: Device, state: Working, event: TaskDone, randomness: Randomness) -> DeviceStep:
+    terms, plan = state.terms, state.terms.plan
+    if event.plan_hash != terms.plan_hash:
+        return state, (Note("work for an earlier plan ended; its result is dropped"),)
+    encoded, reason = protect(terms, event.update, event.reason, randomness)
+    notes = (Note(f"round {plan.round}: contributing zero plus noise: {reason}"),) if reason else ()
+    contribution = contribution_of(terms, device.device_id, device.signing_key, encoded, randomness)
+    sent = Sent(plan.key_id, plan.round, sealed_contribution(terms, device.device_id, contribution))
+    ledger = _charged(state.memory.ledger, plan, state.roster)
+    after = Idle(replace(state.memory, ledger=ledger, sent=sent), state.roster, state.waiting)
+    keep = Persist((KeepContribution(ledger.events[-1], sent.sealed),))
+    return after, (*notes, keep, _publication(device, state.roster, sent))
 
 
-def _encoded(setting: RoundTerms, event: Trained, randomness: Randomness) -> tuple[EncodedVector, tuple[Note, ...]]:
-    """Clip, rotate, round, add noise; whatever is wrong with the update, the zero vector gets the same noise."""
-    plan, encoding = setting.plan, setting.encoding
-    reason = event.reason
-    if event.update is not None:
-        try:
-            return encode_vector(clip(event.update.vector, plan.clip_norm), encoding, setting.plan_hash, randomness), ()
-        except LocalError as error:
-            reason = str(error)
-    note = Note(f"round {plan.round}: contributing zero plus noise: {reason}")
-    return encode_zero(plan.dimension, encoding, setting.plan_hash, randomness), (note,)
-
-
-def _sealed(device: Device, setting: RoundTerms, encoded: EncodedVector, randomness: Randomness) -> bytes:
-    parts = DEVICE_SCHEMES[setting.plan.scheme].encrypt(setting, device.device_id, encoded, randomness)
-    body = Body(setting.plan_hash, device.device_id, parts.masked_hash, parts.items, parts.proof)
-    signed = device.signing_key.sign(Label.BODY, encode(body))
-    context = contribution_seal_context(setting.plan.key_id, setting.plan.round, device.device_id)
-    recipient = SealingPublicKey(setting.roster.roster.orchestrator_sealing_key)
-    return seal(recipient, Label.SEAL_CONTRIBUTION, context, encode(Contribution(signed, parts.masked_vector, parts.sealed_shares)))
-
-
-def _on_receipt(device: Device, state: DeviceState, event: ReceiptArrived, _: Randomness) -> DeviceStep:
-    roster = _roster(state)
-    receipt = open_receipt(decode_signed(event.data), roster.orchestrator)
-    sent = state.sent
+@TRANSITIONS.on(ReceiptArrived)
+def _on_receipt(device: Device, state: Enrolled, event: ReceiptArrived, _: Randomness) -> DeviceStep:
+    receipt = open_receipt(decode_signed(event.data), state.roster.orchestrator)
+    sent = state.memory.sent
     if sent is None or (receipt.device_id, receipt.key_id, receipt.round) != (device.device_id, sent.key_id, sent.round):
         return state, (Note("a receipt for nothing that waits for one"),)
     if receipt.whole_hash != sha256(sent.sealed):
         raise PeerError(Refusal.RECEIPT, "a receipt for other bytes than this device sent")
     if receipt.status is ReceiptStatus.HELD:
-        return state, (replace(_publication(device, roster, sent), ranges=receipt.missing),)
+        return state, (replace(_publication(device, state.roster, sent), ranges=receipt.missing),)
     note = Note(f"round {sent.round}: contribution {receipt.status.value} {receipt.reason}".rstrip())
-    phase = Phase.IDLE if state.phase is Phase.SENT else state.phase
-    return replace(state, phase=phase, sent=None), (Persist((DropContribution(sent.key_id, sent.round),)), note)
+    after = replace(state, memory=replace(state.memory, sent=None))
+    return after, (Persist((DropContribution(sent.key_id, sent.round),)), note)
 
 
-def _on_evidence(_: Device, state: DeviceState, event: EvidenceArrived, __: Randomness) -> DeviceStep:
-    header = verify_evidence(event.data, _roster(state).orchestrator)
+@TRANSITIONS.on(EvidenceArrived)
+def _on_evidence(_: Device, state: Enrolled, event: EvidenceArrived, __: Randomness) -> DeviceStep:
+    header = verify_evidence(event.data, state.roster.orchestrator)
     keep = KeepStop(header.key_id, Refusal.EQUIVOCATION, event.data)
     return _stop(state, keep, f"The orchestrator signed two roots for round {header.round}.")
 
 
-def _stop(state: DeviceState, keep: KeepStop, text: str) -> DeviceStep:
-    """Contribute nothing more under a key id, until the owner deals another."""
-    if keep.key_id in state.stopped:
-        return state, ()
-    working = state.setting is not None and state.setting.plan.key_id == keep.key_id
-    phase = Phase.IDLE if working else state.phase
-    stopped = replace(state, stopped=state.stopped | {keep.key_id}, phase=phase, setting=None if working else state.setting)
-    return stopped, (Persist((keep,)), Alert(f"{text} This device stops contributing under this key."))
-
-
+@TRANSITIONS.on(Connected)
 def _on_connected(device: Device, state: DeviceState, _: Connected, __: Randomness) -> DeviceStep:
-    if state.sent is None or state.roster is None:
+    if isinstance(state, Unenrolled) or state.memory.sent is None:
         return state, ()
-    return state, (_publication(device, state.roster, state.sent),)
+    return state, (_publication(device, state.roster, state.memory.sent),)
+
+
+def _stop(state: Enrolled, keep: KeepStop, text: str) -> DeviceStep:
+    """Contribute nothing more under a key id, until the owner deals another."""
+    if keep.key_id in state.memory.stopped:
+        return state, ()
+    if not isinstance(state, Idle) and state.terms.plan.key_id == keep.key_id:
+        state = _idle(state)
+    memory = replace(state.memory, stopped=state.memory.stopped | {keep.key_id})
+    return replace(state, memory=memory), (Persist((keep,)), Alert(f"{text} This device stops contributing under this key."))
+
+
+def _idle(state: Preparing | Fetching | Working) -> Idle:
+    return Idle(state.memory, state.roster, state.waiting)
+
+
+def _enrolled(state: DeviceState) -> Enrolled:
+    if isinstance(state, Unenrolled):
+        raise LocalError(Refusal.NOT_ENROLLED, "no roster yet", next_step="Install this device's bundle.")
+    return state
 
 
 def _publication(device: Device, roster: VerifiedRoster, sent: Sent) -> Publish:
@@ -276,29 +339,5 @@ def _charged(ledger: Ledger, plan: Plan, roster: VerifiedRoster) -> Ledger:
     n, budget = plan.privacy, roster.policy.budget_nano_rho
     if n.variance == 0:
         return ledger.record_without_privacy(plan.key_id, plan.round)
-    return ledger.charge(plan.key_id, plan.round, b2=n.b2, honest=honest(plan, roster), variance=n.variance, budget_nano=budget)
-
-
-def _roster(state: DeviceState) -> VerifiedRoster:
-    if state.roster is None:
-        raise LocalError(Refusal.NOT_ENROLLED, "no roster yet", next_step="Install this device's bundle.")
-    return state.roster
-
-
-def _setting(state: DeviceState) -> RoundTerms:
-    if state.setting is None:
-        raise LocalError(Refusal.PHASE, "no round is under way")
-    return state.setting
-
-
-_TABLE = machine.allowed(
-    Phase,
-    {
-        RosterArrived: _on_roster,
-        PlanArrived: _on_plan,
-        ReceiptArrived: _on_receipt,
-        EvidenceArrived: _on_evidence,
-        Connected: _on_connected,
-    },
-    {(Phase.FETCHING, ModelArrived): _on_model, (Phase.TRAINING, Trained): _on_trained},
-)
+    honest = plan_check.honest(plan, roster)
+    return ledger.charge(plan.key_id, plan.round, b2=n.b2, honest=honest, variance=n.variance, budget_nano=budget)

@@ -1,4 +1,4 @@
-"""What a machine asks its program to do.
+"""Effects: everything that a machine asks its program to do.
 
 A program makes all changes of a step durable in one transaction, then adopts the new state, then carries out the rest in
 order (see `sorted_out`). So no byte leaves before what it depends on is stored. If the transaction fails, the program keeps the
@@ -7,9 +7,12 @@ state it had and drops the rest.
 
 from dataclasses import dataclass, field
 
-from hushfleet.documents import LocalTraining
+from hushfleet.documents import Task
+from hushfleet.documents.archive import RoundArchive
 from hushfleet.errors import HushfleetError, Refusal
 from hushfleet.privacy import LedgerEntry
+from hushfleet.rounds.tasks.base import Progress
+from hushfleet.schemes.base import VerifiedBody
 from hushfleet.signing import Signed
 from hushfleet.training import GlobalModel
 from hushfleet.wire import Topic
@@ -29,20 +32,31 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Find what this device needs for `task` besides data, such as a trainer, then report `Prepared` with `plan_hash`."""
+
+    plan_hash: bytes
+    task: Task
+    dimension: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
-    """Get the model parameters with this SHA-256."""
+    """Get the bytes with this SHA-256 from the orchestrator, such as model parameters."""
 
     digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Train:
-    """Train the local model from `model`, then report `Trained` with `plan_hash`, also when training fails."""
+class DoTask:
+    """Do `task` on the device's own data, then report `TaskDone` with `plan_hash`, also when it fails.
+
+    `model` is the fetched model, None where the task has none.
+    """
 
     plan_hash: bytes
-    architecture_hash: bytes
-    model: GlobalModel
-    settings: LocalTraining
+    task: Task
+    model: GlobalModel | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ class KeepSeen:
 class KeepContribution:
     """Store the ledger charge together with the finished bytes: one transaction (PROTOCOL 5.2)."""
 
-    event: LedgerEntry
+    entry: LedgerEntry
     sealed: bytes = field(repr=False)
 
 
@@ -93,7 +107,6 @@ class KeepShare:
     """Store the key share of the key in force."""
 
     key_id: bytes
-    index: int
     share: bytes = field(repr=False)
 
 
@@ -125,11 +138,30 @@ class KeepRound:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedContribution:
+    """An accepted contribution as far as it is still needed once it was added to the sum.
+
+    `whole_hash` is SHA-256 of the sealed bytes and `size` their number; `sealed_shares` go to the committee with the request.
+    """
+
+    verified: VerifiedBody
+    whole_hash: bytes
+    size: int
+    sealed_shares: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def device_id(self) -> str:
+        """The contributing device."""
+        return self.verified.body.device_id
+
+
+@dataclass(frozen=True, slots=True)
 class KeepAccepted:
-    """Store accepted contributions: (device id, sealed bytes)."""
+    """Store accepted contributions together with the running sum that holds them (`Sum.to_bytes`)."""
 
     round: int
-    contributions: tuple[tuple[str, bytes], ...] = field(repr=False)
+    contributions: tuple[AcceptedContribution, ...] = field(repr=False)
+    total: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +174,12 @@ class KeepRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeepOutcome:
-    """Store a finished round, released or aborted: its archive (file name -> bytes), the model in force, the optimiser's state."""
+    """Store a finished round, released or aborted: its archive, and the progress of the job's task from now on."""
 
     key_epoch: int
     round: int
-    archive: tuple[tuple[str, bytes], ...] = field(repr=False)
-    model: GlobalModel
-    optimizer_state: bytes = field(repr=False)
+    archive: RoundArchive = field(repr=False)
+    progress: Progress
 
 
 Change = (
@@ -195,7 +226,7 @@ class Note:
     text: str
 
 
-Effect = Publish | Fetch | Train | Persist | Refused | Alert | Note
+Effect = Publish | Prepare | Fetch | DoTask | Persist | Refused | Alert | Note
 
 
 def sorted_out(effects: tuple[Effect, ...]) -> tuple[tuple[Change, ...], tuple[Effect, ...]]:

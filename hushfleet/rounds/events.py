@@ -1,7 +1,8 @@
-"""What can happen to a machine. Bytes are as they arrived: nothing in an event has been verified."""
+"""Events: everything that can happen to a machine. Bytes are as they arrived: nothing in an event has been verified."""
 
 from dataclasses import dataclass, field
 
+from hushfleet.errors import LocalError
 from hushfleet.training import LocalUpdate
 
 
@@ -20,15 +21,23 @@ class PlanArrived:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelArrived:
-    """Model parameters that were asked for with `Fetch`."""
+class Fetched:
+    """Bytes that were asked for with `Fetch`."""
 
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """Training for a plan ended: with an update, or without one for the `reason`, which stays in the local log."""
+class Prepared:
+    """The program has looked for what a plan's task needs besides data. `problem`: the reason why this device cannot do the task."""
+
+    plan_hash: bytes
+    problem: LocalError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDone:
+    """The task of a plan ended: with an update, or without one for the `reason`, which stays in the local log."""
 
     plan_hash: bytes
     update: LocalUpdate | None
@@ -55,8 +64,15 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
+class InboxArrived:
+    """A delivery to this committee member alone."""
+
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class GrantArrived:
-    """A sealed key share."""
+    """A sealed key share, from the owner's bundle."""
 
     data: bytes = field(repr=False)
 

@@ -1,13 +1,8 @@
-"""Two signed documents that contradict each other.
+"""Two headers for one round of one key with different roots: they prove that the orchestrator equivocated (PROTOCOL 5.4)."""
 
-Two headers for one round of one key with different roots prove that the orchestrator equivocated (PROTOCOL 5.4); two rosters with
-one serial, that the root key signed both (PROTOCOL 2).
-"""
-
-from hushfleet.codec import decode, encode
-from hushfleet.documents import Header, VerifiedRoster, open_header
+from hushfleet.codec import decode
+from hushfleet.documents import Header, open_header
 from hushfleet.errors import PeerError, Refusal
-from hushfleet.rounds.effects import KeepStop
 from hushfleet.signing import VerifyKey
 from hushfleet.wire import Evidence
 from hushfleet.wire.limits import LIMITS
@@ -21,8 +16,3 @@ def verify_evidence(data: bytes, orchestrator: VerifyKey) -> Header:
     if not same_round or first.root == second.root:
         raise PeerError(Refusal.EVIDENCE, "these headers do not contradict each other")
     return first
-
-
-def stop_for_conflict(held: VerifiedRoster, other: VerifiedRoster) -> KeepStop:
-    """What to store when two root-signed rosters carry one serial."""
-    return KeepStop(held.key_id, Refusal.ROSTER_CONFLICT, encode(Evidence(held.signed, other.signed)))

@@ -1,7 +1,15 @@
-"""A machine with its current state: the one place where steps are taken, changes stored and states adopted."""
+"""The frame of every machine: a table of transitions, the handlers that carry them out, and the machine with its current state.
+
+A state is one of several frozen dataclasses, a phase each, which holds exactly what that phase needs. `Transitions` maps
+(phase, event type) to the phases that may follow. A handler is a pure function (machine, state, event, randomness) ->
+(state, effects). An event that the table does not allow raises `PhaseError`, and a peer's fault becomes a `Refused` effect: in
+both cases the state is as it was. A handler that leads to a phase the table does not name is a defect and raises RuntimeError.
+
+`Running` holds a machine with its state and is the one place where steps are taken, changes stored and states adopted, in this
+order. If storing fails, the error is the caller's and the state is as it was.
+"""
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 from hushfleet.errors import HushfleetError, PhaseError
@@ -9,6 +17,49 @@ from hushfleet.randomness import Randomness
 from hushfleet.rounds.effects import Change, Effect, Note, Refused, sorted_out
 
 S = TypeVar("S")
+Handler = TypeVar("Handler", bound=Callable[..., tuple[Any, tuple[Effect, ...]]])
+
+
+class Transitions:
+    """The allowed transitions of one machine: (phase, event type) -> the phases that may follow, the present one among them or not."""
+
+    def __init__(self, table: Mapping[tuple[type, type], tuple[type, ...]]) -> None:
+        self.table = dict(table)
+        self._handlers: dict[tuple[type, type], Callable[..., tuple[Any, tuple[Effect, ...]]]] = {}
+
+    def on(self, event: type, *phases: type) -> Callable[[Handler], Handler]:
+        """A decorator: this handler takes `event` in `phases` (default: wherever the table has it). ValueError if it has it nowhere."""
+        entries = [key for key in self.table if key[1] is event and (not phases or key[0] in phases)]
+        if not entries or len(entries) < len(phases):
+            raise ValueError(f"the table has no entry for {event.__name__} in {[phase.__name__ for phase in phases] or 'any phase'}")
+
+        def register(handler: Handler) -> Handler:
+            self._handlers.update(dict.fromkeys(entries, handler))
+            return handler
+
+        return register
+
+    @property
+    def missing(self) -> frozenset[tuple[type, type]]:
+        """Entries of the table without a handler: none in a finished machine."""
+        return frozenset(self.table.keys() - self._handlers.keys())
+
+    def step(self, machine: object, state: S, event: object, randomness: Randomness) -> tuple[S, tuple[Effect, ...]]:
+        """Take one event. Raises `PhaseError` if the table has no entry for it."""
+        entry = (type(state), type(event))
+        handler = self._handlers.get(entry)
+        if handler is None:
+            raise PhaseError(f"{type(event).__name__} is not expected in phase {type(state).__name__}")
+        try:
+            after, effects = handler(machine, state, event, randomness)
+        except PhaseError:
+            raise
+        except HushfleetError as error:
+            return state, (Refused(error),)
+        if type(after) not in self.table[entry]:
+            names = (type(one).__name__ for one in (event, state, after))
+            raise RuntimeError("{} led from {} to {}, which its table does not name".format(*names))
+        return after, effects
 
 
 class Machine(Protocol[S]):
@@ -23,7 +74,7 @@ Persistence = Callable[[tuple[Change, ...]], None]
 
 
 class Running(Generic[S]):
-    """Not for two threads at once. If storing fails, the error is the caller's and the state is as it was."""
+    """A machine with its current state. Not for two threads at once."""
 
     def __init__(self, machine: Machine[S], state: S, persist: Persistence, randomness: Randomness) -> None:
         self._machine, self._persist, self._randomness = machine, persist, randomness
@@ -31,12 +82,7 @@ class Running(Generic[S]):
 
     def step(self, event: object) -> tuple[Effect, ...]:
         """Take one event; its changes are durable when this returns what is left to do. Raises `PhaseError`."""
-        state, effects = self._machine.step(self.state, event, self._randomness)
-        changes, rest = sorted_out(effects)
-        if changes:
-            self._persist(changes)
-        self.state = state
-        return rest
+        return together((self,), event)
 
     def offer(self, event: object) -> tuple[Effect, ...]:
         """As `step`, for events from outside: one that comes at the wrong time leaves a note and nothing else."""
@@ -46,32 +92,17 @@ class Running(Generic[S]):
             return (Note(str(error)),)
 
 
-class Phased(Protocol):
-    """A machine's state."""
+def together(parties: "tuple[Running[Any], ...]", event: object) -> tuple[Effect, ...]:
+    """One event for several machines of one program: all their changes in one transaction, equal ones once. Raises `PhaseError`.
 
-    @property
-    def phase(self) -> Enum:
-        """Where in its round the machine stands."""
-
-
-P = TypeVar("P", bound=Phased)
-Step = tuple[P, tuple[Effect, ...]]
-Table = Mapping[tuple[Enum, type], Callable[[Any, Any, Any, Randomness], tuple[Any, tuple[Effect, ...]]]]
-
-
-def allowed(phases: type[Enum], everywhere: Mapping[type, Any], only: Mapping[tuple[Enum, type], Any]) -> Table:
-    """A table from the events that every phase takes and those that some phases take."""
-    return {(phase, event): handler for phase in phases for event, handler in everywhere.items()} | dict(only)
-
-
-def step(table: Table, machine: object, state: P, event: object, randomness: Randomness) -> Step[P]:
-    """Take one event. Raises `PhaseError` if the table has no entry for it."""
-    handler = table.get((state.phase, type(event)))
-    if handler is None:
-        raise PhaseError(f"{type(event).__name__} is not expected in phase {state.phase.name}")
-    try:
-        return handler(machine, state, event, randomness)
-    except PhaseError:
-        raise
-    except HushfleetError as error:
-        return state, (Refused(error),)
+    The machines must share one store; the first one's is used.
+    """
+    # The fields of a machine are its own; this function belongs to the class and takes the step for all of them.
+    steps = [one._machine.step(one.state, event, one._randomness) for one in parties]  # noqa: SLF001
+    changes, rest = sorted_out(tuple(effect for _, effects in steps for effect in effects))
+    if changes:
+        # Device and member store the same roster: once is enough.
+        parties[0]._persist(changes if len(parties) == 1 else tuple(dict.fromkeys(changes)))  # noqa: SLF001 -- likewise
+    for one, (state, _) in zip(parties, steps, strict=True):
+        one.state = state
+    return rest

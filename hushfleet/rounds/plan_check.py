@@ -6,7 +6,7 @@ Roster order and round numbers depend on what each has seen and are judged in th
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from fractions import Fraction
 
@@ -27,7 +27,7 @@ from hushfleet.errors import FaultyOrchestrator, Refusal
 from hushfleet.privacy import block_size, padded_dimension, sensitivity_matches
 from hushfleet.privacy import integer_rules as rules
 from hushfleet.privacy.ledger import rho_nano
-from hushfleet.schemes.base import SCHEMES, fits_a_body
+from hushfleet.schemes.base import Scheme
 
 MAX_DEADLINE_S = 30 * 24 * 3600
 SLOTS_IN_A_DEADLINE = 64
@@ -50,16 +50,19 @@ def standing(plan: Plan, roster: VerifiedRoster) -> Standing:
     return Standing.WAIT if plan.roster_serial > roster.roster.serial else Standing.STAY_OUT
 
 
-def check_plan(plan: VerifiedPlan, roster: VerifiedRoster) -> None:
-    """Raise `FaultyOrchestrator` with the first check that fails; return if the plan is within the owner's policy."""
-    for reason, holds, text in _checks(plan.plan, roster):
+def check_plan(plan: VerifiedPlan, roster: VerifiedRoster, schemes: Mapping[str, Scheme]) -> None:
+    """Return if the plan is within the owner's policy and `schemes`, the registry of the caller's role, can carry it.
+
+    Raises `FaultyOrchestrator` with the first check that fails.
+    """
+    for reason, holds, text in _checks(plan.plan, roster, schemes):
         if not holds:
             raise FaultyOrchestrator(reason, f"round {plan.plan.round}: {text}")
 
 
-def plan_problems(plan: Plan, roster: VerifiedRoster) -> tuple[tuple[Refusal, str], ...]:
+def plan_problems(plan: Plan, roster: VerifiedRoster, schemes: Mapping[str, Scheme]) -> tuple[tuple[Refusal, str], ...]:
     """Every check that fails, for whoever is about to write such a plan."""
-    return tuple((reason, text) for reason, holds, text in _checks(plan, roster) if not holds)
+    return tuple((reason, text) for reason, holds, text in _checks(plan, roster, schemes) if not holds)
 
 
 def nano_rho(plan: Plan, roster: VerifiedRoster) -> int:
@@ -74,7 +77,7 @@ def honest(plan: Plan, roster: VerifiedRoster) -> int:
     return rules.honest_contributors(plan.privacy.min_devices, roster.policy.colluding_contributors)
 
 
-def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool, str]]:
+def _checks(plan: Plan, roster: VerifiedRoster, schemes: Mapping[str, Scheme]) -> Iterator[tuple[Refusal, bool, str]]:
     policy, n = roster.policy, plan.privacy
     z2, h, private = policy.min_noise_squared, honest(plan, roster), n.variance != 0
     yield Refusal.PLAN_FLEET, plan.fleet == roster.roster.fleet, "it is for another fleet"
@@ -85,10 +88,11 @@ def _checks(plan: Plan, roster: VerifiedRoster) -> Iterator[tuple[Refusal, bool,
     yield from _task_checks(plan.task, policy)
     yield Refusal.PLAN_DIMENSION, 1 <= plan.dimension <= policy.max_values, f"{plan.dimension} values, allowed {policy.max_values}"
     yield Refusal.PLAN_SCHEME, plan.scheme in policy.schemes, f"the owner did not allow the scheme {plan.scheme[:40]!r}"
-    yield Refusal.PLAN_SCHEME, plan.scheme in SCHEMES, f"this version has no scheme {plan.scheme[:40]!r}"
+    scheme = schemes.get(plan.scheme)
+    yield Refusal.PLAN_SCHEME, scheme is not None, f"this version has no scheme {plan.scheme[:40]!r}"
     # A contribution that no orchestrator takes would cost budget every round and give nothing.
-    carried = _carried(plan, roster)
-    yield Refusal.PLAN_DIMENSION, carried, f"{plan.dimension} values are more than one contribution carries"
+    misfit = _misfit(plan, roster, scheme)
+    yield Refusal.PLAN_DIMENSION, not misfit, misfit
     least, most = n.min_devices, n.max_devices
     yield Refusal.PLAN_COHORT_FLOOR, least >= policy.min_devices, f"min_devices {least} is below the owner's {policy.min_devices}"
     yield Refusal.PLAN_COHORT_ORDER, least <= most, f"min_devices {least} is above max_devices {most}"
@@ -142,12 +146,12 @@ def _padded(plan: Plan) -> int:
     return padded_dimension(plan.dimension) if 1 <= plan.dimension <= MAX_VALUES else 0
 
 
-def _carried(plan: Plan, roster: VerifiedRoster) -> bool:
-    """True if a contribution is one that the orchestrator takes."""
+def _misfit(plan: Plan, roster: VerifiedRoster, scheme: Scheme | None) -> str:
+    """The reason why no contribution can carry the plan; empty if one can, or if another check refuses what this one computes with."""
     n = plan.privacy
-    if not (_padded(plan) and rules.width_possible(n.slot_bits) and n.keep_one_in in rules.KEEP_CHOICES):
-        return True  # other checks refuse it
-    return fits_a_body(_padded(plan) // n.keep_one_in, n.slot_bits, roster.roster.paillier, len(roster.roster.committee))
+    if scheme is None or not (_padded(plan) and rules.width_possible(n.slot_bits) and n.keep_one_in in rules.KEEP_CHOICES):
+        return ""
+    return scheme.profile.misfit(plan, roster)
 
 
 def _slots_hold(plan: Plan) -> bool:

@@ -1,9 +1,10 @@
-"""Aggregation schemes: what a contribution carries, what a member answers, how the orchestrator opens the sum (PROTOCOL 4).
+"""Aggregation schemes: the contents of a contribution, a member's answer, and the opening of the sum (PROTOCOL 4).
 
-One folder per scheme; one registry per role (`devices`, `members`, `orchestrators`), paired only in tests and the walkthrough.
-May import aggregation, encryption, sharing, privacy, training, wire, documents and the ground floor.
+`base` is the seam; a scheme is one folder beside it and one line in the registry of each role (`devices`, `members`,
+`orchestrators`), which meet only in tests and the walkthrough. May import aggregation, encryption, sharing, privacy, training,
+wire, documents and the ground floor.
 """
 
-from hushfleet.schemes.base import SCHEMES, RoundTerms, public_key
+from hushfleet.schemes.base import Costs, RoundTerms
 
-__all__ = ["SCHEMES", "RoundTerms", "public_key"]
+__all__ = ["Costs", "RoundTerms"]

@@ -1,36 +1,27 @@
-"""What every role knows of a round: the plan, the roster and the committee's public key."""
+"""The seam of the aggregation schemes: a round's terms as all roles see them, and one protocol per role (PROTOCOL 4).
 
+A scheme is a folder that brings a `SchemeProfile` and one object per role: `DeviceScheme`, `MemberScheme`, `OrchestratorScheme`.
+The profile says its name, what a round costs, and which plans it cannot carry. Rounds, audit, stores and job check speak to
+these protocols and name no scheme; they find the objects in the registries `devices`, `members` and `orchestrators`.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from typing import Protocol, Self
 
-from hushfleet.documents import Plan, VerifiedPlan, VerifiedRoster
-from hushfleet.encryption.paillier.contexts import partial_context, proof_context
-from hushfleet.encryption.paillier.key import PublicKey
-from hushfleet.encryption.paillier.knowledge import MOST_CIPHERTEXTS
-from hushfleet.encryption.paillier.packing import plaintext_count
+import numpy as np
+import numpy.typing as npt
+
+from hushfleet.documents import GrantedShare, Plan, VerifiedPlan, VerifiedRoster
+from hushfleet.encryption.sealing import SealingKey
+from hushfleet.errors import FaultyDevice
+from hushfleet.privacy import EncodedVector
 from hushfleet.privacy.blocks import encoded_length, padded_dimension
 from hushfleet.privacy.plan_integers import PlanIntegers
+from hushfleet.randomness import Randomness
 from hushfleet.signing import Signed
-from hushfleet.wire import Body
-from hushfleet.wire.limits import LIMITS
-
-SCHEMES = ("paillier",)
-_BODY_OVERHEAD_BYTES = 16 << 10
-"""More than everything in a body besides its ciphertexts."""
-"""The schemes that every role of this version knows; each role's registry holds exactly these."""
-
-
-@lru_cache(maxsize=8)
-def public_key(paillier: bytes, members: int, *, insecure: bool = False) -> PublicKey:
-    """The committee's public key from a roster's Paillier part. Raises `PeerError`; `insecure` admits test keys."""
-    return PublicKey.from_bytes(paillier, members=members, insecure=insecure)
-
-
-def fits_a_body(length: int, slot_bits: int, paillier: bytes, members: int) -> bool:
-    """True if the orchestrator takes a contribution of `length` encoded values in such slots: L <= 4096 and within `LIMITS.body`."""
-    modulus_bytes = len(paillier) // (2 * members + 5)
-    count = plaintext_count(length, slot_bits, 8 * modulus_bytes)
-    return count <= MOST_CIPHERTEXTS and count * (2 * modulus_bytes + 5) + _BODY_OVERHEAD_BYTES <= LIMITS.body
+from hushfleet.wire import Answer, Body
 
 
 @dataclass(frozen=True)
@@ -43,7 +34,7 @@ class RoundTerms:
 
     @property
     def plan(self) -> Plan:
-        """What the orchestrator asks."""
+        """The orchestrator's demand."""
         return self.verified_plan.plan
 
     @property
@@ -52,13 +43,8 @@ class RoundTerms:
         return self.verified_plan.digest
 
     @property
-    def key(self) -> PublicKey:
-        """The committee's Paillier key."""
-        return public_key(self.roster.roster.paillier, len(self.roster.roster.committee), insecure=self.insecure_keys)
-
-    @property
     def padded(self) -> int:
-        """`d'`, the length of an encoded vector."""
+        """`d'`, the length of a padded vector."""
         return padded_dimension(self.plan.dimension)
 
     @property
@@ -83,20 +69,11 @@ class RoundTerms:
             keep_one_in=n.keep_one_in,
         )
 
-    def proof_context(self, device_id: str, masked_hash: bytes) -> bytes:
-        """What a proof of plaintext knowledge is bound to."""
-        return proof_context(self.plan_hash, device_id, masked_hash)
-
-    def partial_context(self, root: bytes, index: int) -> bytes:
-        """What a proof of a correct partial is bound to."""
-        return partial_context(self.plan.key_id, self.plan.round, self.plan_hash, root, index)
-
 
 @dataclass(frozen=True, slots=True)
 class EncryptedUpdate:
-    """The scheme's part of one contribution; see `hushfleet.wire.Body` for what each holds."""
+    """The scheme's part of one contribution; see `hushfleet.wire.Body` for what each field holds."""
 
-    masked_hash: bytes
     items: tuple[bytes, ...]
     proof: bytes
     masked_vector: bytes = field(default=b"", repr=False)
@@ -110,3 +87,153 @@ class VerifiedBody:
     body: Body
     signed: Signed = field(repr=False)
     digest: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedContribution:
+    """A verified body with what came beside it to the orchestrator; the masked vector is the one whose hash the body holds."""
+
+    verified: VerifiedBody
+    masked_vector: bytes = field(default=b"", repr=False)
+    sealed_shares: tuple[bytes, ...] = field(default=(), repr=False)
+
+    @property
+    def device_id(self) -> str:
+        """The contributing device."""
+        return self.verified.body.device_id
+
+
+@dataclass(frozen=True, slots=True)
+class MemberKeys:
+    """Everything that a member may need to open sums: its index from 1, its sealing key, and its granted share."""
+
+    index: int
+    sealing: SealingKey = field(repr=False)
+    share: GrantedShare
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedAnswer:
+    """The scheme's part of one answer; see `hushfleet.wire.Answer`."""
+
+    items: tuple[bytes, ...]
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """The estimated cost of one round with a full cohort: bytes on the wire, and CPU seconds of a committee member.
+
+    `remark` is a sentence for the person who plans the job, empty for an ordinary cost; `slow` says why a job has to ask for
+    this cost by `accept_slow`, empty if it need not.
+    """
+
+    contribution_bytes: int
+    request_bytes: int
+    member_cpu_s: float
+    remark: str = ""
+    slow: str = ""
+
+
+class SchemeProfile(Protocol):
+    """The facts of a scheme that every role may know, from a plan and a roster alone."""
+
+    @property
+    def name(self) -> str:
+        """The name in plans and policies."""
+
+    def costs(self, plan: Plan, roster: VerifiedRoster) -> Costs:
+        """The cost of one round under `plan`."""
+
+    def misfit(self, plan: Plan, roster: VerifiedRoster) -> str:
+        """The reason why no contribution can carry `plan` in this fleet, a sentence for a person; empty if one can."""
+
+
+class Scheme(Protocol):
+    """The part that the three roles have in common."""
+
+    @property
+    def profile(self) -> SchemeProfile:
+        """The facts of this scheme."""
+
+
+class DeviceScheme(Scheme, Protocol):
+    """The device's side: turns an encoded vector into what leaves the device."""
+
+    def encrypt(self, terms: RoundTerms, device_id: str, encoded: EncodedVector, randomness: Randomness) -> EncryptedUpdate:
+        """Encrypt with fresh randomness; a second call makes a second, different contribution: never send both."""
+
+
+class MemberScheme(Scheme, Protocol):
+    """The committee member's side: checks the cohort and answers for its sum."""
+
+    @property
+    def takes_shares(self) -> bool:
+        """True if each contribution carries a sealed share for every member, delivered beside the request."""
+
+    def check_keys(self, roster: VerifiedRoster, keys: MemberKeys, *, insecure_keys: bool) -> None:
+        """Return if `keys` open sums under this roster.
+
+        Raises `LocalError(SHARE_MISSING)` if the scheme needs a granted share and there is none yet, `PeerError` for one that
+        does not fit the committee's key.
+        """
+
+    def check(self, terms: RoundTerms, bodies: Sequence[VerifiedBody], randomness: Randomness, *, executor: Executor | None = None) -> None:
+        """Raise `FaultyDevice` naming the first contribution that must not be summed."""
+
+    def answer(
+        self,
+        terms: RoundTerms,
+        keys: MemberKeys,
+        root: bytes,
+        bodies: Sequence[VerifiedBody],
+        randomness: Randomness,
+        *,
+        shares: Sequence[bytes] = (),
+        executor: Executor | None = None,
+    ) -> EncryptedAnswer:
+        """The answer for the sum of all `bodies`, which the member forms itself.
+
+        `shares` are this member's sealed shares in the order of `bodies`, none unless `takes_shares`. Raises `PeerError` for one
+        that does not belong to its body.
+        """
+
+
+class Sum(Protocol):
+    """The running sum of a round's verified contributions: a value, so that adding makes another one."""
+
+    def add(self, contribution: OpenedContribution) -> Self:
+        """The sum with one more contribution, which `find_faulty` has passed."""
+
+    def to_bytes(self) -> bytes:
+        """The form in which the store keeps it."""
+
+    def archived(self) -> bytes:
+        """The part of it that an auditor cannot compute from the bodies; empty if there is none."""
+
+    def check_answer(self, answer: Answer) -> None:
+        """Raise `FaultyMember` unless the answer is for exactly this sum."""
+
+    def open(self, answers: Mapping[int, Answer], *, executor: Executor | None = None) -> npt.NDArray[np.int64]:
+        """The plain sum, int64 `(length,)`, from checked answers by member index.
+
+        Raises `LocalError(COMBINE_TOO_FEW)` below the threshold, `PeerError` for answers that give no sum.
+        """
+
+
+class OrchestratorScheme(Scheme, Protocol):
+    """The orchestrator's side, and an auditor's: checks contributions and sums them; holds no secret."""
+
+    def find_faulty(
+        self, terms: RoundTerms, contributions: Sequence[OpenedContribution], randomness: Randomness, *, executor: Executor | None = None
+    ) -> dict[int, FaultyDevice]:
+        """Position -> reason, for every contribution that must not be counted."""
+
+    def start(self, terms: RoundTerms) -> Sum:
+        """The sum of no contributions."""
+
+    def restore(self, terms: RoundTerms, data: bytes) -> Sum:
+        """The inverse of `Sum.to_bytes`. Raises `PeerError(MESSAGE_MALFORMED)`."""
+
+    def audited(self, terms: RoundTerms, bodies: Sequence[VerifiedBody], archived: bytes, randomness: Randomness) -> Sum:
+        """The sum of a finished round from its bodies and `Sum.archived`. Raises `FaultyDevice`, `PeerError` if they do not hold."""

@@ -10,9 +10,7 @@ from hushfleet.sharing.field import FIELD, IntVector, PrimeField, check_holders,
 from hushfleet.sharing.shares import ScalarShare, VectorShare
 
 
-def deal_scalar(
-    secret: int, *, threshold: int, members: int, randomness: Randomness, field: PrimeField = FIELD
-) -> tuple[ScalarShare, ...]:
+def deal_scalar(secret: int, *, threshold: int, members: int, randomness: Randomness, field: PrimeField = FIELD) -> tuple[ScalarShare, ...]:
     """Shares of one signed integer in (-p/2, p/2), for holders 1..members; any `threshold` open it, fewer say nothing.
 
     Raises `LocalError`: `COMMITTEE_SIZE`, `FIELD_ELEMENT` (a secret that would wrap).

@@ -52,11 +52,13 @@ class Adam:
         return parameters - self._learning_rate * mean / (np.sqrt(square) + self._epsilon)
 
 
-OPTIMIZERS: Mapping[str, Callable[[LocalTraining], LocalOptimizer]] = MappingProxyType({
-    "sgd": lambda settings: Sgd(settings.learning_rate, 0.0),
-    "momentum": lambda settings: Sgd(settings.learning_rate, settings.momentum),
-    "adam": lambda settings: Adam(settings.learning_rate, settings.beta1, settings.beta2, settings.epsilon),
-})
+OPTIMIZERS: Mapping[str, Callable[[LocalTraining], LocalOptimizer]] = MappingProxyType(
+    {
+        "sgd": lambda settings: Sgd(settings.learning_rate, 0.0),
+        "momentum": lambda settings: Sgd(settings.learning_rate, settings.momentum),
+        "adam": lambda settings: Adam(settings.learning_rate, settings.beta1, settings.beta2, settings.epsilon),
+    }
+)
 """By the name in `LocalTraining.optimizer`."""
 
 

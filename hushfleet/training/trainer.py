@@ -36,9 +36,7 @@ class Trainer(Protocol):
         """Raise `DataError` with the first row that this model cannot train on. n >= 1 rows, finite already."""
 
 
-def train(
-    trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness
-) -> LocalUpdate:
+def train(trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness) -> LocalUpdate:
     """Run `local_steps` steps from `model` on `data` and return what changed.
 
     Each step draws `batch_size` rows with replacement, so that neither steps nor draws follow the number of rows
@@ -58,9 +56,7 @@ def train(
         return _descend(trainer, model, settings, data, randomness)
 
 
-def _descend(
-    trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness
-) -> LocalUpdate:
+def _descend(trainer: Trainer, model: GlobalModel, settings: LocalTraining, data: Data, randomness: Randomness) -> LocalUpdate:
     start = model.parameters.astype(np.float64)
     parameters, optimizer = start, OPTIMIZERS[settings.optimizer](settings)
     for _ in range(settings.local_steps):

@@ -3,11 +3,15 @@
 A scheme says what `items`, `proof`, the masked vector and the sealed shares hold; the round treats them alike.
 """
 
+from typing import Annotated
+
+import msgspec
+
 from hushfleet.codec import Message, decode, encode
 from hushfleet.documents import DecryptionRequest
-from hushfleet.documents.limits import MAX_MEMBERS
+from hushfleet.documents.limits import MAX_COHORT, MAX_MEMBERS
 from hushfleet.documents.validation import require_counts, require_hashes, require_ids
-from hushfleet.labels import length_prefixed, unsigned
+from hushfleet.labels import Label, labelled_hash, length_prefixed, unsigned
 from hushfleet.signing import Signed
 from hushfleet.wire.limits import LIMITS
 
@@ -29,6 +33,15 @@ class Body(Message, frozen=True):
     def __post_init__(self) -> None:
         require_ids(self.device_id)
         require_hashes(self.plan_hash, self.masked_hash)
+
+
+def masked_vector_hash(data: bytes) -> bytes:
+    """H(masked vector), 32 bytes: the part of a body that binds the masked vector beside it (PROTOCOL 3, contexts)."""
+    return labelled_hash(Label.MASKED_VECTOR, data)
+
+
+NO_MASKED_VECTOR = masked_vector_hash(b"")
+"""The hash of a scheme that has no masked vector."""
 
 
 class Contribution(Message, frozen=True):
@@ -65,6 +78,32 @@ class SealedAnswer(Message, frozen=True):
     answer: Signed
 
 
+class KeyShareDelivery(Message, frozen=True, tag="key-share"):
+    """A key share, signed by the owner and sealed to the member: the bytes of `hushfleet.documents.sign_grant`, sealed."""
+
+    sealed: bytes
+
+
+class SharesDelivery(Message, frozen=True, tag="shares"):
+    """One member's sealed shares of the cohort under `root`, in id order: each has its hash in the body of its device.
+
+    Raises `PeerError(MESSAGE_MALFORMED)`.
+    """
+
+    plan_hash: bytes
+    root: bytes
+    shares: Annotated[tuple[bytes, ...], msgspec.Meta(max_length=MAX_COHORT)]
+
+    def __post_init__(self) -> None:
+        require_hashes(self.plan_hash, self.root)
+
+
+class Inbox(Message, frozen=True):
+    """A delivery to one committee member alone."""
+
+    item: KeyShareDelivery | SharesDelivery
+
+
 class Evidence(Message, frozen=True):
     """Two headers for one round of one key, signed by the orchestrator, with different roots."""
 
@@ -96,3 +135,7 @@ def decode_decryption_request(data: bytes) -> DecryptionRequest:
     """A decryption request, not yet verified. Raises `PeerError`."""
     return decode(DecryptionRequest, data, max_bytes=LIMITS.request)
 
+
+def decode_inbox(data: bytes) -> Inbox:
+    """A delivery to a member, its content not yet verified. Raises `PeerError`."""
+    return decode(Inbox, data, max_bytes=LIMITS.inbox)

@@ -9,23 +9,21 @@ import msgspec
 
 from hushfleet.documents import Plan, PrivacyPlan, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
-from hushfleet.encryption.paillier.packing import plaintext_count
 from hushfleet.errors import HushfleetError, LocalError, Refusal
-from hushfleet.privacy import encoded_length, epsilon
+from hushfleet.privacy import epsilon
 from hushfleet.privacy.integer_rules import LEAST_VARIANCE
 from hushfleet.program.settings import Mistake, wrong
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.plan_check import nano_rho, plan_problems
 from hushfleet.rounds.planning import Job, make_plan
-from hushfleet.schemes.base import public_key
-from hushfleet.training import GlobalModel
+from hushfleet.rounds.tasks.base import Progress
+from hushfleet.rounds.tasks.train import TrainingProgress, TrainingTask
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from models import catalogue
 from models.catalogue import Model
-from orchestrator.job.file import NEXT_STEP, JobFile
-from orchestrator.job.holdout import Holdout, open_holdout
+from orchestrator.job.file import AUTO, NEXT_STEP, JobFile
+from orchestrator.job.holdout import Holdout, approval_of, open_holdout
 
-USUAL_VALUES = 4096
-"""Most values that scheme `paillier` is meant for; more take long (PROTOCOL 4)."""
 HEADROOM = 1.5
 """More devices are asked than a cohort holds, since some are away."""
 
@@ -70,13 +68,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class CheckedJob:
-    """A job that this fleet can run. `first` is the model it begins with; `notes` is what a person should know."""
+    """A job that this fleet can run. `first` is the progress it begins with; `notes` is for a person to know."""
 
     file: JobFile
     text: str
     model: Model
     job: Job
-    first: GlobalModel
+    first: Progress
     holdout: Holdout | None
     cost: Cost
     notes: tuple[str, ...]
@@ -90,10 +88,10 @@ class CheckedJob:
     @property
     def identity(self) -> bytes:
         """Which jobs are one and the same."""
-        return self.file.identity(self.job.architecture)
+        return self.file.identity(self.model.architecture)
 
 
-def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, *, insecure_keys: bool = False) -> CheckedJob:
+def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster) -> CheckedJob:
     """The job, ready to run. Raises `LocalError(CONFIG_INVALID)` with every mistake and its line."""
     mistakes: list[Mistake] = []
     model = _model(file, mistakes)
@@ -103,20 +101,43 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, *, ins
         text_ = f"[cohort] min_devices: {devices} devices are enrolled, {file.cohort.min_devices} are needed"
         mistakes.append(Mistake("cohort", "min_devices", text_))
     if model is not None:
-        job = file.to_job(model.architecture, selection(devices, file.cohort.max_devices))
-        first = model.initial(SystemRandomness())
+        asked = selection(devices, file.cohort.max_devices)
+        first = TrainingProgress.start(model.initial(SystemRandomness()))
+        job = file.to_job(model.architecture, selection=asked, approve=approval_of(file, holdout))
+        job = _with_scheme(file, job, roster, first)
         plan = _plan(job, roster, first, mistakes)
         if not mistakes and plan is not None:
-            cost = _cost(file, plan, roster, insecure_keys=insecure_keys)
+            cost = _cost(file, plan, roster)
             mistakes += _over_budget(file, cost)
             if not mistakes:
-                return CheckedJob(file, text, model, job, first, holdout, cost, tuple(_notes(file, model, roster)), devices)
+                notes = tuple(_notes(file, plan, roster))
+                return CheckedJob(file, text, model, job, first, holdout, cost, notes, devices)
     raise wrong(source, text, [_as_written(file, one) for one in mistakes], f"{NEXT_STEP} {source}")
 
 
 def selection(enrolled: int, max_devices: int) -> int:
     """Of 65,536 draws how many ask a device: all of a small fleet, of a large one somewhat more than a cohort holds."""
     return min(SELECT_ALL, math.ceil(SELECT_ALL * HEADROOM * max_devices / max(1, enrolled)))
+
+
+def _with_scheme(file: JobFile, job: Job, roster: VerifiedRoster, first: Progress) -> Job:
+    """The job with the scheme that `auto` stands for: the first that the policy allows and to which the job's size is ordinary.
+
+    Where there is none, the first that the policy allows; `_plan` says what is wrong with it.
+    """
+    if file.aggregation.scheme != AUTO:
+        return job
+    allowed = [replace(job, scheme=name) for name in ORCHESTRATOR_SCHEMES if name in roster.policy.schemes]
+    return next((one for one in allowed if _is_ordinary(one, roster, first)), (allowed or [job])[0])
+
+
+def _is_ordinary(job: Job, roster: VerifiedRoster, first: Progress) -> bool:
+    try:
+        plan = make_plan(job, roster, first, 1)
+    except HushfleetError:
+        return False
+    profile = ORCHESTRATOR_SCHEMES[job.scheme].profile
+    return not profile.misfit(plan, roster) and not profile.costs(plan, roster).remark
 
 
 def _model(file: JobFile, mistakes: list[Mistake]) -> Model | None:
@@ -146,11 +167,12 @@ def _holdout(file: JobFile, model: Model | None, mistakes: list[Mistake]) -> Hol
     return None
 
 
-def _plan(job: Job, roster: VerifiedRoster, first: GlobalModel, mistakes: list[Mistake]) -> Plan | None:
+def _plan(job: Job, roster: VerifiedRoster, first: Progress, mistakes: list[Mistake]) -> Plan | None:
     """The plan of a first round, unsigned, with every problem that device or member would find."""
     unreachable: set[Refusal] = set()
     try:
-        job.make_optimizer()
+        if isinstance(job.task, TrainingTask):
+            job.task.make_optimizer()
     except LocalError as error:
         mistakes.append(_mistake(error))
     try:
@@ -159,21 +181,21 @@ def _plan(job: Job, roster: VerifiedRoster, first: GlobalModel, mistakes: list[M
         mistakes.append(_mistake(error))
         unreachable = {error.reason, *_OF_THE_INTEGERS}
         plan = _without_integers(job, roster, first)
-    for reason, text in plan_problems(plan, roster):
+    for reason, text in plan_problems(plan, roster, ORCHESTRATOR_SCHEMES):
         if reason not in unreachable:
             table, key = _WHERE.get(reason, ("job", ""))
             mistakes.append(Mistake(table, key, f"[{table}] {key}: {text}" if key else text))
     return None if unreachable else plan
 
 
-def _without_integers(job: Job, roster: VerifiedRoster, first: GlobalModel) -> Plan:
+def _without_integers(job: Job, roster: VerifiedRoster, first: Progress) -> Plan:
     """A plan for a fleet that asks for nothing, with the job's other values: what else is wrong with it can still be said."""
     easy = make_plan(_easy(job), roster, first, 1)
     return msgspec.structs.replace(
         easy,
         privacy=_integers(easy.privacy, job),
         clip_norm=job.clip_norm,
-        dimension=job.architecture.dimension,
+        dimension=job.task.dimension,
     )
 
 
@@ -191,20 +213,17 @@ def _mistake(error: HushfleetError) -> Mistake:
     return Mistake(table, key, f"[{table}] {error.message}" + (f" {error.next_step}" if error.next_step else ""))
 
 
-def _cost(file: JobFile, plan: Plan, roster: VerifiedRoster, *, insecure_keys: bool) -> Cost:
-    key = public_key(roster.roster.paillier, len(roster.roster.committee), insecure=insecure_keys)
-    count = plaintext_count(encoded_length(plan.dimension, plan.privacy.keep_one_in), plan.privacy.slot_bits, key.bits)
-    contribution = count * (key.ciphertext_bytes + 5) + 2048
-    rho = nano_rho(plan, roster)
+def _cost(file: JobFile, plan: Plan, roster: VerifiedRoster) -> Cost:
+    costs, rho = ORCHESTRATOR_SCHEMES[plan.scheme].profile.costs(plan, roster), nano_rho(plan, roster)
     return Cost(
         values=plan.dimension,
         rho_nano=rho,
         budget_nano=roster.policy.budget_nano_rho,
         delta=file.privacy.delta,
         epsilons=tuple((done, epsilon(done * rho, file.privacy.delta)) for done in _tenths(file.job.rounds)),
-        contribution_bytes=contribution,
+        contribution_bytes=costs.contribution_bytes,
         model_bytes=4 * plan.dimension,
-        request_bytes=contribution * file.cohort.max_devices,
+        request_bytes=costs.request_bytes,
     )
 
 
@@ -219,10 +238,10 @@ def _over_budget(file: JobFile, cost: Cost) -> Iterator[Mistake]:
         yield Mistake("job", "rounds", text)
 
 
-def _notes(file: JobFile, model: Model, roster: VerifiedRoster) -> Iterator[str]:
-    values, enrolled = model.architecture.dimension, len(roster.roster.devices)
-    if values > USUAL_VALUES:
-        yield f"{values} values are many for scheme paillier: every committee member takes about {values // 153 * 0.06:.0f} s a round"
+def _notes(file: JobFile, plan: Plan, roster: VerifiedRoster) -> Iterator[str]:
+    enrolled = len(roster.roster.devices)
+    if remark := ORCHESTRATOR_SCHEMES[plan.scheme].profile.costs(plan, roster).remark:
+        yield remark
     if file.privacy.without_privacy:
         yield "no DP: this job adds no noise, and single updates can follow from several rounds"
     if enrolled < file.cohort.max_devices:

@@ -17,9 +17,13 @@ from hushfleet.ids import parse_id
 from hushfleet.labels import length_prefixed, sha256
 from hushfleet.program.settings import parse_settings, text_of
 from hushfleet.rounds.planning import Job
+from hushfleet.rounds.tasks.train import Approval, TrainingTask, approve_all
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.training import Architecture
 from models import catalogue
 
+AUTO = "auto"
+"""The scheme of a job that leaves the choice to the program."""
 NEXT_STEP = "Correct the lines, then run: hushfleet orchestrator check"
 
 _ONNX = re.compile(r"""(?m)^(\s*onnx\s*=\s*)("[^"\n]*"|'[^'\n]*')""")
@@ -154,7 +158,7 @@ class CohortTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AggregationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Scheme, and the global optimiser with its settings. `accept_slow`: take a model that the scheme was not made for, and wait."""
 
-    scheme: Literal["auto", "paillier", "masked", "shared"] = "auto"
+    scheme: _Text = "auto"
     optimizer: Literal["fedavg", "fedavgm", "fedadam"] = "fedavg"
     learning_rate: float | None = None
     momentum: float | None = None
@@ -164,13 +168,9 @@ class AggregationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accept_slow: bool = False
 
     def __post_init__(self) -> None:
-        if self.scheme in ("masked", "shared"):
-            raise ValueError(f'scheme: this version has no scheme {self.scheme}; write scheme = "auto"')
-
-    @property
-    def chosen(self) -> str:
-        """The scheme; `auto` is the only one of this version."""
-        return "paillier"
+        if self.scheme != AUTO and self.scheme not in ORCHESTRATOR_SCHEMES:
+            there = ", ".join(ORCHESTRATOR_SCHEMES)
+            raise ValueError(f'scheme: this version has no scheme {self.scheme}; it has {there}; or write "{AUTO}"')
 
     @property
     def settings(self) -> OptimizerSettings:
@@ -199,17 +199,15 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aggregation: AggregationTable = AggregationTable()
     evaluation: EvaluationTable | None = None
 
-    def to_job(self, architecture: Architecture, selection: int = SELECT_ALL) -> Job:
-        """What every round has in common."""
+    def to_job(self, architecture: Architecture, *, selection: int = SELECT_ALL, approve: Approval = approve_all) -> Job:
+        """The part that all rounds have in common. With the scheme `auto` it has the first one there is; `check` chooses."""
         return Job(
-            architecture=architecture,
-            training=self.training.plan,
+            task=TrainingTask(architecture, self.training.plan, self.aggregation.settings, approve),
             clip_norm=self.privacy.clip_norm,
             noise_multiplier=self.privacy.noise,
             min_devices=self.cohort.min_devices,
             max_devices=self.cohort.max_devices,
-            optimizer=self.aggregation.settings,
-            scheme=self.aggregation.chosen,
+            scheme=next(iter(ORCHESTRATOR_SCHEMES)) if self.aggregation.scheme == AUTO else self.aggregation.scheme,
             deadline_s=self.cohort.deadline_s,
             selection=selection,
             keep_one_in=self.privacy.keep_one_in,

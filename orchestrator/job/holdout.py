@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from hushfleet.errors import LocalError, PeerError, Refusal
-from hushfleet.rounds.coordinator.machine import Judge, no_objection
+from hushfleet.rounds.tasks.base import Progress
+from hushfleet.rounds.tasks.train import Approval, approve_all, own
 from hushfleet.training import Data, GlobalModel
 from models import catalogue
 from orchestrator.job.file import EvaluationTable, JobFile
@@ -34,6 +35,10 @@ class Holdout:
     def __len__(self) -> int:
         return len(self._data)
 
+    def score_progress(self, progress: Progress) -> Score:
+        """The score of the model in force."""
+        return self.score(own(progress).model)
+
     def score(self, model: GlobalModel) -> Score:
         """The same for the same model."""
         if model.digest not in self._known:
@@ -41,13 +46,13 @@ class Holdout:
             self._known[model.digest] = Score(metrics.loss, metrics.accuracy)
         return self._known[model.digest]
 
-    def gate(self, margin: float) -> Judge:
+    def gate(self, margin: float) -> Approval:
         """Raises `PeerError(HOLDOUT_GATE)` for a model whose accuracy is lower by more than `margin` than that of the one in force.
 
         Where the loss knows no right answer, `margin` is the relative rise of the loss.
         """
 
-        def judge(before: GlobalModel, after: GlobalModel) -> None:
+        def approve(before: GlobalModel, after: GlobalModel) -> None:
             old, new = self.score(before), self.score(after)
             if old.accuracy is not None and new.accuracy is not None:
                 worse, text = old.accuracy - new.accuracy > margin, f"accuracy would fall from {old.accuracy:.1%} to {new.accuracy:.1%}"
@@ -56,7 +61,7 @@ class Holdout:
             if worse:
                 raise PeerError(Refusal.HOLDOUT_GATE, f"{text} on the holdout, by more than the gate of {margin:g}")
 
-        return judge
+        return approve
 
 
 def open_holdout(table: EvaluationTable, model: catalogue.Model) -> Holdout:
@@ -69,10 +74,10 @@ def open_holdout(table: EvaluationTable, model: catalogue.Model) -> Holdout:
     return Holdout(model, Data(arrays[table.features], arrays[table.labels]))
 
 
-def judge_of(job: JobFile, holdout: Holdout | None) -> Judge:
+def approval_of(job: JobFile, holdout: Holdout | None) -> Approval:
     """The job's gate, or none."""
     if job.evaluation is None or job.evaluation.gate is None or holdout is None:
-        return no_objection
+        return approve_all
     return holdout.gate(job.evaluation.gate)
 
 
@@ -82,5 +87,3 @@ def _read(path: Path) -> Mapping[str, "np.ndarray[tuple[int, ...], np.dtype[np.g
             return dict(file)
     except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
         raise LocalError(Refusal.CONFIG_INVALID, f"{path} is no npz file of numbers: {error}") from error
-
-

@@ -5,15 +5,13 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from hushfleet.documents.archive import ROOT_KEY_FILE, digest, folder_name, root_key_text
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.labels import length_prefixed, sha256
 from hushfleet.rounds.effects import Change, KeepOutcome
 from hushfleet.signing import VerifyKey
 from hushfleet.system.durable import sync_folder
 
-ROOT_KEY_FILE = "root.pub"
-
-Files = tuple[tuple[str, bytes], ...]
+Files = Mapping[str, bytes]
 
 
 class Archive:
@@ -27,7 +25,7 @@ class Archive:
         """Use `folder`, made if missing, and leave the root public key in it."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ROOT_KEY_FILE).write_text(root.raw.hex() + "\n")
+        (folder / ROOT_KEY_FILE).write_text(root_key_text(root))
 
     def store(self, key_epoch: int, round_number: int, files: Files) -> Path:
         """Prepare and publish. Rounds count from 1 again under a new key."""
@@ -37,15 +35,15 @@ class Archive:
         """Keep finished rounds and nothing else: for a job that need not survive its process."""
         for change in changes:
             if isinstance(change, KeepOutcome):
-                self.store(change.key_epoch, change.round, change.archive)
+                self.store(change.key_epoch, change.round, change.archive.files())
 
     def prepare(self, key_epoch: int, round_number: int, files: Files) -> str:
         """Write one round beside its place, durably; the name for `publish`."""
-        name = f"epoch-{key_epoch:03d}-round-{round_number:06d}"
+        name = folder_name(key_epoch, round_number)
         beside = self._beside(name)
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
-        for file_name, data in files:
+        for file_name, data in files.items():
             with (beside / file_name).open("wb") as file:
                 file.write(data)
                 file.flush()
@@ -71,7 +69,7 @@ class Archive:
         """
         for name, expected in ended.items():
             beside = self._beside(name)
-            if beside.exists() and digest(tuple(_read(beside).items())) == expected:
+            if beside.exists() and digest(_read(beside)) == expected:
                 self.publish(name)
             elif not (self.folder / name).exists():
                 message = f"{self.folder / name} is gone, or not what was stored"
@@ -82,11 +80,6 @@ class Archive:
 
     def _beside(self, name: str) -> Path:
         return self.folder / (name + ".part")
-
-
-def digest(files: Files) -> bytes:
-    """32 bytes over names and contents."""
-    return sha256(b"".join(length_prefixed(name.encode()) + length_prefixed(data) for name, data in sorted(files)))
 
 
 def _read(folder: Path) -> dict[str, bytes]:

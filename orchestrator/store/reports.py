@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from hushfleet.codec import decode
 from hushfleet.documents import Outcome, RoundRecord, VerifiedRoster
+from hushfleet.documents.archive import round_in
 from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.signing import VerifyKey
@@ -165,7 +166,7 @@ class Reports:
         self.current()
         with self._engine.connect() as connection:
             row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one()
-        digest, version = (row.best_model, row.best_version) if best else (row.model, row.version)
+        digest, version = (row.best_result, row.best_version) if best else (row.result, row.version)
         data = Blobs(self._folder / "blobs").get(digest)
         return GlobalModel.from_bytes(data, version=version, dimension=dimension, max_abs=math.inf)
 
@@ -178,7 +179,7 @@ class Reports:
             record = _record(row.record) if row.record else None
             yield RoundView(
                 number=row.number,
-                key_epoch=int(row.archive.split("-")[1]) if row.archive else None,
+                key_epoch=(round_in(row.archive) or (None,))[0] if row.archive else None,
                 state=row.outcome or ("decrypting" if row.request else "collecting"),
                 reason=record.reason if record else "",
                 began_at=_when(row.began_at) or "",

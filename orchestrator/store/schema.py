@@ -26,13 +26,14 @@ jobs = Table(
     Column("began_at", Float, nullable=False),
     Column("ended_at", Float),
     Column("version", BigInteger, nullable=False),
-    Column("model", LargeBinary, nullable=False),
-    Column("optimizer_state", LargeBinary, nullable=False),
+    Column("progress", LargeBinary, nullable=False),
+    Column("result", LargeBinary, nullable=False),
     Column("best_version", BigInteger, nullable=False),
-    Column("best_model", LargeBinary, nullable=False),
+    Column("best_result", LargeBinary, nullable=False),
     Column("best_score", Float),
 )
-"""`settings` is the text of job.toml; `model`, `best_model` and `optimizer_state` are hashes of blobs. The last row is the current job."""
+"""`settings` is the text of job.toml; `progress`, `result` and `best_result` are hashes of blobs: the task's whole state, and its
+public outcome, for training the parameters of a model. The last row is the current job."""
 
 rounds = Table(
     "rounds",
@@ -44,6 +45,7 @@ rounds = Table(
     Column("roster_serial", BigInteger, ForeignKey("rosters.serial"), nullable=False),
     Column("plan", LargeBinary, nullable=False),
     Column("began_at", Float, nullable=False),
+    Column("total", LargeBinary),
     Column("request", LargeBinary),
     Column("ended_at", Float),
     Column("record", LargeBinary),
@@ -55,18 +57,20 @@ rounds = Table(
     Column("archive_hash", LargeBinary),
     UniqueConstraint("key_id", "number", name="one_round_per_number"),
 )
-"""`plan` and `record` as signed; `request` the hash of a blob. A round without an outcome is open."""
+"""`plan` and `record` as signed; `total`, the running sum, and `request` are hashes of blobs. A round without an outcome is open."""
 
 accepted = Table(
     "accepted",
     metadata,
     Column("round_id", Integer, ForeignKey("rounds.id"), primary_key=True),
     Column("device_id", String(63), primary_key=True),
-    Column("sealed", LargeBinary, nullable=False),
+    Column("kept", LargeBinary, nullable=False),
+    Column("whole_hash", LargeBinary, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("accepted_at", Float, nullable=False),
 )
-"""`sealed` is the hash of a blob, which is kept for the latest round only."""
+"""`kept` is the hash of a blob, kept for the latest round only: the signed body, and the sealed shares beside it; `whole_hash` is that
+of the sealed contribution as it arrived."""
 
 presence = Table(
     "presence",

@@ -1,13 +1,14 @@
-"""What an earlier life may have left at the broker: a crash can come between the end of a round and the removal of what it replaced."""
+"""Retained topics that a crash left behind: it can come between the end of a round and the removal of what the round replaced."""
 
 from sqlalchemy import select
 
 from hushfleet.codec import decode
-from hushfleet.documents import ModelResult, RoundRecord
+from hushfleet.documents import RoundRecord
 from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.labels import sha256
 from hushfleet.rounds.coordinator.publications import record_removal
 from hushfleet.rounds.effects import Publish
+from hushfleet.rounds.tasks.results import retained_topics
 from hushfleet.wire import Kind, Topic, decode_signed
 from orchestrator.store.schema import rosters, rounds
 from orchestrator.store.store import Store
@@ -24,14 +25,11 @@ def removals(store: Store) -> tuple[Publish, ...]:
         records = [decode(RoundRecord, signed.content, max_bytes=MAX_RECORD_BYTES) for signed in ended]
         before = select(rosters.c.serial, rosters.c.signed).order_by(rosters.c.serial.desc()).offset(1).limit(_LOOK_BACK)
         old = connection.execute(before).all()
-    current = store.model()
-    results = [record.result for record in records if isinstance(record.result, ModelResult)]
-    models = {digest for one in results for digest in (one.model_before, one.model_after)} - {sha256(current)}
+    current = store.result()
+    kept = sha256(current).hex()
+    of_tasks = {topic: None for record in records for topic in retained_topics(fleet, record.result) if topic.digest != kept}
     return (
         *(record_removal(signed) for signed in ended[1:]),
-        *(
-            Publish(Topic(fleet, Kind.MODEL, digest=digest.hex(), chunk=0), b"", clears_bytes=len(current))
-            for digest in sorted(models)
-        ),
+        *(Publish(topic, b"", clears_bytes=len(current)) for topic in of_tasks),
         *(Publish(Topic(fleet, Kind.ROSTER, number=row.serial, chunk=0), b"", clears_bytes=len(row.signed)) for row in old),
     )

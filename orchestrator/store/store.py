@@ -1,4 +1,4 @@
-"""What the orchestrator must never forget: blobs and archive folders first, then one transaction that names them by their hashes."""
+"""The durable memory of an orchestrator: blobs and archive folders first, then one transaction that names them by their hashes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,22 +11,23 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents import Outcome, Plan, Roster, RoundRecord, VerifiedRoster
+from hushfleet.documents.archive import digest, folder_name
 from hushfleet.documents.limits import MAX_PLAN_BYTES, MAX_RECORD_BYTES, MAX_ROSTER_BYTES
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.rounds.effects import Change, KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound
+from hushfleet.rounds.effects import AcceptedContribution, Change, KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound
+from hushfleet.rounds.tasks.base import Progress
 from hushfleet.signing import Signed, VerifyKey
-from hushfleet.training import GlobalModel
-from hushfleet.wire import decode_signed
+from hushfleet.wire import Contribution
 from orchestrator.store import database
-from orchestrator.store.archive_folder import Archive, digest
+from orchestrator.store.archive_folder import Archive
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
 from orchestrator.store.schema import accepted, jobs, presence, rosters, rounds
 
 
 class Scores(Protocol):
-    """What a model is worth on the holdout; `orchestrator.job.holdout.Score` is one."""
+    """The value of a model on the holdout; `orchestrator.job.holdout.Score` is one."""
 
     @property
     def loss(self) -> float:
@@ -53,7 +54,7 @@ class Store:
     """One orchestrator's memory: a database, and blobs and archives in `folder`. One process at a time writes.
 
     After an error while storing, the state in memory may be older than the store: stop, and begin again from the store.
-    `score` is asked for every released model, and must give the same for the same model.
+    `score` is asked for the outcome of every round, and must give the same for the same outcome.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Store:
         *,
         url: str | None = None,
         now_s: Callable[[], float] = time.time,
-        score: Callable[[GlobalModel], Scores | None] = lambda _: None,
+        score: Callable[[Progress], Scores | None] = lambda _: None,
     ) -> None:
         """Open what `create` made. Raises `LocalError(STORE_UNUSABLE)` if it is gone: which rounds were signed is not known then."""
         self.folder, self.root, self.score = folder, root, score
@@ -110,15 +111,20 @@ class Store:
             released = connection.execute(select(func.count()).select_from(rounds).where(ours)).scalar_one()
         return CurrentJob(row.id, row.name, row.identity, row.settings, row.ended_at is not None, released)
 
-    def model(self) -> bytes:
-        """The current job's model in force. Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
+    def progress(self) -> bytes:
+        """The current job's progress (`Progress.to_bytes`). Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
         with self.engine.connect() as connection:
-            return self.blobs.get(connection.execute(select(jobs.c.model).where(jobs.c.id == self._current().id)).scalar_one())
+            return self.blobs.get(connection.execute(select(jobs.c.progress).where(jobs.c.id == self._current().id)).scalar_one())
 
-    def begin_job(self, name: str, identity: bytes, settings: str, model: GlobalModel, optimizer_state: bytes) -> CurrentJob:
-        """Begin a job with its first model. The one before it, if any, is over."""
-        model_hash, state_hash = self.blobs.put(model.to_bytes()), self.blobs.put(optimizer_state)
-        score = self.score(model)
+    def result(self) -> bytes:
+        """The public outcome so far of the current job (`Progress.result`). Raises as `progress`."""
+        with self.engine.connect() as connection:
+            return self.blobs.get(connection.execute(select(jobs.c.result).where(jobs.c.id == self._current().id)).scalar_one())
+
+    def begin_job(self, name: str, identity: bytes, settings: str, progress: Progress) -> CurrentJob:
+        """Begin a job. The one before it, if any, is over."""
+        progress_hash, result_hash = self._put(progress)
+        score = self.score(progress)
         with self.engine.begin() as connection:
             connection.execute(update(jobs).where(jobs.c.ended_at.is_(None)).values(ended_at=self._now_s()))
             connection.execute(
@@ -127,11 +133,11 @@ class Store:
                     identity=identity,
                     settings=settings,
                     began_at=self._now_s(),
-                    version=model.version,
-                    model=model_hash,
-                    optimizer_state=state_hash,
-                    best_version=model.version,
-                    best_model=model_hash,
+                    version=progress.version,
+                    progress=progress_hash,
+                    result=result_hash,
+                    best_version=progress.version,
+                    best_result=result_hash,
                     best_score=_rank(score),
                 )
             )
@@ -166,16 +172,16 @@ class Store:
         prepared: list[tuple[Archive, str]] = []
         for change in changes:
             match change:
-                case KeepAccepted(contributions=contributions):
-                    for _, sealed in contributions:
-                        self.blobs.put(sealed)
+                case KeepAccepted(contributions=contributions, total=total):
+                    self.blobs.put(total)
+                    for one in contributions:
+                        self.blobs.put(_kept(one))
                 case KeepRequest(request=request):
                     self.blobs.put(request)
                 case KeepOutcome():
-                    self.blobs.put(change.model.to_bytes())
-                    self.blobs.put(change.optimizer_state)
+                    self._put(change.progress)
                     archive = self.archive(self._current())
-                    prepared.append((archive, archive.prepare(change.key_epoch, change.round, change.archive)))
+                    prepared.append((archive, archive.prepare(change.key_epoch, change.round, change.archive.files())))
         with self.engine.begin() as connection:
             for change in changes:
                 self._keep(change, connection)
@@ -184,13 +190,18 @@ class Store:
         if any(isinstance(change, KeepRound | KeepOutcome) for change in changes):
             self.sweep()
 
+    def _put(self, progress: Progress) -> tuple[bytes, bytes]:
+        """Store both blobs of a job's progress; their hashes."""
+        return self.blobs.put(progress.to_bytes()), self.blobs.put(progress.result)
+
     def sweep(self) -> None:
-        """Remove blobs that nothing needs any more: contributions and requests of all rounds but the latest, models in between."""
+        """Remove blobs that nothing needs any more: contributions, sums and requests of all rounds but the latest, results in between."""
         with self.engine.connect() as connection:
             latest = select(func.max(rounds.c.id)).scalar_subquery()
-            keep = {*connection.scalars(select(accepted.c.sealed).where(accepted.c.round_id == latest))}
-            keep |= {*connection.scalars(select(rounds.c.request).where(rounds.c.id == latest, rounds.c.request.is_not(None)))}
-            for column in (jobs.c.model, jobs.c.best_model, jobs.c.optimizer_state):
+            keep = {*connection.scalars(select(accepted.c.kept).where(accepted.c.round_id == latest))}
+            for column in (rounds.c.request, rounds.c.total):
+                keep |= {*connection.scalars(select(column).where(rounds.c.id == latest, column.is_not(None)))}
+            for column in (jobs.c.progress, jobs.c.result, jobs.c.best_result):
                 keep |= {*connection.scalars(select(column))}
         self.blobs.sweep(keep)
 
@@ -238,10 +249,18 @@ class Store:
     def _(self, change: KeepAccepted, connection: Connection) -> None:
         round_id, _ = _open_round(connection, change.round)
         rows = [
-            {"round_id": round_id, "device_id": name, "sealed": sha256(sealed), "size": len(sealed), "accepted_at": self._now_s()}
-            for name, sealed in change.contributions
+            {
+                "round_id": round_id,
+                "device_id": one.device_id,
+                "kept": sha256(_kept(one)),
+                "whole_hash": one.whole_hash,
+                "size": one.size,
+                "accepted_at": self._now_s(),
+            }
+            for one in change.contributions
         ]
         connection.execute(insert(accepted), rows)
+        connection.execute(update(rounds).where(rounds.c.id == round_id).values(total=sha256(change.total)))
 
     @_keep.register
     def _(self, change: KeepRequest, connection: Connection) -> None:
@@ -254,9 +273,9 @@ class Store:
     @_keep.register
     def _(self, change: KeepOutcome, connection: Connection) -> None:
         round_id, job_id = _open_round(connection, change.round)
-        signed = decode_signed(dict(change.archive)["record"])
+        signed = change.archive.record
         record = decode(RoundRecord, signed.content, max_bytes=MAX_RECORD_BYTES)
-        score = self.score(change.model)
+        score = self.score(change.progress)
         connection.execute(
             update(rounds)
             .where(rounds.c.id == round_id)
@@ -264,28 +283,33 @@ class Store:
                 ended_at=self._now_s(),
                 record=encode(signed),
                 outcome=record.outcome.value,
-                version=change.model.version,
+                version=change.progress.version,
                 loss=score.loss if score else None,
                 accuracy=score.accuracy if score else None,
-                archive=f"epoch-{change.key_epoch:03d}-round-{change.round:06d}",
-                archive_hash=digest(change.archive),
+                archive=folder_name(change.key_epoch, change.round),
+                archive_hash=digest(change.archive.files()),
             )
         )
-        self._keep_model(connection, job_id, change, score)
+        self._keep_progress(connection, job_id, change.progress, score)
 
-    def _keep_model(self, connection: Connection, job_id: int, change: KeepOutcome, score: Scores | None) -> None:
-        model_hash = sha256(change.model.to_bytes())
+    def _keep_progress(self, connection: Connection, job_id: int, progress: Progress, score: Scores | None) -> None:
+        result_hash = sha256(progress.result)
         values: dict[str, object] = {
-            "version": change.model.version,
-            "model": model_hash,
-            "optimizer_state": sha256(change.optimizer_state),
+            "version": progress.version,
+            "progress": sha256(progress.to_bytes()),
+            "result": result_hash,
         }
         before = connection.execute(select(jobs.c.best_score).where(jobs.c.id == job_id)).scalar_one()
         rank = _rank(score)
         # Without a holdout the latest is the best that is known.
         if rank is None or before is None or rank > before:
-            values |= {"best_version": change.model.version, "best_model": model_hash, "best_score": rank}
+            values |= {"best_version": progress.version, "best_result": result_hash, "best_score": rank}
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+
+
+def _kept(one: AcceptedContribution) -> bytes:
+    """The blob of an accepted contribution: its signed body and sealed shares. The masked vector is in the sum."""
+    return encode(Contribution(one.verified.signed, b"", one.sealed_shares))
 
 
 def _insert_roster(connection: Connection, signed: Signed, now_s: float) -> None:
@@ -311,4 +335,3 @@ def _rank(score: Scores | None) -> float | None:
     if score is None:
         return None
     return score.accuracy if score.accuracy is not None else -score.loss
-

@@ -59,7 +59,7 @@ class Transfers:
 
     @property
     def accepted(self) -> set[str]:
-        return set(self.stage.fleet.orchestrator.state.accepted)
+        return set(self.stage.accepted)
 
     def judge(self) -> None:
         """Raise what the assembly refused first since it was last judged."""
@@ -172,11 +172,11 @@ def test_poisoned_headers_before_the_first_chunk_delay_it_until_they_are_forgott
     with refused(Refusal.TRANSFER_SLOTS, PeerError):
         transfers.judge()
     assert transfers.accepted == set(HELPERS)
-    sent = transfers.stage.device(VICTIM).sent
+    sent = transfers.stage.waiting_for_receipt(VICTIM)
     transfers.ask_for_missing()
     with refused(Refusal.RECEIPT, PeerError):
         transfers.stage.judge(VICTIM)
-    assert transfers.stage.device(VICTIM).sent == sent
+    assert transfers.stage.waiting_for_receipt(VICTIM) == sent
     transfers.own = _nothing_done
     assert transfers.stage.fleet.messenger.forget_idle(-1) == SLOTS_PER_SENDER
     transfers.stage.fleet.agents[VICTIM].connect()

@@ -13,6 +13,7 @@ from hushfleet.encryption.paillier.packing import unpack
 from hushfleet.encryption.paillier.partials import Partial, PartialProof, combine, open_one, verify_partial
 from hushfleet.errors import FaultyMember, LocalError, PeerError, Refusal
 from hushfleet.rounds.cohort import cohort_of
+from hushfleet.schemes.paillier.profile import answer_context
 from hushfleet.wire import Kind
 from tests.support.attacks import Stage, ciphertexts, summed
 from tests.support.refusals import refused
@@ -47,10 +48,10 @@ def test_answers_for_the_sum_are_no_answers_for_one_device(stage: Stage) -> None
     """Every proof holds for the cohort's product; in the same context none holds for one factor of it."""
     partials = run_round(stage)
     bodies = stage.bodies()
-    root = cohort_of(stage.setting.plan_hash, bodies)
+    root = cohort_of(stage.terms.plan_hash, bodies)
     whole = summed(stage.key, bodies)
     for one in partials:
-        context = stage.setting.partial_context(root, one.index)
+        context = answer_context(stage.terms, root, one.index)
         verify_partial(stage.key, whole, one, context)
         with refused(Refusal.PARTIAL_PROOF, FaultyMember):
             verify_partial(stage.key, ciphertexts(stage.bodies(VICTIM)[0]), one, context)
@@ -104,4 +105,4 @@ def test_control_a_threshold_of_shares_opens_exactly_that_device(stage: Stage) -
     run_round(stage)
     found = [stage.collude(member, stage.bodies(VICTIM)) for member in stage.committee[:3]]
     plaintexts = combine(stage.key, 3, found)
-    assert np.array_equal(unpack(plaintexts, stage.setting.length, stage.setting.plan.privacy.slot_bits, stage.key), stage.encoded(VICTIM))
+    assert np.array_equal(unpack(plaintexts, stage.terms.length, stage.terms.plan.privacy.slot_bits, stage.key), stage.encoded(VICTIM))

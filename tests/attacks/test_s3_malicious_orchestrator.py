@@ -16,19 +16,19 @@ from hushfleet.encryption.paillier.knowledge import KnowledgeProof
 from hushfleet.encryption.paillier.partials import Partial
 from hushfleet.encryption.paillier.transcript import batch_coefficients
 from hushfleet.errors import FaultyDevice, FaultyMember, FaultyOrchestrator, LocalError, PeerError, Refusal
-from hushfleet.privacy import rho_nano
+from hushfleet.privacy.ledger import rho_nano
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds import cohort
-from hushfleet.rounds import device as device_module
+from hushfleet.rounds import cohort, plan_check
 from hushfleet.rounds import member as member_module
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.effects import Alert
 from hushfleet.schemes.paillier import cohort as paillier_cohort
 from hushfleet.schemes.paillier import orchestrator as paillier_orchestrator
 from hushfleet.schemes.paillier.answers import from_wire
+from hushfleet.schemes.paillier.profile import knowledge_context
 from hushfleet.sharing.interpolation import integer_coefficients
 from hushfleet.signing import Signed
-from hushfleet.wire import Body, Kind, Topic, encode_signed
+from hushfleet.wire import NO_MASKED_VECTOR, Body, Kind, Topic, encode_signed
 from tests.support.attacks import IntVector, Stage, ciphertexts, open_body_of_any_plan, opened_bodies, with_sybils
 from tests.support.refusals import refused
 from tests.support.world import FLEET
@@ -58,7 +58,7 @@ def test_no_request_above_k_max_is_answered(stage: Stage) -> None:
 
 def test_control_without_the_count_one_device_is_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.collect()
-    monkeypatch.setattr(member_module, "_check_cohort", lambda setting, _, request: cohort.open_bodies(setting, request.bodies))
+    monkeypatch.setattr(member_module, "_check_cohort", lambda terms, _, request: cohort.open_bodies(terms, request.bodies))
     opened = stage.opened(stage.ask_all(stage.world.request(stage.plan, stage.bodies(VICTIM))))
     assert np.array_equal(opened, stage.encoded(VICTIM))
 
@@ -71,7 +71,7 @@ def test_no_request_with_duplicates_is_answered(stage: Stage) -> None:
 
 def test_control_without_distinct_ids_four_times_one_device_is_opened(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.collect()
-    monkeypatch.setattr(member_module, "open_bodies", lambda setting, signed: tuple(cohort.open_body(setting, one) for one in signed))
+    monkeypatch.setattr(member_module, "open_bodies", lambda terms, signed: tuple(cohort.open_body(terms, one) for one in signed))
     opened = stage.opened(stage.ask_all(stage.world.request(stage.plan, stage.bodies(VICTIM) * 4)))
     assert np.array_equal(opened, 4 * stage.encoded(VICTIM))
 
@@ -134,7 +134,7 @@ def forget_answers(stage: Stage) -> None:
     for member in stage.committee:
         running = stage.fleet.agents[member]._member
         assert running is not None
-        running.state = replace(running.state, answered={})
+        running.state = replace(running.state, memory=replace(running.state.memory, answered={}))
         with stores[member]._connection as connection:
             connection.execute("DELETE FROM answer")
 
@@ -145,7 +145,7 @@ def test_a_second_cohort_of_a_round_is_refused_and_stops_the_fleet(stage: Stage)
     assert len(stage.sent(Kind.EVIDENCE)) == 4
     stage.fleet.orchestrator.abort("caught")
     stage.pump()
-    assert all(stage.world.roster.key_id in stage.device(name).stopped for name in stage.names)
+    assert all(stage.world.roster.key_id in stage.memory(name).stopped for name in stage.names)
     alarmed = {who for who, happening in stage.fleet.log.entries if isinstance(happening, Alert)}
     assert alarmed >= set(stage.names) - set(stage.committee)
     assert not stage.collect()
@@ -249,29 +249,29 @@ def replaced(signed: Signed, plan_hash: bytes) -> Body:
 def test_control_without_the_policy_devices_and_members_follow_a_thinned_plan(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four times the privacy cost that the owner's policy allows for any round."""
     plan = stage.world.plan(1, variance=115)
-    for module in (device_module, member_module):
+    for module in (plan_check, member_module):  # where device and member look it up
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
     for name in FOUR:
         stage.offer_plan(name, plan)
     bodies = [stage.world.unsealed(plan, name, stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
     partials = stage.ask_all(stage.world.request(plan, bodies))
-    assert np.array_equal(stage.opened(partials, setting=stage.world.setting(plan)), stage.total(FOUR))
+    assert np.array_equal(stage.opened(partials, terms=stage.world.terms(plan)), stage.total(FOUR))
     assert stage.spent("device-01") == rho_nano(919, 2, 115) > 3.9 * 10**9 // 2
 
 
 def test_control_without_the_policy_the_victim_stands_beside_a_colluder(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even then the device's own accounting knows no cost for fewer than two honest contributors; the control takes that out too."""
-    for module in (device_module, member_module):
+    for module in (plan_check, member_module):  # where device and member look it up
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
     stage.offer_plan(VICTIM, stage.world.plan(1, min_devices=2))
     with refused(Refusal.PLAN_HONEST_CONTRIBUTORS, LocalError):
         stage.judge(VICTIM)
-    monkeypatch.setattr(device_module, "honest", lambda *_: 2)
+    monkeypatch.setattr(plan_check, "honest", lambda *_: 2)
     plan = stage.world.plan(1, min_devices=2, learning_rate=0.25)
     stage.offer_plan(VICTIM, plan)
     body = stage.world.unsealed(plan, VICTIM, stage.sent(Kind.CONTRIBUTION, by=VICTIM)[0]).body
     partials = stage.ask_all(stage.world.request(plan, [body, stage.world.body(plan, THIEF)]))
-    assert np.array_equal(stage.opened(partials, setting=stage.world.setting(plan)), stage.encoded(VICTIM))
+    assert np.array_equal(stage.opened(partials, terms=stage.world.terms(plan)), stage.encoded(VICTIM))
 
 
 def one_ciphertext_more(stage: Stage) -> tuple[Signed, ...]:
@@ -324,7 +324,7 @@ def copied(stage: Stage, how: str) -> Signed:
 def simulated(stage: Stage, numbers: Sequence[int]) -> KnowledgeProof:
     """Responses first, then the commitment that they answer: perfect, had the coefficients not been hashed from it."""
     key, randomness = stage.key, SeededRandomness(b"simulator")
-    context = stage.setting.proof_context(THIEF, paillier_cohort.NO_MASKED_VECTOR)
+    context = knowledge_context(stage.terms, THIEF, NO_MASKED_VECTOR)
     z_m, z_r = randomness.below(key.modulus), randomness.bits(key.bits // 2 + 264)
     square = key.modulus_squared
     commitment = (1 + z_m * key.modulus) * gmpy2.powmod(key.h_s, z_r, square) % square
@@ -380,8 +380,8 @@ def test_a_member_that_shifts_the_sum_is_named_and_left_out(stage: Stage) -> Non
         stage.judge("orchestrator")
     stage.pump("device-01", "device-03", "device-04")
     stage.fleet.orchestrator.pump()
-    assert stage.fleet.orchestrator.state.model.version == 1
-    assert set(stage.fleet.orchestrator.state.answers) == {1, 3, 4}
+    assert stage.version == 1
+    assert set(stage.archived_answers()) == {1, 3, 4}
 
 
 def named(stage: Stage) -> int:
@@ -391,13 +391,12 @@ def named(stage: Stage) -> int:
 def test_control_without_the_proof_the_released_sum_is_shifted_unseen(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paillier_orchestrator, "verify_partial", lambda *_: None)
     answer_shifted(stage)
-    setting = stage.setting
+    terms = stage.terms
     stage.pump("device-01", "device-03")
     stage.fleet.orchestrator.pump()
-    state = stage.fleet.orchestrator.state
-    assert state.model.version == 1
-    partials = [from_wire(stage.key, index, answer.items, answer.proof) for index, (answer, _) in state.answers.items()]
-    error = stage.opened(partials, setting=setting) - stage.total(stage.names)
+    assert stage.version == 1
+    partials = [from_wire(stage.key, index, answer.items, answer.proof) for index, answer in stage.archived_answers().items()]
+    error = stage.opened(partials, terms=terms) - stage.total(stage.names)
     assert error[0] == 1000
     assert not error[1:].any()
 
@@ -411,7 +410,7 @@ def test_a_member_cannot_answer_with_another_members_index(stage: Stage, claimed
     stage.answer_as("device-02", stage.collude("device-01", stage.bodies()), root, claimed=claimed)
     with refused(reason, FaultyMember):
         stage.judge("orchestrator")
-    assert not stage.fleet.orchestrator.state.answers
+    assert not stage.answered
 
 
 def test_control_under_its_own_index_the_same_partials_count(stage: Stage) -> None:
@@ -419,7 +418,7 @@ def test_control_under_its_own_index_the_same_partials_count(stage: Stage) -> No
     root = cohort_of(stage.plan.digest, stage.bodies())
     stage.fleet.orchestrator.end_collection()
     stage.answer_as("device-01", stage.collude("device-01", stage.bodies()), root)
-    assert set(stage.fleet.orchestrator.state.answers) == {1}
+    assert stage.answered == {1}
 
 
 def test_a_member_cannot_answer_for_another_cohort_or_plan(stage: Stage) -> None:

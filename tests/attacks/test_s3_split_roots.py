@@ -115,7 +115,7 @@ def test_it_yields_exactly_a_weighted_sum_of_two_cohorts(split_stage: tuple[Stag
     assert (sign * a, sign * b) == WEIGHTS["insecure-512" if stage.key.f == 1 else "insecure-512-f2"]
     found = combined(stage, split, attack(stage, split, stage.bodies(*X), stage.bodies(*Y)))
     assert found is not None
-    opened = unpack(found, stage.setting.length, stage.setting.plan.privacy.slot_bits, stage.key)
+    opened = unpack(found, stage.terms.length, stage.terms.plan.privacy.slot_bits, stage.key)
     assert np.array_equal(opened, a * stage.total(X) + b * stage.total(Y))
 
 
@@ -170,7 +170,7 @@ def test_contradicting_headers_remain_and_stop_whoever_sees_them(split_stage: tu
     with refused(Refusal.REQUEST_SECOND_ROOT, FaultyOrchestrator):
         stage.judge(first)
     stage.pump()
-    assert all(stage.world.roster.key_id in stage.device(name).stopped for name in stage.names)
+    assert all(stage.world.roster.key_id in stage.memory(name).stopped for name in stage.names)
 
 
 PRIME = (1 << 61) - 1

@@ -29,7 +29,7 @@ from hushfleet.privacy import encode as encode_module
 from hushfleet.privacy.clipping import ClippedVector
 from hushfleet.privacy.noise import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
-from hushfleet.rounds import device as device_module
+from hushfleet.rounds import contributing, plan_check
 from hushfleet.rounds import member as member_module
 from hushfleet.rounds.effects import Note
 from hushfleet.rounds.events import RosterArrived
@@ -108,13 +108,13 @@ def test_a_plan_that_counts_on_the_colluders_noise_is_refused(wide_stage: Stage)
 def test_control_without_that_check_too_little_noise_is_left(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     n = wide_stage.world.plan().plan.privacy
     thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.min_devices))
-    for module in (device_module, member_module):
+    for module in (plan_check, member_module):  # where device and member look it up
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
     for name in FOUR:
         wide_stage.offer_plan(name, thin)
     bodies = [wide_stage.world.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
     partials = wide_stage.ask_all(wide_stage.world.request(thin, bodies))
-    left = wide_stage.opened(partials, setting=wide_stage.world.setting(thin)) - wide_stage.total(COLLUDING)
+    left = wide_stage.opened(partials, terms=wide_stage.world.terms(thin)) - wide_stage.total(COLLUDING)
     assert mean_square(left) < least(n.b2, left.size)
 
 
@@ -186,14 +186,14 @@ def test_the_budget_ends_across_rounds_and_key_epochs(tmp_path: Path, monkeypatc
     with staged(poor_world(2), tmp_path, monkeypatch) as stage:
         rounds_of(stage, VICTIM)
         epoch_1 = renew(stage, key_epoch=1)
-        assert epoch_1.roster.key_id != stage.device(VICTIM).ledger.events[0].key_id
+        assert epoch_1.roster.key_id != stage.memory(VICTIM).ledger.events[0].key_id
         rounds_of(stage, VICTIM)
         renew(stage, serial=3, key_epoch=2)
         stage.fleet.orchestrator.start_round()
         stage.pump(VICTIM)
         with refused(Refusal.BUDGET_EXHAUSTED, BudgetError):
             stage.judge(VICTIM)
-        assert [event.round_number for event in stage.device(VICTIM).ledger.events] == [1, 1]
+        assert [event.round_number for event in stage.memory(VICTIM).ledger.events] == [1, 1]
         assert len(stage.all_encoded(VICTIM)) == 2
 
 
@@ -262,7 +262,7 @@ def test_a_device_whose_memory_was_taken_does_not_start_anew(stage: Stage) -> No
 def test_control_with_an_empty_ledger_it_contributes_to_the_same_round_twice(stage: Stage) -> None:
     stage.collect(VICTIM)
     running = stage.fleet.agents[VICTIM]._device
-    running.state, running._persist = replace(running.state, ledger=Ledger()), lambda _: None
+    running.state, running._persist = replace(running.state, memory=replace(running.state.memory, ledger=Ledger())), lambda _: None
     stage.offer_plan(VICTIM, stage.plan)
     first, second = stage.all_encoded(VICTIM)
     assert not np.array_equal(first, second)
@@ -309,9 +309,9 @@ def watch_rounding(monkeypatch: pytest.MonkeyPatch) -> list[IntVector]:
 def rounded_by_victim(stage: Stage, monkeypatch: pytest.MonkeyPatch, update: npt.NDArray[np.float64]) -> IntVector:
     """What the victim adds its noise to if this is its update. It is accepted."""
     seen, agent = watch_rounding(monkeypatch), stage.fleet.agents[VICTIM]
-    agent._trainers._known[WIDE.digest] = Direct(update)
+    agent._trainers._configured[WIDE.digest] = Direct(update)
     stage.collect(VICTIM)
-    assert VICTIM in stage.fleet.orchestrator.state.accepted
+    assert VICTIM in stage.accepted
     return seen[0]
 
 
@@ -324,20 +324,16 @@ def test_no_update_exceeds_the_integer_bound(wide_stage: Stage, kind: str, monke
 
 
 @pytest.mark.parametrize("kind", ["huge", "in one block", "of alternating signs"])
-def test_without_the_clip_the_integer_check_alone_holds_the_bound(
-    wide_stage: Stage, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_clip_the_integer_check_alone_holds_the_bound(wide_stage: Stage, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in floating point is relied on."""
-    monkeypatch.setattr(device_module, "clip", unclipped)
+    monkeypatch.setattr(contributing, "clip", unclipped)
     rounded = rounded_by_victim(wide_stage, monkeypatch, np.minimum(HOSTILE[kind](), 1e12))
     assert int(np.dot(rounded, rounded)) <= wide_stage.plan.plan.privacy.b2
 
 
 def test_control_without_the_integer_check_the_bound_is_broken(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "clip", unclipped)
-    monkeypatch.setattr(
-        encode_module, "round_within", lambda scaled, *, bound, **_: np.clip(scaled, -bound, bound).astype(np.int64)
-    )
+    monkeypatch.setattr(contributing, "clip", unclipped)
+    monkeypatch.setattr(encode_module, "round_within", lambda scaled, *, bound, **_: np.clip(scaled, -bound, bound).astype(np.int64))
     rounded = rounded_by_victim(wide_stage, monkeypatch, HOSTILE["of alternating signs"]())
     assert int(np.dot(rounded, rounded)) > wide_stage.plan.plan.privacy.b2
 
@@ -360,7 +356,7 @@ def test_a_plan_cannot_ask_one_device_a_question_by_what_passes_the_check(stage:
 
 @pytest.mark.parametrize("lie", [{"scale": 1e-9}, {"scale": 1e9}, {"clip_norm": 1e6}, {"clip_norm": 1e-6}], ids=str)
 def test_control_even_without_that_check_cost_and_bound_stay(stage: Stage, lie: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_module, "check_plan", lambda *_: None)
+    monkeypatch.setattr(plan_check, "check_plan", lambda *_: None)
     seen, plan = watch_rounding(monkeypatch), stage.world.plan(1, **lie)
     stage.offer_plan(VICTIM, plan)
     n = plan.plan.privacy
@@ -391,14 +387,14 @@ def test_a_plan_has_no_place_for_a_stated_cost(stage: Stage) -> None:
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
         stage.judge(VICTIM)
     assert not stage.spent(VICTIM)
-    assert PrivacyPlan.__struct_fields__ [:5] == ("b2", "variance", "bound", "min_devices", "max_devices")
+    assert PrivacyPlan.__struct_fields__[:5] == ("b2", "variance", "bound", "min_devices", "max_devices")
 
 
 def test_a_record_that_understates_the_cost_does_not_pass_an_audit(stage: Stage) -> None:
     stage.collect()
     stage.fleet.orchestrator.end_collection()
     stage.fleet.settle()
-    files = {path.name: path.read_bytes() for path in next((stage.fleet.folder / "archive").glob("epoch-*")).iterdir()}
+    files = stage.archive()
     root = stage.world.parties.owner.root.verify_key
     assert verify_job([files], root, SystemRandomness(), insecure_keys=True).rho_nano == stage.spent(VICTIM)
     record = open_record(decode_signed(files["record"]), stage.world.roster.orchestrator)

@@ -11,6 +11,7 @@ from hushfleet.documents import LocalTraining, NamedHash, OptimizerSettings, Pol
 from hushfleet.errors import Refusal
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.planning import Job
+from hushfleet.rounds.tasks.train import TrainingTask
 from hushfleet.training import Data
 from models.onnx import runtime
 from models.onnx.trainer import OnnxTrainer
@@ -28,17 +29,19 @@ def test_only_a_listed_graph_is_loaded(tmp_path, monkeypatch, listed):
     parties, digest = Parties.generate("meadow", 5, 4, randomness), trainer.architecture.digest
     allowed = (NamedHash(trainer.architecture.name, digest if listed else bytes(32)),)
     policy = Policy.make(min_devices=4, max_devices=5, models=allowed, budget_nano_rho=10**9, max_values=100)
-    job = Job(trainer.architecture, LocalTraining.make(2, 4, 0.1), 1.0, 4.0, 4, 5, OptimizerSettings("fedavg", ()))
+    task = TrainingTask(trainer.architecture, LocalTraining.make(2, 4, 0.1), OptimizerSettings("fedavg", ()))
+    job = Job(task, 1.0, 4.0, 4, 5)
     data = {name: Data(np.ones((6, 4)), np.arange(6) % 3) for name in parties.devices}
     make = partial(MemoryFleet, trainer=trainer, data=data, folder=tmp_path, insecure_keys=True)
-    with ThreadPoolExecutor(1) as executor, closing(
-        make(parties, load("insecure-512"), policy, job, trainer.initial(randomness), executor=executor)
-    ) as fleet:
+    with (
+        ThreadPoolExecutor(1) as executor,
+        closing(make(parties, load("insecure-512"), policy, job, trainer.initial(randomness), executor=executor)) as fleet,
+    ):
         if listed:
             assert fleet.run_round()
             assert opened
             return
-        monkeypatch.setattr("hushfleet.rounds.coordinator.machine.check_plan", lambda *_: None)  # it does not keep itself from it
+        monkeypatch.setattr("hushfleet.rounds.coordinator.collecting.check_plan", lambda *_: None)  # it does not keep itself from it
         fleet.orchestrator.start_round()
         refusals = fleet.await_refusals(set(parties.devices))
         assert {name for name, _ in refusals} == set(parties.devices)

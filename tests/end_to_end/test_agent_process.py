@@ -41,9 +41,7 @@ class Agent:
         keys = enrolment.DeviceKeys.load(self.state.path)
         self.key, world = keys.signing.verify_key, approved(make_world(), keys)
         certificate = certificates.authority.issue_to(MEMBER, asked, now())
-        given = bundle(
-            world, broker=Broker(HOST, port), ca_certificate=certificates.authority.certificate_pem, certificate=certificate
-        )
+        given = bundle(world, broker=Broker(HOST, port), ca_certificate=certificates.authority.certificate_pem, certificate=certificate)
         enrolment.join(self.state, enrolment.read_bundle(self.state, given), insecure_keys=True)
         (folder / "agent.toml").write_text(CONFIG)
         self.command = [HUSHFLEET, "agent", "run", "--state", str(self.state.path), "--config", str(folder / "agent.toml")]

@@ -199,9 +199,7 @@ class TestDiagnoses:
             broker.reload()
             self.told(broker, links, context, "this certificate is revoked")
 
-    @pytest.mark.parametrize(
-        ("days", "words"), [(-800, "is expired by this clock"), (10, "is not yet valid by this clock")]
-    )
+    @pytest.mark.parametrize(("days", "words"), [(-800, "is expired by this clock"), (10, "is not yet valid by this clock")])
     def test_a_brokers_certificate_out_of_its_time(self, broker, links, days, words):
         broker.certificates.broker(at=now() + timedelta(days=days))
         broker.stop()

@@ -37,8 +37,15 @@ def dynamo(net: Net, path: Path) -> None:
         warnings.simplefilter("ignore")
         shapes = ({0: torch.export.Dim("batch")},)
         torch.onnx.export(
-            net.module, (net.features,), path, dynamo=True, dynamic_shapes=shapes, input_names=["input"], output_names=[*net.outputs],
-            external_data=False, verbose=False,
+            net.module,
+            (net.features,),
+            path,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=["input"],
+            output_names=[*net.outputs],
+            external_data=False,
+            verbose=False,
         )
 
 

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hushfleet.codec import encode
-from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
-from hushfleet.errors import PhaseError
+from hushfleet.documents import Receipt, ReceiptStatus, VerifiedPlan, sign_receipt
+from hushfleet.errors import LocalError, PhaseError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.privacy import Ledger
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.coordinator.machine import Phase
-from hushfleet.rounds.device import DeviceState
-from hushfleet.rounds.device import Phase as DevicePhase
+from hushfleet.rounds import member as member_phases
+from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting, NoRound
+from hushfleet.rounds.device import DeviceMemory, DeviceState, Fetching, Preparing, Unenrolled, Working
 from hushfleet.rounds.effects import (
     Effect,
     KeepAccepted,
@@ -35,19 +35,20 @@ from hushfleet.rounds.events import (
     ContributionsArrived,
     DeadlinePassed,
     EvidenceArrived,
+    Fetched,
     GrantArrived,
-    ModelArrived,
+    InboxArrived,
     PlanArrived,
+    Prepared,
     ReceiptArrived,
     RequestArrived,
     RosterArrived,
     RoundWanted,
-    Trained,
+    TaskDone,
 )
-from hushfleet.rounds.member import MemberState
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.training import LocalUpdate
-from hushfleet.wire import Evidence, Kind, encode_signed
+from hushfleet.wire import Evidence, Inbox, KeyShareDelivery, Kind, SharesDelivery, encode_signed
 from tests.support.company import Company
 from tests.support.world import make_world, of, update_of
 
@@ -82,6 +83,12 @@ EVIDENCE = [
     encode(Evidence(*(WORLD.request(PLANS[0], WORLD.bodies(PLANS[0], names)).header for names in (WORLD.names[:4], WORLD.names[1:5]))))
 ]
 MODEL = WORLD.model.to_bytes()
+GRANTS = [WORLD.grants[MEMBER], NEW_KEY.grants[MEMBER], WORLD.grants["device-02"]]
+INBOX = [
+    *(encode(Inbox(KeyShareDelivery(grant))) for grant in GRANTS),
+    encode(Inbox(SharesDelivery(PLANS[0].digest, bytes(32), (b"share",)))),
+]
+NO_TRAINER = LocalError(Refusal.PLAN_ARCHITECTURE, "no trainer", next_step="Install it.")
 
 
 def flipped(data: bytes, bit: int) -> bytes:
@@ -145,66 +152,75 @@ def changes_of(effects: tuple[Effect, ...], kind: type) -> list[Any]:
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_device_charges_a_round_once_and_contributes_to_it_at_most_once(data):
-    device = Watch(WORLD.device(NAME), data.draw(st.sampled_from([WORLD.device_state(), DeviceState(None, Ledger())])))
+    device = Watch(WORLD.device(NAME), data.draw(st.sampled_from([WORLD.device_state(), Unenrolled(DeviceMemory(Ledger()))])))
     sent: dict[tuple[bytes, int], bytes] = {}
 
     def receipt(status: ReceiptStatus, whole: bytes) -> bytes:
-        known = device.state.sent
+        known = device.state.memory.sent
         key_id, number = (known.key_id, known.round) if known else (WORLD.roster.key_id, 1)
         made = Receipt(WORLD.roster.roster.fleet, NAME, key_id, number, sha256(whole), status, (), "")
         return encode_signed(sign_receipt(made, WORLD.parties.orchestrator.signing))
 
     for _ in range(data.draw(st.integers(5, 40))):
-        underway = device.state.setting.plan_hash if device.state.setting else bytes(32)
-        own = device.state.sent.sealed if device.state.sent else b""
+        before, memory = device.state, device.state.memory
+        underway = plan_under_way(before)
+        own = memory.sent.sealed if memory.sent else b""
         messages = st.one_of(
             st.sampled_from(ROSTERS).flatmap(garbled).map(RosterArrived),
             st.sampled_from([encode_signed(plan.signed) for plan in PLANS]).flatmap(garbled).map(PlanArrived),
-            garbled(MODEL).map(ModelArrived),
-            st.sampled_from([underway, bytes(32)]).map(lambda digest: Trained(digest, LocalUpdate(update_of(b"u")))),
-            st.sampled_from([underway, bytes(32)]).map(lambda digest: Trained(digest, None, "nothing")),
+            st.builds(Prepared, st.sampled_from([underway, bytes(32)]), st.sampled_from([None, NO_TRAINER])),
+            garbled(MODEL).map(Fetched),
+            st.sampled_from([underway, bytes(32)]).map(lambda digest: TaskDone(digest, LocalUpdate(update_of(b"u")))),
+            st.sampled_from([underway, bytes(32)]).map(lambda digest: TaskDone(digest, None, "nothing")),
             st.builds(receipt, st.sampled_from(ReceiptStatus), st.sampled_from([own, b"other"])).flatmap(garbled).map(ReceiptArrived),
             st.sampled_from(EVIDENCE).flatmap(garbled).map(EvidenceArrived),
             st.just(Connected()),
             st.sampled_from([RoundWanted(), RequestArrived(REQUESTS[0]), object()]),
         )
-        before = device.state
         fresh = [RosterArrived(ROSTERS[0]), *(PlanArrived(encode_signed(plan.signed)) for plan in PLANS[:3])]
         onward = {
-            DevicePhase.FETCHING: st.just(ModelArrived(MODEL)),
-            DevicePhase.TRAINING: st.sampled_from([Trained(underway, None), Trained(underway, LocalUpdate(update_of(b"v")))]),
-        }.get(before.phase, st.sampled_from(fresh))
+            Preparing: st.just(Prepared(underway)),
+            Fetching: st.just(Fetched(MODEL)),
+            Working: st.sampled_from([TaskDone(underway, None), TaskDone(underway, LocalUpdate(update_of(b"v")))]),
+        }.get(type(before), st.sampled_from(fresh))
         effects = device.take(data.draw(messages if data.draw(st.integers(0, 2)) == 0 else onward))
 
-        kept = changes_of(effects, KeepContribution)
-        assert len(device.state.ledger.events) == len(before.ledger.events) + len(kept)
-        assert device.state.ledger.spent_nano == COST * len(device.state.ledger.events) <= WORLD.policy.budget_nano_rho
+        kept, after = changes_of(effects, KeepContribution), device.state.memory
+        assert len(after.ledger.events) == len(memory.ledger.events) + len(kept)
+        assert after.ledger.spent_nano == COST * len(after.ledger.events) <= WORLD.policy.budget_nano_rho
         for one in kept:
-            assert (one.event.key_id, one.event.round_number) not in sent
-            sent[one.event.key_id, one.event.round_number] = one.sealed
+            assert (one.entry.key_id, one.entry.round_number) not in sent
+            sent[one.entry.key_id, one.entry.round_number] = one.sealed
         for publish in of(effects, Publish):
             assert publish.data in sent.values()
-            assert device.state.sent.sealed == publish.data
-        assert all(device.state.seen.get(key_id, 0) >= number for key_id, number in before.seen.items())
-        assert before.stopped <= device.state.stopped
-        assert not {one.event.key_id for one in kept} & before.stopped
+            assert after.sent.sealed == publish.data
+        assert all(after.seen.get(key_id, 0) >= number for key_id, number in memory.seen.items())
+        assert memory.stopped <= after.stopped
+        assert not {one.entry.key_id for one in kept} & memory.stopped
+
+
+def plan_under_way(state: DeviceState) -> bytes:
+    """The hash of the plan that a device works on, or that of none."""
+    return state.terms.plan_hash if isinstance(state, Preparing | Fetching | Working) else bytes(32)
 
 
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_member_holds_at_most_one_answer_a_round(data):
-    start = data.draw(st.sampled_from([WORLD.member_state(MEMBER), MemberState(WORLD.roster), MemberState(None)]))
+    without_share = member_phases.Ready(member_phases.MemberMemory(), WORLD.roster)
+    start = data.draw(st.sampled_from([WORLD.member_state(MEMBER), without_share, member_phases.Unenrolled()]))
     member, answered = Watch(WORLD.member(MEMBER), start), {}
     messages = st.one_of(
         st.sampled_from(ROSTERS).flatmap(garbled).map(RosterArrived),
-        st.sampled_from([WORLD.grants[MEMBER], NEW_KEY.grants[MEMBER], WORLD.grants["device-02"]]).flatmap(garbled).map(GrantArrived),
+        st.sampled_from(GRANTS).flatmap(garbled).map(GrantArrived),
+        st.sampled_from(INBOX).flatmap(garbled).map(InboxArrived),
         st.sampled_from(REQUESTS).flatmap(garbled).map(RequestArrived),
         st.sampled_from(REQUESTS).map(RequestArrived),
         st.just(Connected()),
         st.sampled_from([PlanArrived(b""), object()]),
     )
     for _ in range(data.draw(st.integers(5, 40))):
-        before = member.state
+        before = member.state.memory
         effects = member.take(data.draw(messages))
 
         for keep in changes_of(effects, KeepAnswer):
@@ -213,8 +229,9 @@ def test_a_member_holds_at_most_one_answer_a_round(data):
             answered[keep.key_id, keep.round] = keep.sealed
         partials = [publish.data for publish in of(effects, Publish) if publish.topic.kind is Kind.PARTIAL]
         assert set(partials) <= set(answered.values())
-        assert all(member.state.answered[key_id].round >= one.round for key_id, one in before.answered.items())
-        assert before.stopped <= member.state.stopped
+        after = member.state.memory
+        assert all(after.answered[key_id].round >= one.round for key_id, one in before.answered.items())
+        assert before.stopped <= after.stopped
         assert not {keep.key_id for keep in changes_of(effects, KeepAnswer)} & before.stopped
 
 
@@ -229,13 +246,13 @@ def test_a_coordinator_asks_for_one_cohort_a_round_and_ends_what_it_begins(data)
     members = {name: Watch(WORLD.member(name), WORLD.member_state(name)) for name in WORLD.parties.committee}
 
     def batch(names: list[str]) -> list[tuple[str, bytes]]:
-        plan = coordinator.state.setting.verified_plan if coordinator.state.setting else WORLD.plan()
+        plan = latest_plan(coordinator.state) or WORLD.plan()
         if plan.digest == WORLD.plan().digest:
             return [(name, SEALED[name]) for name in names]
         return [(name, WORLD.sealed(plan, name, WORLD.body(plan, name))) for name in names if plan.plan.key_id == WORLD.roster.key_id]
 
     def answers() -> list[bytes]:
-        if coordinator.state.request is None:
+        if not isinstance(coordinator.state, Decrypting):
             return [b""]
         request = RequestArrived(encode(coordinator.state.request))
         return [p.data for watch in members.values() for p in of(watch.take(request), Publish) if p.topic.kind is Kind.PARTIAL] or [b""]
@@ -255,22 +272,37 @@ def test_a_coordinator_asks_for_one_cohort_a_round_and_ends_what_it_begins(data)
         )
         before = coordinator.state
         onward = {
-            Phase.IDLE: st.just(RoundWanted()),
-            Phase.COLLECTING: st.just(ContributionsArrived(tuple(batch(list(WORLD.names[:5]))))),
-            Phase.DECRYPTING: st.sampled_from([AnswerArrived(*pair) for pair in zip(members, answers(), strict=False)]),
-        }[before.phase]
+            NoRound: st.just(RoundWanted()),
+            Collecting: st.just(ContributionsArrived(tuple(batch(list(WORLD.names[:5]))))),
+            Decrypting: st.sampled_from([AnswerArrived(*pair) for pair in zip(members, answers(), strict=False)]),
+        }[type(before)]
         effects = coordinator.take(data.draw(messages if data.draw(st.integers(0, 2)) == 0 else onward))
 
         begun += [(change.key_id, change.round) for change in changes_of(effects, KeepRound)]
-        ended += [(before.setting.plan.key_id, change.round) for change in changes_of(effects, KeepOutcome)]
-        stored |= {sha256(sealed) for change in changes_of(effects, KeepAccepted) for _, sealed in change.contributions}
+        ended += [(before.terms.plan.key_id, change.round) for change in changes_of(effects, KeepOutcome)]
+        stored |= {one.whole_hash for change in changes_of(effects, KeepAccepted) for one in change.contributions}
         if changes_of(effects, KeepRequest):
             assert begun[-1] not in asked
             asked.add(begun[-1])
         assert len(set(begun)) == len(begun)
         assert ended == begun[: len(ended)]
-        assert len(begun) - len(ended) == (coordinator.state.phase is not Phase.IDLE)
-        assert {one.whole_hash for one in coordinator.state.accepted.values()} <= stored
-        assert coordinator.state.model.version - before.model.version in (0, 1)
-        if coordinator.state.model.version > before.model.version:
+        assert len(begun) - len(ended) == (not isinstance(coordinator.state, NoRound))
+        assert accepted_bytes(coordinator.state) <= stored
+        released = coordinator.state.memory.progress.version - before.memory.progress.version
+        assert released in (0, 1)
+        if released:
             assert ended[-1] in asked
+
+
+def latest_plan(state: CoordinatorState) -> VerifiedPlan | None:
+    """That of the round under way or of the one before, if there was any."""
+    if isinstance(state, NoRound):
+        return state.closed.plan if state.closed else None
+    return state.terms.verified_plan
+
+
+def accepted_bytes(state: CoordinatorState) -> set[bytes]:
+    """The hashes of all contributions that were accepted in that round."""
+    if isinstance(state, NoRound):
+        return set(state.closed.accepted.values()) if state.closed else set()
+    return {one.whole_hash for one in state.accepted.values()}

@@ -58,6 +58,7 @@ from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.plan_check import check_plan, nano_rho, standing
+from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import Signed
 from hushfleet.wire import (
     Answer,
@@ -107,7 +108,14 @@ trainings = st.one_of(
     st.builds(LocalTraining.make, ordinals, ordinals, positive, proximal=positive),
     st.builds(LocalTraining.make, ordinals, ordinals, positive, optimizer=st.just("momentum"), momentum=fractions),
     st.builds(
-        LocalTraining.make, ordinals, ordinals, positive, optimizer=st.just("adam"), beta1=fractions, beta2=fractions, epsilon=positive,
+        LocalTraining.make,
+        ordinals,
+        ordinals,
+        positive,
+        optimizer=st.just("adam"),
+        beta1=fractions,
+        beta2=fractions,
+        epsilon=positive,
         gradient_norm=positive,
     ),
 )
@@ -117,18 +125,51 @@ evaluations = st.builds(EvaluateTask, names, hashes, counts, hashes, normalisers
 measurements = st.builds(MeasureTask, names, hashes)
 tasks = st.one_of(trains, evaluations, measurements)
 plans = st.builds(
-    Plan, ids, hashes, ordinals, hashes, ordinals, tasks, texts, integers, privacy, floats, floats, integers, heads, integers, integers,
+    Plan,
+    ids,
+    hashes,
+    ordinals,
+    hashes,
+    ordinals,
+    tasks,
+    texts,
+    integers,
+    privacy,
+    floats,
+    floats,
+    integers,
+    heads,
+    integers,
+    integers,
 )
 near = st.integers(0, 2**12)
 figures = st.builds(
-    PrivacyPlan, st.one_of(counts, st.integers(9_180, 9_210)), st.one_of(counts, near), st.one_of(counts, near), st.integers(0, 12),
-    st.integers(0, 120), st.just(20), st.just(1),
+    PrivacyPlan,
+    st.one_of(counts, st.integers(9_180, 9_210)),
+    st.one_of(counts, near),
+    st.one_of(counts, near),
+    st.integers(0, 12),
+    st.integers(0, 120),
+    st.just(20),
+    st.just(1),
 )
 headers = st.builds(Header, ids, hashes, ordinals, hashes, hashes, counts)
 model_results = st.builds(ModelResult, hashes, hashes, counts, st.builds(OptimizerSettings, texts, tuples(st.tuples(texts, floats))))
 results = st.one_of(model_results, st.builds(AnswerResult, tuples(floats)))
 records = st.builds(
-    RoundRecord, ids, hashes, ordinals, st.sampled_from(Outcome), texts, hashes, hashes, tuples(ids), results, counts, counts, counts,
+    RoundRecord,
+    ids,
+    hashes,
+    ordinals,
+    st.sampled_from(Outcome),
+    texts,
+    hashes,
+    hashes,
+    tuples(ids),
+    results,
+    counts,
+    counts,
+    counts,
     heads,
 )
 receipts = st.builds(Receipt, ids, ids, hashes, ordinals, hashes, st.sampled_from(ReceiptStatus), tuples(ranges), reasons)
@@ -137,7 +178,10 @@ bodies = st.builds(Body, hashes, ids, hashes, tuples(blobs), blobs)
 answers = st.builds(Answer, hashes, ordinals, hashes, hashes, st.integers(1, 10), tuples(blobs), blobs)
 rosters = st.builds(
     lambda serial, epoch, devices, paillier: example.roster(serial=serial, key_epoch=epoch, devices=devices, paillier=paillier),
-    ordinals, counts, st.permutations([example.entry(name) for name in example.NAMES]).map(tuple), blobs,
+    ordinals,
+    counts,
+    st.permutations([example.entry(name) for name in example.NAMES]).map(tuple),
+    blobs,
 )
 entries = st.builds(DeviceEntry, ids, hashes, hashes, st.just(1), st.one_of(st.just(""), ids))
 brokers = st.builds(Broker, st.from_regex(r"[0-9A-Za-z._:%-]{1,253}", fullmatch=True), st.integers(1, 65_535))
@@ -146,24 +190,85 @@ enrolments = st.builds(EnrolmentRequest, roles, ids, hashes, hashes, st.just(1),
 bundles = st.builds(Bundle, ids, roles, ids, signed, blobs, brokers, blobs, blobs)
 chunks = st.builds(
     lambda index, more, digest, data: Chunk(index, index + more, (index + more) * len(data), digest, data),
-    st.integers(0, 2000), st.integers(1, 2000), hashes, st.binary(min_size=1, max_size=20),
+    st.integers(0, 2000),
+    st.integers(1, 2000),
+    hashes,
+    st.binary(min_size=1, max_size=20),
 )
 messages = st.one_of(
-    plans, headers, records, receipts, grants, bodies, answers, rosters, entries, signed, privacy, st.builds(SignedGrant, signed),
-    st.builds(Contribution, signed, blobs, tuples(blobs)), st.builds(SealedAnswer, signed), st.builds(Evidence, signed, signed),
+    plans,
+    headers,
+    records,
+    receipts,
+    grants,
+    bodies,
+    answers,
+    rosters,
+    entries,
+    signed,
+    privacy,
+    st.builds(SignedGrant, signed),
+    st.builds(Contribution, signed, blobs, tuples(blobs)),
+    st.builds(SealedAnswer, signed),
+    st.builds(Evidence, signed, signed),
     st.builds(
-        DeviceStatus, ids, ids, st.sampled_from(Presence), counts, st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True),
-        st.binary(min_size=16, max_size=16), heads,
+        DeviceStatus,
+        ids,
+        ids,
+        st.sampled_from(Presence),
+        counts,
+        st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True),
+        st.binary(min_size=16, max_size=16),
+        heads,
     ),
-    heads, trainings, trains, evaluations, measurements, model_results, st.builds(NamedHash, names, hashes),
-    st.builds(DecryptionRequest, signed, signed, tuples(signed)), st.just(example.policy()), enrolments, bundles, brokers, chunks,
+    heads,
+    trainings,
+    trains,
+    evaluations,
+    measurements,
+    model_results,
+    st.builds(NamedHash, names, hashes),
+    st.builds(DecryptionRequest, signed, signed, tuples(signed)),
+    st.just(example.policy()),
+    enrolments,
+    bundles,
+    brokers,
+    chunks,
     st.builds(BundleFile, hashes, signed),
 )
 KINDS = [
-    Plan, PrivacyPlan, LocalTraining, TrainTask, EvaluateTask, MeasureTask, ModelResult, AnswerResult, JournalHead, NamedHash,
-    Header, DecryptionRequest, RoundRecord, OptimizerSettings, Receipt, KeyShareGrant, SignedGrant, Roster,
-    DeviceEntry, Policy, Body, Contribution, Answer, SealedAnswer, Evidence, Signed, DeviceStatus,
-    EnrolmentRequest, Bundle, BundleFile, Broker, Chunk,
+    Plan,
+    PrivacyPlan,
+    LocalTraining,
+    TrainTask,
+    EvaluateTask,
+    MeasureTask,
+    ModelResult,
+    AnswerResult,
+    JournalHead,
+    NamedHash,
+    Header,
+    DecryptionRequest,
+    RoundRecord,
+    OptimizerSettings,
+    Receipt,
+    KeyShareGrant,
+    SignedGrant,
+    Roster,
+    DeviceEntry,
+    Policy,
+    Body,
+    Contribution,
+    Answer,
+    SealedAnswer,
+    Evidence,
+    Signed,
+    DeviceStatus,
+    EnrolmentRequest,
+    Bundle,
+    BundleFile,
+    Broker,
+    Chunk,
 ]
 
 scalars = st.one_of(st.none(), st.booleans(), integers, st.floats(), st.text(max_size=4), blobs, hashes, ids)
@@ -260,7 +365,11 @@ def test_any_flipped_bit_of_a_signed_grant_is_refused(data):
 def test_any_flipped_bit_of_an_enrolment_request_is_refused_and_changes_its_fingerprint(data):
     wire = encode(sign_enrolment_request(example.enrolment(), example.DEVICES["pi-05"][0]))
     altered = flipped(wire, data.draw(st.integers(0, 8 * len(wire) - 1)))
-    assert opened_or_refused(lambda: open_enrolment_request(decode_signed(altered))) in FORM | {Refusal.SIGNATURE, Refusal.ID_MALFORMED}
+    assert opened_or_refused(lambda: open_enrolment_request(decode_signed(altered))) in FORM | {
+        Refusal.SIGNATURE,
+        Refusal.ID_MALFORMED,
+        Refusal.SEALING_SUITE,
+    }
     assert fingerprint(altered) != fingerprint(wire)
 
 
@@ -330,7 +439,7 @@ class TestWhatFollowsADecodedDocument:
         standing(plan, roster)
         is_selected(verified, "pi-01")
         with pytest.raises(FaultyOrchestrator):
-            check_plan(verified, roster)
+            check_plan(verified, roster, DEVICE_SCHEMES)
 
     @given(figures, st.one_of(integers, st.integers(1, 2**20)))
     def test_a_plan_of_this_fleet_has_a_cost_that_can_be_stored_or_is_refused(self, figures, dimension):
@@ -352,5 +461,5 @@ def cost_of(figures, dimension):
     roster = example.verified_roster()
     fields = {"key_id": roster.key_id, "roster_hash": roster.digest, "privacy": figures, "dimension": dimension}
     verified = open_plan(sign_plan(example.plan(**fields), example.orchestrator).signed, ORCHESTRATOR)
-    refusal = opened_or_refused(lambda: check_plan(verified, roster))
+    refusal = opened_or_refused(lambda: check_plan(verified, roster, DEVICE_SCHEMES))
     return nano_rho(verified.plan, roster) if refusal is None else refusal

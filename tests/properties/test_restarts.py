@@ -1,7 +1,7 @@
 """A device or member that stops anywhere goes on from its store: nothing is charged twice, and what was sent is sent again as it was."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +10,21 @@ import pytest
 from edge_agent.store import Store
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds import device, member
-from hushfleet.rounds.effects import Change, Effect, Fetch, Publish, Train
+from hushfleet.rounds.effects import Change, DoTask, Effect, Fetch, Prepare, Publish
 from hushfleet.rounds.events import (
     Connected,
     ContributionsArrived,
+    Fetched,
     GrantArrived,
-    ModelArrived,
     PlanArrived,
+    Prepared,
     ReceiptArrived,
     RequestArrived,
     RosterArrived,
     RoundWanted,
-    Trained,
+    TaskDone,
 )
-from hushfleet.rounds.machine import Running
+from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Kind, encode_signed
@@ -59,7 +60,7 @@ class Stored:
     def start(self) -> None:
         """What a daemon does when it comes up."""
         self.device = self.running(WORLD.device(self.name), self.store.device_state(ROOT))
-        self.member = self.running(WORLD.member(self.name), self.store.member_state(ROOT, insecure_keys=True))
+        self.member = self.running(WORLD.member(self.name), self.store.member_state(ROOT))
 
     def running(self, machine: object, state: object) -> Running[Any]:
         return Running(machine, state, self.persist, SystemRandomness())
@@ -80,7 +81,13 @@ class Stored:
 
     def take(self, running: Running[Any], event: object) -> tuple[Effect, ...]:
         """One step. Publications count as sent only once the step is over."""
-        effects = running.offer(event)
+        return self.publish(running.offer(event))
+
+    def take_roster(self) -> None:
+        """One step of both machines."""
+        self.publish(together((self.device, self.member), ROSTER))
+
+    def publish(self, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
         self.sent += [(effect.topic.kind, effect.data) for effect in of(effects, Publish)]
         return effects
 
@@ -88,11 +95,19 @@ class Stored:
         return {data for sent, data in self.sent if sent is kind}
 
     def saved_as_it_is(self) -> bool:
-        """Whether the store gives back both states, but for what is said not to be durable."""
-        there, here = self.store.device_state(ROOT), self.device.state
-        phase = device.Phase.SENT if here.sent else device.Phase.IDLE
-        members = self.store.member_state(ROOT, insecure_keys=True) == replace(self.member.state, waiting=None)
-        return members and there == replace(here, phase=phase, setting=None, waiting=None)
+        """Whether the store gives back both states, but for the plan, request and shares that are on their way through."""
+        device_state, member_state = self.store.device_state(ROOT), self.store.member_state(ROOT)
+        return (device_state, member_state) == (durable_device(self.device.state), durable_member(self.member.state))
+
+
+def durable_device(state: device.DeviceState) -> device.DeviceState:
+    """What must come back of a device's state."""
+    return state if isinstance(state, device.Unenrolled) else device.Idle(state.memory, state.roster)
+
+
+def durable_member(state: member.MemberState) -> member.MemberState:
+    """What must come back of a member's state."""
+    return state if isinstance(state, member.Unenrolled) else member.Ready(state.memory, state.roster, state.share)
 
 
 def live(party: Stored, plan: bytes, model: bytes, request: bytes | None, receipt: bytes | None) -> Iterator[None]:
@@ -100,17 +115,18 @@ def live(party: Stored, plan: bytes, model: bytes, request: bytes | None, receip
     party.take(party.device, Connected())
     party.take(party.member, Connected())
     yield
-    party.take(party.device, ROSTER)
-    party.take(party.member, ROSTER)
+    party.take_roster()
     yield
     party.take(party.member, GrantArrived(WORLD.grants[party.name]))
     yield
-    fetch = of(party.take(party.device, PlanArrived(plan)), Fetch)
+    prepare = of(party.take(party.device, PlanArrived(plan)), Prepare)
     yield
-    if fetch:
-        (train,) = of(party.take(party.device, ModelArrived(model)), Train)
+    if prepare:
+        assert of(party.take(party.device, Prepared(prepare[0].plan_hash)), Fetch)
         yield
-        party.take(party.device, Trained(train.plan_hash, LocalUpdate(update_of(party.name.encode()))))
+        (task,) = of(party.take(party.device, Fetched(model)), DoTask)
+        yield
+        party.take(party.device, TaskDone(task.plan_hash, LocalUpdate(update_of(party.name.encode()))))
         yield
     for running, event in ((party.member, request and RequestArrived(request)), (party.device, receipt and ReceiptArrived(receipt))):
         if event:
@@ -127,7 +143,7 @@ class Orchestration:
 
     def __post_init__(self) -> None:
         self.company.start()
-        self.model = self.company.coordinator.state.model.to_bytes()
+        self.model = self.company.coordinator.state.memory.progress.result
         self.others = {name: self.company.contribute(name) for name in WORLD.names[1:5]}
 
     def receipt(self, sealed: bytes) -> bytes:
@@ -157,7 +173,8 @@ def whole_round(party: Stored, rest: Orchestration) -> Iterator[None]:
 def outcome(party: Stored) -> tuple[object, ...]:
     contributions, answers = party.bytes_sent(Kind.CONTRIBUTION), party.bytes_sent(Kind.PARTIAL)
     here = party.device.state
-    return len(contributions), len(answers), here.ledger, here.sent, here.phase, party.member.state.answered.keys()
+    phases, answered = (type(here), type(party.member.state)), party.member.state.memory.answered.keys()
+    return len(contributions), len(answers), here.memory.ledger, here.memory.sent, phases, answered
 
 
 def steps_of_an_undisturbed_round(folder: Path) -> tuple[int, int, tuple[object, ...]]:
@@ -166,14 +183,14 @@ def steps_of_an_undisturbed_round(folder: Path) -> tuple[int, int, tuple[object,
     return steps, party.transactions, outcome(party)
 
 
-STEPS, TRANSACTIONS = 12, 7
+STEPS, TRANSACTIONS = 13, 6
 
 
 def test_the_undisturbed_round_has_the_steps_that_the_others_are_cut_at(tmp_path):
-    steps, transactions, (contributions, answers, ledger, sent, phase, _) = steps_of_an_undisturbed_round(tmp_path / "whole")
+    steps, transactions, (contributions, answers, ledger, sent, phases, _) = steps_of_an_undisturbed_round(tmp_path / "whole")
 
     assert (steps, transactions) == (STEPS, TRANSACTIONS)
-    assert (contributions, answers, sent, phase) == (1, 1, None, device.Phase.IDLE)
+    assert (contributions, answers, sent, phases) == (1, 1, None, (device.Idle, member.Ready))
     assert ledger.spent_nano == COST
 
 
@@ -196,7 +213,7 @@ def test_a_restart_after_any_step_comes_to_the_same_outcome(tmp_path, cut):
         pass
 
     assert outcome(party) == expected
-    assert party.member.state.phase is member.Phase.READY
+    assert isinstance(party.member.state, member.Ready)
 
 
 @pytest.mark.parametrize("before_commit", [True, False], ids=["before the commit", "after the commit"])
@@ -215,7 +232,7 @@ def test_a_power_cut_at_any_transaction_charges_once_and_resends_the_same_bytes(
         pass
 
     assert outcome(party) == expected
-    assert party.device.state.ledger.spent_nano == COST
+    assert party.device.state.memory.ledger.spent_nano == COST
 
 
 def test_a_restart_forgets_a_plan_under_way_but_not_that_it_was_seen(tmp_path):
@@ -224,8 +241,9 @@ def test_a_restart_forgets_a_plan_under_way_but_not_that_it_was_seen(tmp_path):
     party = Stored(WORLD.names[0], tmp_path / "device")
     party.take(party.device, ROSTER)
     party.take(party.device, PlanArrived(encode_signed(WORLD.plan(4).signed)))
+    assert isinstance(party.device.state, device.Preparing)
 
     party.restart()
 
-    assert (party.device.state.phase, party.device.state.seen) == (device.Phase.IDLE, {WORLD.roster.key_id: 4})
-    assert not of(party.take(party.device, PlanArrived(encode_signed(WORLD.plan(3).signed))), Fetch)
+    assert (type(party.device.state), party.device.state.memory.seen) == (device.Idle, {WORLD.roster.key_id: 4})
+    assert not of(party.take(party.device, PlanArrived(encode_signed(WORLD.plan(3).signed))), Prepare)

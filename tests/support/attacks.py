@@ -33,16 +33,18 @@ from hushfleet.link.link import DEFAULT_MAX_BYTES
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
-from hushfleet.rounds.device import DeviceState
-from hushfleet.rounds.effects import Refused
+from hushfleet.rounds.coordinator import ClosedRound, Collecting, Decrypting, NoRound
+from hushfleet.rounds.device import DeviceMemory, DeviceState, Sent
+from hushfleet.rounds.effects import AcceptedContribution, Refused
 from hushfleet.rounds.member import MemberState
-from hushfleet.schemes.base import EncryptedUpdate, RoundTerms, VerifiedBody
-from hushfleet.schemes.devices import DEVICE_SCHEMES, DeviceScheme
+from hushfleet.rounds.tasks.train import TrainingTask
+from hushfleet.schemes.base import DeviceScheme, EncryptedUpdate, RoundTerms, SchemeProfile, VerifiedBody
+from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.paillier.answers import from_wire, to_wire
-from hushfleet.schemes.paillier.cohort import ciphertext_count
+from hushfleet.schemes.paillier.profile import answer_context, ciphertext_count
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, Data
-from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_seal_context, encode_signed
+from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_seal_context, decode_signed, encode_signed
 from hushfleet.wire.limits import LIMITS
 from simulation import memory_fleet as fleet_module
 from simulation.memory_fleet import MemoryFleet
@@ -76,9 +78,13 @@ class Watcher:
     scheme: DeviceScheme
     encoded: dict[str, list[IntVector]] = field(default_factory=dict)
 
-    def encrypt(self, setting: RoundTerms, device_id: str, encoded: EncodedVector, randomness: Randomness) -> EncryptedUpdate:
+    @property
+    def profile(self) -> SchemeProfile:
+        return self.scheme.profile
+
+    def encrypt(self, terms: RoundTerms, device_id: str, encoded: EncodedVector, randomness: Randomness) -> EncryptedUpdate:
         self.encoded.setdefault(device_id, []).append(encoded.values)
-        return self.scheme.encrypt(setting, device_id, encoded, randomness)
+        return self.scheme.encrypt(terms, device_id, encoded, randomness)
 
 
 class Stage:
@@ -102,14 +108,56 @@ class Stage:
         return self.world.dealing.public
 
     @property
-    def setting(self) -> RoundTerms:
-        setting = self.fleet.orchestrator.state.setting
-        assert setting is not None
-        return setting
+    def open_round(self) -> Collecting | Decrypting:
+        """The round under way; there must be one."""
+        state = self.fleet.orchestrator.state
+        assert not isinstance(state, NoRound)
+        return state
+
+    @property
+    def closed_round(self) -> ClosedRound:
+        """The round that ended last; none may be under way."""
+        state = self.fleet.orchestrator.state
+        assert isinstance(state, NoRound)
+        assert state.closed is not None
+        return state.closed
+
+    @property
+    def terms(self) -> RoundTerms:
+        """Those of the round under way."""
+        return self.open_round.terms
+
+    @property
+    def accepted(self) -> Mapping[str, AcceptedContribution]:
+        """What the orchestrator has accepted in the round under way."""
+        return self.open_round.accepted
+
+    @property
+    def answered(self) -> set[int]:
+        """Members whose answers the orchestrator has taken in, in the round under way."""
+        state = self.open_round
+        assert isinstance(state, Decrypting)
+        return set(state.answers)
+
+    @property
+    def version(self) -> int:
+        """Of the model in force."""
+        return self.fleet.orchestrator.state.memory.progress.version
+
+    def archive(self) -> dict[str, bytes]:
+        """The files of the only round that has ended so far, by name."""
+        (folder,) = (self.fleet.folder / "archive").glob("epoch-*")
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def archived_answers(self) -> dict[int, Answer]:
+        """The answers that opened the only round that has ended so far, by member index."""
+        files = {name: data for name, data in self.archive().items() if name.startswith("answer-")}
+        contents = {int(name.removeprefix("answer-")): decode_signed(data).content for name, data in files.items()}
+        return {index: decode(Answer, content, max_bytes=LIMITS.answer) for index, content in sorted(contents.items())}
 
     @property
     def plan(self) -> VerifiedPlan:
-        return self.setting.verified_plan
+        return self.terms.verified_plan
 
     def encoded(self, name: str) -> IntVector:
         """What this device last encrypted."""
@@ -124,13 +172,21 @@ class Stage:
     def device(self, name: str) -> DeviceState:
         return self.fleet.agents[name]._device.state
 
+    def memory(self, name: str) -> DeviceMemory:
+        """Everything durable that this device remembers."""
+        return self.device(name).memory
+
+    def waiting_for_receipt(self, name: str) -> Sent | None:
+        """The contribution that this device keeps until its receipt is final."""
+        return self.memory(name).sent
+
     def member(self, name: str) -> MemberState:
         running = self.fleet.agents[name]._member
         assert running is not None
         return running.state
 
     def spent(self, name: str) -> int:
-        return self.device(name).ledger.spent_nano
+        return self.memory(name).ledger.spent_nano
 
     def pump(self, *names: str) -> None:
         for name in names or self.names:
@@ -146,8 +202,7 @@ class Stage:
 
     def bodies(self, *names: str) -> tuple[Signed, ...]:
         """Accepted bodies, of these devices or of all, in id order."""
-        accepted = self.fleet.orchestrator.state.accepted
-        return tuple(accepted[name].verified.signed for name in sorted(names or accepted))
+        return tuple(self.accepted[name].verified.signed for name in sorted(names or self.accepted))
 
     def deliver(self, name: str, topic: Topic, data: bytes) -> None:
         """One message for one party alone: only signatures say who made it."""
@@ -210,9 +265,9 @@ class Stage:
         found = decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
         return from_wire(self.key, index, found.items, found.proof)
 
-    def opened(self, partials: Sequence[Partial], *, setting: RoundTerms | None = None) -> IntVector:
+    def opened(self, partials: Sequence[Partial], *, terms: RoundTerms | None = None) -> IntVector:
         """The vector that a quorum's partials open, int64 (d',)."""
-        where = setting or self.setting
+        where = terms or self.terms
         return unpack(combine(self.key, ciphertext_count(where), partials), where.length, where.plan.privacy.slot_bits, self.key)
 
     def plaintexts(self, partials: Sequence[Partial]) -> tuple[int, ...]:
@@ -222,17 +277,17 @@ class Stage:
     def packed(self, values: IntVector) -> list[int]:
         return pack(values, self.world.plan().plan.privacy.slot_bits, self.key)
 
-    def collude(self, member: str, bodies: Sequence[Signed], *, setting: RoundTerms | None = None) -> Partial:
+    def collude(self, member: str, bodies: Sequence[Signed], *, terms: RoundTerms | None = None) -> Partial:
         """A colluding member answers for anything, as often as it is asked, with a correct proof."""
-        where, share = setting or self.setting, self.world.dealing.shares[self.committee.index(member)]
-        context = where.partial_context(cohort_of(where.plan_hash, bodies), share.index)
+        where, share = terms or self.terms, self.world.dealing.shares[self.committee.index(member)]
+        context = answer_context(where, cohort_of(where.plan_hash, bodies), share.index)
         return answer(self.key, share, summed(self.key, bodies), context, SystemRandomness())
 
     def answer_as(self, member: str, partials: Partial, root: bytes, *, claimed: int | None = None) -> None:
         """A colluding member publishes any partials as its answer, properly signed and sealed; the orchestrator handles them."""
         plan, index = self.plan, self.committee.index(member) + 1
-        items, proof = to_wire(self.key, partials)
-        content = Answer(plan.plan.key_id, plan.plan.round, plan.digest, root, claimed or index, items, proof)
+        wire = to_wire(self.key, partials)
+        content = Answer(plan.plan.key_id, plan.plan.round, plan.digest, root, claimed or index, wire.items, wire.proof)
         signed = self.world.parties.devices[member].signing.sign(Label.ANSWER, encode(content))
         recipient = SealingPublicKey(self.world.parties.orchestrator.entry.sealing_key)
         context = answer_seal_context(plan.plan.key_id, plan.plan.round, index)
@@ -318,6 +373,7 @@ def staged(
     monkeypatch.setattr(fleet_module, "MemoryBroker", partial(MemoryBroker, tap=tap, max_bytes=max_bytes))
     _without_syncing(monkeypatch)
     known = {name: Data(update_of(name.encode())[None, :], np.zeros(1)) for name in world.names} if data is None else data
+    assert isinstance(world.job.task, TrainingTask)
     with ThreadPoolExecutor(1) as executor:
         fleet = MemoryFleet(
             world.parties,
@@ -325,7 +381,7 @@ def staged(
             world.policy,
             world.job,
             world.model,
-            trainer=ByHeart(world.job.architecture),
+            trainer=ByHeart(world.job.task.architecture),
             data=known,
             folder=folder,
             executor=executor,

@@ -53,7 +53,7 @@ class Bench:
             WORLD.parties.owner.root.verify_key,
             self.store,
             Messenger(self.link, self.folder / "spool"),
-            Work({TRAINER.architecture.digest: TRAINER} if self.configured else {}, self.read_data, catalogue.find),
+            Work({TRAINER.architecture.digest: TRAINER} if self.configured else {}, self.read_data, catalogue.built_in),
             fleet=FLEET,
             member=self.member,
             report=lambda _, happening: self.reports.append(happening),

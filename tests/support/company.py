@@ -8,21 +8,23 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet.documents import VerifiedPlan
+from hushfleet.labels import sha256
 from hushfleet.randomness import Randomness, SeededRandomness
-from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
+from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting
 from hushfleet.rounds.device import DeviceState
-from hushfleet.rounds.effects import Change, Effect, Fetch, Publish, Train
+from hushfleet.rounds.effects import Change, DoTask, Effect, Fetch, Prepare, Publish
 from hushfleet.rounds.events import (
     AnswerArrived,
     ContributionsArrived,
     DeadlinePassed,
-    ModelArrived,
+    Fetched,
     PlanArrived,
+    Prepared,
     ReceiptArrived,
     RequestArrived,
     RosterArrived,
     RoundWanted,
-    Trained,
+    TaskDone,
 )
 from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import MemberState
@@ -48,9 +50,7 @@ class Company:
     def __post_init__(self) -> None:
         world = self.world
         self.coordinator = self._running("orchestrator", world.coordinator(), world.coordinator_state())
-        self.devices = {
-            name: self._running(name, world.device(name), world.device_state()) for name in world.names
-        }
+        self.devices = {name: self._running(name, world.device(name), world.device_state()) for name in world.names}
         self.members = {
             name: self._running(f"{name} as member", world.member(name), world.member_state(name)) for name in world.parties.committee
         }
@@ -72,15 +72,16 @@ class Company:
 
     def start(self) -> VerifiedPlan:
         self.plan = published(self.orchestrate(RoundWanted(1000)), Kind.PLAN)[0]
-        assert self.coordinator.state.setting is not None
-        return self.coordinator.state.setting.verified_plan
+        assert isinstance(self.coordinator.state, Collecting)
+        return self.coordinator.state.terms.verified_plan
 
     def contribute(self, name: str, update: npt.NDArray[np.float64] | None = None) -> bytes:
         """The plan arrives, the model arrives, training ends: the sealed contribution. No update means a failed training."""
-        device, model = self.devices[name], self.coordinator.state.model
-        assert of(self.take(name, device, PlanArrived(self.plan)), Fetch)[0].digest == model.digest
-        train = of(self.take(name, device, ModelArrived(model.to_bytes())), Train)[0]
-        trained = Trained(train.plan_hash, None if update is None else LocalUpdate(update), "no update in this test")
+        device, model = self.devices[name], self.coordinator.state.memory.progress.result
+        prepare = of(self.take(name, device, PlanArrived(self.plan)), Prepare)[0]
+        assert of(self.take(name, device, Prepared(prepare.plan_hash)), Fetch)[0].digest == sha256(model)
+        task = of(self.take(name, device, Fetched(model)), DoTask)[0]
+        trained = TaskDone(task.plan_hash, None if update is None else LocalUpdate(update), "no update in this test")
         return published(self.take(name, device, trained), Kind.CONTRIBUTION)[0]
 
     def collect(self, sealed: Mapping[str, bytes]) -> tuple[Effect, ...]:
@@ -97,10 +98,10 @@ class Company:
     def decrypt(self, names: Iterable[str] | None = None) -> tuple[Effect, ...]:
         """Close the collection if it is open; these members (default: all) answer until the round is over."""
         effects: tuple[Effect, ...] = ()
-        if self.coordinator.state.phase is Phase.COLLECTING:
+        if isinstance(self.coordinator.state, Collecting):
             effects += self.orchestrate(DeadlinePassed(2000))
         for name in names or self.world.parties.committee:
-            if self.coordinator.state.phase is Phase.DECRYPTING:
+            if isinstance(self.coordinator.state, Decrypting):
                 effects += self.orchestrate(AnswerArrived(name, self.answer(name), 3000))
         return effects
 

@@ -68,10 +68,17 @@ def policy(**changes: object):
 
 def roster(**changes: object):
     fields = {
-        "fleet": FLEET, "serial": 7, "key_epoch": 2,
-        "orchestrator_verify_key": orchestrator.verify_key.raw, "orchestrator_sealing_key": orchestrator_sealing.public.raw,
+        "fleet": FLEET,
+        "serial": 7,
+        "key_epoch": 2,
+        "orchestrator_verify_key": orchestrator.verify_key.raw,
+        "orchestrator_sealing_key": orchestrator_sealing.public.raw,
         "orchestrator_sealing_suite": 1,
-        "devices": tuple(entry(name) for name in NAMES), "committee": COMMITTEE, "f": 1, "paillier": b"the public part", "policy": policy(),
+        "devices": tuple(entry(name) for name in NAMES),
+        "committee": COMMITTEE,
+        "f": 1,
+        "paillier": b"the public part",
+        "policy": policy(),
     }
     return Roster(**{**fields, **changes})
 
@@ -86,7 +93,11 @@ def local_training(**changes: object):
 
 def train_task(**changes: object):
     fields = {
-        "model": MODEL, "architecture_hash": ARCHITECTURE, "model_version": 2, "parameter_hash": PARAMETERS, "training": local_training(),
+        "model": MODEL,
+        "architecture_hash": ARCHITECTURE,
+        "model_version": 2,
+        "parameter_hash": PARAMETERS,
+        "training": local_training(),
         "normaliser_hash": b"",
     }
     return TrainTask(**{**fields, **changes})
@@ -94,7 +105,9 @@ def train_task(**changes: object):
 
 def model_result(**changes: object):
     fields = {
-        "model_before": PARAMETERS, "model_after": sha256(b"after"), "version_after": 3,
+        "model_before": PARAMETERS,
+        "model_after": sha256(b"after"),
+        "version_after": 3,
         "optimizer": OptimizerSettings("fedavgm", (("momentum", 0.8), ("learning_rate", 1.0))),
     }
     return ModelResult(**{**fields, **changes})
@@ -104,10 +117,21 @@ def plan(**changes: object):
     """`changes` replace fields of the plan or of its task."""
     inner = {name: changes.pop(name) for name in TrainTask.__struct_fields__ if name in changes}
     fields = {
-        "fleet": FLEET, "key_id": KEY_ID, "roster_serial": 7, "roster_hash": sha256(b"roster"), "round": 3,
-        "task": train_task(**inner), "scheme": "paillier", "dimension": 650,
+        "fleet": FLEET,
+        "key_id": KEY_ID,
+        "roster_serial": 7,
+        "roster_hash": sha256(b"roster"),
+        "round": 3,
+        "task": train_task(**inner),
+        "scheme": "paillier",
+        "dimension": 650,
         "privacy": PrivacyPlan(b2=9195, variance=9000, bound=71, min_devices=40, max_devices=50, slot_bits=20, keep_one_in=1),
-        "clip_norm": 1.0, "scale": 92.865, "sending_slot_s": 10, "journal": JOURNAL, "selection": 65_536, "deadline_s": 600,
+        "clip_norm": 1.0,
+        "scale": 92.865,
+        "sending_slot_s": 10,
+        "journal": JOURNAL,
+        "selection": 65_536,
+        "deadline_s": 600,
     }
     return Plan(**{**fields, **changes})
 
@@ -124,8 +148,14 @@ def grant(**changes: object):
 
 def receipt(**changes: object):
     fields = {
-        "fleet": FLEET, "device_id": "pi-01", "key_id": KEY_ID, "round": 3, "whole_hash": sha256(b"sealed"),
-        "status": ReceiptStatus.HELD, "missing": ((0, 2), (5, 6)), "reason": "",
+        "fleet": FLEET,
+        "device_id": "pi-01",
+        "key_id": KEY_ID,
+        "round": 3,
+        "whole_hash": sha256(b"sealed"),
+        "status": ReceiptStatus.HELD,
+        "missing": ((0, 2), (5, 6)),
+        "reason": "",
     }
     return Receipt(**{**fields, **changes})
 
@@ -134,8 +164,18 @@ def record(**changes: object):
     """`changes` replace fields of the record or of its result."""
     inner = {name: changes.pop(name) for name in ModelResult.__struct_fields__ if name in changes}
     fields = {
-        "fleet": FLEET, "key_id": KEY_ID, "round": 3, "outcome": Outcome.RELEASED, "reason": "", "plan_hash": PLAN_HASH, "root": ROOT,
-        "device_ids": ("pi-01", "pi-02"), "result": model_result(**inner), "rho_nano": 12_345, "bytes_up": 2048, "duration_ms": 1500,
+        "fleet": FLEET,
+        "key_id": KEY_ID,
+        "round": 3,
+        "outcome": Outcome.RELEASED,
+        "reason": "",
+        "plan_hash": PLAN_HASH,
+        "root": ROOT,
+        "device_ids": ("pi-01", "pi-02"),
+        "result": model_result(**inner),
+        "rho_nano": 12_345,
+        "bytes_up": 2048,
+        "duration_ms": 1500,
         "journal": JOURNAL,
     }
     return RoundRecord(**{**fields, **changes})
@@ -143,14 +183,24 @@ def record(**changes: object):
 
 def body(**changes: object):
     fields = {
-        "plan_hash": PLAN_HASH, "device_id": "pi-01", "masked_hash": sha256(b""), "items": (b"first", b"second"), "proof": b"proof",
+        "plan_hash": PLAN_HASH,
+        "device_id": "pi-01",
+        "masked_hash": sha256(b""),
+        "items": (b"first", b"second"),
+        "proof": b"proof",
     }
     return Body(**{**fields, **changes})
 
 
 def answer(**changes: object):
     fields = {
-        "key_id": KEY_ID, "round": 3, "plan_hash": PLAN_HASH, "root": ROOT, "index": 2, "items": (b"first", b"second"), "proof": b"proof",
+        "key_id": KEY_ID,
+        "round": 3,
+        "plan_hash": PLAN_HASH,
+        "root": ROOT,
+        "index": 2,
+        "items": (b"first", b"second"),
+        "proof": b"proof",
     }
     return Answer(**{**fields, **changes})
 
@@ -159,8 +209,12 @@ def enrolment(**changes: object):
     """What pi-05 sends to the owner."""
     signing, sealing = DEVICES["pi-05"]
     fields = {
-        "role": EnrolledRole.DEVICE, "device_id": "pi-05", "verify_key": signing.verify_key.raw, "sealing_key": sealing.public.raw,
-        "sealing_suite": 1, "certificate_request": b"-----BEGIN CERTIFICATE REQUEST-----",
+        "role": EnrolledRole.DEVICE,
+        "device_id": "pi-05",
+        "verify_key": signing.verify_key.raw,
+        "sealing_key": sealing.public.raw,
+        "sealing_suite": 1,
+        "certificate_request": b"-----BEGIN CERTIFICATE REQUEST-----",
     }
     return EnrolmentRequest(**{**fields, **changes})
 
@@ -168,8 +222,14 @@ def enrolment(**changes: object):
 def bundle(**changes: object):
     """What the owner gives back to pi-05."""
     fields = {
-        "fleet": FLEET, "role": EnrolledRole.DEVICE, "device_id": "pi-05", "roster": sign_roster(roster(), owner), "grant": b"",
-        "broker": Broker("broker.lan", 8883), "ca_certificate": b"the authority", "certificate": b"the device",
+        "fleet": FLEET,
+        "role": EnrolledRole.DEVICE,
+        "device_id": "pi-05",
+        "roster": sign_roster(roster(), owner),
+        "grant": b"",
+        "broker": Broker("broker.lan", 8883),
+        "ca_certificate": b"the authority",
+        "certificate": b"the device",
     }
     return Bundle(**{**fields, **changes})
 
@@ -177,7 +237,12 @@ def bundle(**changes: object):
 def status(**changes: object):
     """What pi-01 says of itself."""
     fields = {
-        "fleet": FLEET, "device_id": "pi-01", "presence": Presence.WORKING, "round": 3, "software": "1.2.3", "boot_id": bytes(range(16)),
+        "fleet": FLEET,
+        "device_id": "pi-01",
+        "presence": Presence.WORKING,
+        "round": 3,
+        "software": "1.2.3",
+        "boot_id": bytes(range(16)),
         "journal": JOURNAL,
     }
     return DeviceStatus(**{**fields, **changes})

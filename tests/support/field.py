@@ -114,8 +114,8 @@ def prepare(folder: Path, devices: Sequence[str], *, members: int = 4, policy: S
     (folder / "passphrase").chmod(0o600)
     secret = ("--passphrase-file", "passphrase")
     found.typed("provision", "init", FLEET, "--broker-host", "localhost", "--broker-port", str(found.port), *secret)
-    for setting in ("cohort.min_devices=4", f"cohort.max_devices={len(devices)}", f"models.allowed={MODEL}", *policy):
-        found.typed("provision", "policy", "set", setting)
+    for terms in ("cohort.min_devices=4", f"cohort.max_devices={len(devices)}", f"models.allowed={MODEL}", *policy):
+        found.typed("provision", "policy", "set", terms)
     for name in devices:
         found.typed("agent", "enrol", "--name", name, "--state", str(found.state(name)))
         found.typed("provision", "approve", f"{name}.request", "--yes", *secret)

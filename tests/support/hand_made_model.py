@@ -15,12 +15,15 @@ _FORWARD = """
    b0 = MatMul (h, second)  z = Add (b0, second_bias)  p = Softmax <axis = 1> (z)
 """
 _HEADER = '<ir_version: 8, opset_import: ["" : 18]>\n'
-_TRAIN = """
+_TRAIN = (
+    """
 train (float[N, 4] x, int64[N] y, float[4, 6] first, float[6] first_bias, float[6, 3] second, float[3] second_bias)
    => (float loss, float[4, 6] d_first, float[6] d_first_bias, float[6, 3] d_second, float[3] d_second_bias)
 <int64 classes = {3}, float[2] off_on = {0.0, 1.0}, int64[1] first_axis = {0}, float one = {1.0}>
 {
-""" + _FORWARD + """
+"""
+    + _FORWARD
+    + """
    wanted = OneHot <axis = 1> (y, classes, off_on)
    logs = LogSoftmax <axis = 1> (z)  picked = Mul (logs, wanted)
    sizes = Shape <start = 0, end = 1> (x)  count0 = Cast <to = 1> (sizes)  count = Squeeze (count0)
@@ -32,6 +35,7 @@ train (float[N, 4] x, int64[N] y, float[4, 6] first, float[6] first_bias, float[
    xt = Transpose <perm = [1, 0]> (x)  d_first = MatMul (xt, da)  d_first_bias = ReduceSum <keepdims = 0> (da, first_axis)
 }
 """
+)
 _INFER = "infer (float[N, 4] x) => (float[N, 3] p)\n{" + _FORWARD + "}\n"
 
 
@@ -43,9 +47,7 @@ def hand_made(**changes: object) -> TrainableModel:
     manifest = Manifest(
         name="hand-made",
         loss="softmax-cross-entropy",
-        parameters=tuple(
-            Parameter(name, shape, name, f"d_{name}", infer.index(weights[name].tobytes())) for name, shape in SHAPES.items()
-        ),
+        parameters=tuple(Parameter(name, shape, name, f"d_{name}", infer.index(weights[name].tobytes())) for name, shape in SHAPES.items()),
         features=(Tensor("x", "float32", (4,)),),
         targets=Tensor("y", "int64", (), 0, 2),
         weights=None,

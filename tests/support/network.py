@@ -8,8 +8,8 @@ from hushfleet.codec import encode
 from hushfleet.documents import Header
 from hushfleet.errors import HushfleetError, PeerError, Refusal
 from hushfleet.link import Delivery
-from hushfleet.rounds.device import Phase
-from hushfleet.wire import Evidence, Kind, Topic, encode_signed, parse
+from hushfleet.rounds.device import Fetching, Idle
+from hushfleet.wire import Evidence, Inbox, KeyShareDelivery, Kind, Topic, encode_signed, parse
 from tests.support.attacks import Stage
 from tests.support.refusals import refused
 from tests.support.world import FLEET
@@ -46,7 +46,7 @@ def fetching(stage: Stage) -> Topic:
     stage.fleet.broker._retained.clear()
     stage.fleet.orchestrator.start_round()
     stage.pump(VICTIM)
-    assert stage.device(VICTIM).phase is Phase.FETCHING
+    assert isinstance(stage.device(VICTIM), Fetching)
     return Topic(FLEET, Kind.MODEL, digest=stage.world.model.digest.hex(), chunk=0)
 
 
@@ -55,7 +55,8 @@ def unanswered(stage: Stage) -> bytes:
     withhold(stage, Kind.CONTRIBUTION)
     stage.fleet.orchestrator.start_round()
     stage.pump(VICTIM)
-    assert stage.device(VICTIM).phase is Phase.SENT
+    assert isinstance(stage.device(VICTIM), Idle)
+    assert stage.waiting_for_receipt(VICTIM) is not None
     return stage.sent(Kind.CONTRIBUTION, by=VICTIM)[0]
 
 
@@ -97,8 +98,7 @@ def refused_somehow(judge: Callable[[], object], reasons: frozenset[Refusal]) ->
 def state_of(stage: Stage, party: str) -> Any:  # noqa: ANN401 -- to be compared with itself only
     """Whatever a party would do differently if it had taken a message in."""
     if party == "orchestrator":
-        state = stage.fleet.orchestrator.state
-        return dict(state.accepted), dict(state.answers), state.phase
+        return stage.fleet.orchestrator.state
     return stage.device(party), stage.member(party) if party in stage.committee else None
 
 
@@ -134,7 +134,8 @@ def _model(stage: Stage) -> Handed:
 
 def _grant(stage: Stage) -> Handed:
     topic = Topic(FLEET, Kind.INBOX, device="device-01", chunk=0)
-    return Handed("device-01", stage.world.grants["device-01"], _to(stage, "device-01", topic), frozenset({Refusal.SEAL}))
+    delivery = encode(Inbox(KeyShareDelivery(stage.world.grants["device-01"])))
+    return Handed("device-01", delivery, _to(stage, "device-01", topic), MALFORMED | {Refusal.SEAL})
 
 
 def _contribution(stage: Stage) -> Handed:

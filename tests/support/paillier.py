@@ -4,13 +4,14 @@ from collections.abc import Sequence
 
 from phe.paillier import PaillierPrivateKey
 
-from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
+from hushfleet.encryption.paillier.contexts import partial_context, proof_context
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.knowledge import KnowledgeProof
 from hushfleet.encryption.paillier.partials import Partial, PartialProof
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.encryption.paillier.transcript import batch_coefficients, batched_partials, partial_challenge
 from hushfleet.randomness import SeededRandomness
+from hushfleet.wire import masked_vector_hash
 from tests.support.keys import TestKey
 
 PLAN = bytes(range(32))

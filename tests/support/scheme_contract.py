@@ -10,20 +10,21 @@ import numpy.typing as npt
 import pytest
 
 from hushfleet.codec import decode, encode
+from hushfleet.documents import GrantedShare
 from hushfleet.errors import FaultyDevice, FaultyMember, HushfleetError, LocalError, Refusal
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of, open_body
-from hushfleet.schemes.base import RoundTerms, VerifiedBody
+from hushfleet.schemes.base import MemberKeys, OpenedContribution, RoundTerms, Sum
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
-from hushfleet.wire import Answer, Body, Contribution
+from hushfleet.wire import Answer, Body, Contribution, masked_vector_hash
 from hushfleet.wire.limits import LIMITS
 from tests.support.refusals import refused
 from tests.support.world import World, make_world
 
-Sent = tuple[VerifiedBody, Contribution]
+Sent = OpenedContribution
 Tamper = Callable[[Body], Body]
 
 
@@ -43,18 +44,19 @@ def flip_first(items: Sequence[bytes]) -> tuple[bytes, ...]:
     return (flip(items[0]), *items[1:])
 
 
+def greatest(terms: RoundTerms) -> int:
+    """Greatest magnitude of a coordinate of a sum."""
+    return int((1 << (terms.plan.privacy.slot_bits - 1)) - 1)
+
+
 class SchemeContract:
     """Override `scheme` and `tampers`; a scheme with parts beside the body also `beside` and what follows from it."""
 
     scheme: str
     key = "insecure-512"
 
-    def tampers(self, setting: RoundTerms) -> Mapping[str, tuple[Tamper, Refusal]]:
+    def tampers(self, terms: RoundTerms) -> Mapping[str, tuple[Tamper, Refusal]]:
         """What a device may do to its own body before it signs it, and why each is refused."""
-        raise NotImplementedError
-
-    def answer_tampers(self, setting: RoundTerms) -> Mapping[str, tuple[Mapping[str, object], Refusal]]:
-        """Fields of an answer that a member may falsify, and why each is refused."""
         raise NotImplementedError
 
     # what the tests are made of
@@ -62,204 +64,274 @@ class SchemeContract:
     def world(self) -> World:
         return make_world(key=self.key, devices=10, max_devices=8, job={"scheme": self.scheme})
 
-    def setting(self) -> RoundTerms:
-        return self.world().setting()
+    def terms(self) -> RoundTerms:
+        return self.world().terms()
 
-    def values(self, setting: RoundTerms, seed: bytes) -> npt.NDArray[np.int64]:
-        """Any encoded vector `(d',)` of which a slot holds the sum of eight."""
-        limit = ((1 << (setting.plan.privacy.slot_bits - 1)) - 1) // 8
+    def values(self, terms: RoundTerms, seed: bytes) -> npt.NDArray[np.int64]:
+        """Any encoded vector `(length,)` of which a slot holds the sum of eight."""
+        limit = greatest(terms) // 8
         randomness = SeededRandomness(seed)
-        return np.array([randomness.below(2 * limit + 1) - limit for _ in range(setting.padded)], dtype=np.int64)
+        return np.array([randomness.below(2 * limit + 1) - limit for _ in range(terms.length)], dtype=np.int64)
 
-    def send(
-        self, world: World, setting: RoundTerms, name: str, values: npt.NDArray[np.int64], randomness: Randomness | None = None
-    ) -> Sent:
-        parts = DEVICE_SCHEMES[self.scheme].encrypt(setting, name, EncodedVector(values), randomness or SystemRandomness())
-        signed = world.sign_body(Body(setting.plan_hash, name, parts.masked_hash, parts.items, parts.proof))
-        return open_body(setting, signed), Contribution(signed, parts.masked_vector, parts.sealed_shares)
+    def send(self, world: World, terms: RoundTerms, name: str, values: npt.NDArray[np.int64], randomness: Randomness | None = None) -> Sent:
+        parts = DEVICE_SCHEMES[self.scheme].encrypt(terms, name, EncodedVector(values), randomness or SystemRandomness())
+        signed = world.sign_body(Body(terms.plan_hash, name, masked_vector_hash(parts.masked_vector), parts.items, parts.proof))
+        return OpenedContribution(open_body(terms, signed), parts.masked_vector, parts.sealed_shares)
 
-    def resigned(self, world: World, setting: RoundTerms, sent: Sent, tamper: Tamper) -> Sent:
-        signed = world.sign_body(tamper(sent[0].body))
-        return open_body(setting, signed), msgspec.structs.replace(sent[1], body=signed)
+    def resigned(self, world: World, terms: RoundTerms, sent: Sent, tamper: Tamper) -> Sent:
+        return replace(sent, verified=open_body(terms, world.sign_body(tamper(sent.verified.body))))
 
     def cohort(self, count: int) -> tuple[World, RoundTerms, list[Sent], npt.NDArray[np.int64]]:
         """Contributions of `count` devices and the sum that they must give."""
-        world, setting = self.world(), self.setting()
-        vectors = [self.values(setting, name.encode()) for name in world.names[:count]]
-        sent = [self.send(world, setting, name, values) for name, values in zip(world.names[:count], vectors, strict=True)]
-        return world, setting, sent, np.sum(vectors, axis=0)
+        world, terms = self.world(), self.terms()
+        vectors = [self.values(terms, name.encode()) for name in world.names[:count]]
+        sent = [self.send(world, terms, name, values) for name, values in zip(world.names[:count], vectors, strict=True)]
+        return world, terms, sent, np.sum(vectors, axis=0)
 
-    def faulty(self, setting: RoundTerms, sent: Sequence[Sent]) -> dict[int, FaultyDevice]:
-        bodies, contributions = [body for body, _ in sent], [contribution for _, contribution in sent]
-        return ORCHESTRATOR_SCHEMES[self.scheme].find_faulty(setting, bodies, contributions, SystemRandomness())
+    def faulty(self, terms: RoundTerms, sent: Sequence[Sent]) -> dict[int, FaultyDevice]:
+        return ORCHESTRATOR_SCHEMES[self.scheme].find_faulty(terms, sent, SystemRandomness())
 
-    def root(self, setting: RoundTerms, sent: Sequence[Sent]) -> bytes:
-        return cohort_of(setting.plan_hash, [body.signed for body, _ in sent])
+    def root(self, terms: RoundTerms, sent: Sequence[Sent]) -> bytes:
+        return cohort_of(terms.plan_hash, [one.verified.signed for one in sent])
 
-    def answer(self, world: World, setting: RoundTerms, index: int, sent: Sequence[Sent], root: bytes | None = None) -> Answer:
-        share, root = world.dealing.shares[index - 1], root or self.root(setting, sent)
-        items, proof = MEMBER_SCHEMES[self.scheme].answer(setting, share, root, [body for body, _ in sent], SystemRandomness())
-        return Answer(setting.plan.key_id, setting.plan.round, setting.plan_hash, root, index, items, proof)
+    def sum(self, terms: RoundTerms, sent: Sequence[Sent]) -> Sum:
+        total = ORCHESTRATOR_SCHEMES[self.scheme].start(terms)
+        for one in sent:
+            total = total.add(one)
+        return total
 
-    def check(self, setting: RoundTerms, sent: Sequence[Sent], answer: Answer) -> None:
-        ORCHESTRATOR_SCHEMES[self.scheme].check_answer(setting, [body.body for body, _ in sent], answer)
+    def keys(self, world: World, terms: RoundTerms, index: int) -> MemberKeys:
+        """Everything that member `index` may open sums with."""
+        name = terms.roster.roster.committee[index - 1]
+        share = GrantedShare(world.dealing.shares[index - 1].to_bytes(world.dealing.public))
+        return MemberKeys(index, world.parties.devices[name].sealing, share)
+
+    def answer(self, world: World, terms: RoundTerms, index: int, sent: Sequence[Sent], root: bytes | None = None) -> Answer:
+        scheme, root = MEMBER_SCHEMES[self.scheme], root or self.root(terms, sent)
+        shares = [one.sealed_shares[index - 1] for one in sent] if scheme.takes_shares else ()
+        bodies = [one.verified for one in sent]
+        part = scheme.answer(terms, self.keys(world, terms, index), root, bodies, SystemRandomness(), shares=shares)
+        return Answer(terms.plan.key_id, terms.plan.round, terms.plan_hash, root, index, part.items, part.proof)
+
+    def check(self, terms: RoundTerms, sent: Sequence[Sent], answer: Answer) -> None:
+        self.sum(terms, sent).check_answer(answer)
+
+    def member_check(self, terms: RoundTerms, sent: Sequence[Sent]) -> None:
+        MEMBER_SCHEMES[self.scheme].check(terms, [one.verified for one in sent], SystemRandomness())
 
     # the contract
 
+    def test_the_three_registries_hold_one_scheme_of_this_name_with_one_profile(self) -> None:
+        sides = (DEVICE_SCHEMES[self.scheme], MEMBER_SCHEMES[self.scheme], ORCHESTRATOR_SCHEMES[self.scheme])
+        assert {side.profile.name for side in sides} == {self.scheme}
+        assert len({id(side.profile) for side in sides}) == 1
+
+    def test_a_sum_survives_the_store(self) -> None:
+        world, terms, sent, total = self.cohort(3)
+        scheme = ORCHESTRATOR_SCHEMES[self.scheme]
+        stored = scheme.start(terms)
+        for one in sent:
+            stored = scheme.restore(terms, stored.to_bytes()).add(one)
+        answers = {index: self.answer(world, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
+
+        for answer in answers.values():
+            stored.check_answer(answer)
+        np.testing.assert_array_equal(stored.open(answers), total)
+
+    def test_an_auditor_opens_the_same_sum_from_bodies_and_archive(self) -> None:
+        world, terms, sent, total = self.cohort(3)
+        archived = self.sum(terms, sent).archived()
+        audited = ORCHESTRATOR_SCHEMES[self.scheme].audited(terms, [one.verified for one in sent], archived, SystemRandomness())
+        answers = {index: self.answer(world, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
+
+        for answer in answers.values():
+            audited.check_answer(answer)
+        np.testing.assert_array_equal(audited.open(answers), total)
+
+    def test_adding_leaves_the_sum_before_as_it_was(self) -> None:
+        _, terms, sent, _ = self.cohort(2)
+        one = self.sum(terms, sent[:1])
+        before = one.to_bytes()
+        one.add(sent[1])
+
+        assert one.to_bytes() == before
+
+    def test_costs_grow_with_the_cohort_and_a_plan_that_fits_has_no_misfit(self) -> None:
+        terms = self.terms()
+        profile = DEVICE_SCHEMES[self.scheme].profile
+        costs = profile.costs(terms.plan, terms.roster)
+        larger = msgspec.structs.replace(terms.plan, privacy=msgspec.structs.replace(terms.plan.privacy, max_devices=10))
+
+        assert profile.misfit(terms.plan, terms.roster) == ""
+        assert profile.costs(larger, terms.roster).request_bytes > costs.request_bytes
+        assert costs.contribution_bytes > 0
+
     @pytest.mark.parametrize("count", [1, 2, 5, 8])
     def test_the_opened_sum_is_exactly_the_sum_of_what_was_encoded(self, count: int) -> None:
-        world, setting, sent, total = self.cohort(count)
-        assert self.faulty(setting, sent) == {}
-        MEMBER_SCHEMES[self.scheme].check(setting, [body for body, _ in sent], SystemRandomness())
+        world, terms, sent, total = self.cohort(count)
+        assert self.faulty(terms, sent) == {}
+        self.member_check(terms, sent)
         answers = {}
-        for index in range(1, setting.roster.threshold + 1):
-            answers[index] = self.answer(world, setting, index, sent)
-            self.check(setting, sent, answers[index])
+        for index in range(1, terms.roster.threshold + 1):
+            answers[index] = self.answer(world, terms, index, sent)
+            self.check(terms, sent, answers[index])
 
-        opened = ORCHESTRATOR_SCHEMES[self.scheme].open(setting, answers)
+        opened = self.sum(terms, sent).open(answers)
 
         assert opened.dtype == np.int64
         np.testing.assert_array_equal(opened, total)
 
     def test_the_greatest_and_least_sums_of_a_full_cohort_open_exactly(self) -> None:
-        world, setting = self.world(), self.setting()
-        share = ((1 << (setting.plan.privacy.slot_bits - 1)) - 1) // 8
+        world, terms = self.world(), self.terms()
+        share = greatest(terms) // 8
         for sign in (1, -1):
-            values = np.full(setting.padded, sign * share, dtype=np.int64)
-            sent = [self.send(world, setting, name, values) for name in world.names[:8]]
-            answers = {index: self.answer(world, setting, index, sent) for index in range(1, setting.roster.threshold + 1)}
-            np.testing.assert_array_equal(ORCHESTRATOR_SCHEMES[self.scheme].open(setting, answers), 8 * values)
+            values = np.full(terms.length, sign * share, dtype=np.int64)
+            sent = [self.send(world, terms, name, values) for name in world.names[:8]]
+            answers = {index: self.answer(world, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
+            np.testing.assert_array_equal(self.sum(terms, sent).open(answers), 8 * values)
 
     def test_any_quorum_opens_the_same_sum_and_one_member_less_none(self) -> None:
-        world, setting, sent, total = self.cohort(3)
-        members = range(1, len(setting.roster.roster.committee) + 1)
-        answers = {index: self.answer(world, setting, index, sent) for index in members}
-        scheme = ORCHESTRATOR_SCHEMES[self.scheme]
-        for size in range(setting.roster.threshold, len(members) + 1):
+        world, terms, sent, total = self.cohort(3)
+        members = range(1, len(terms.roster.roster.committee) + 1)
+        answers = {index: self.answer(world, terms, index, sent) for index in members}
+        sum_ = self.sum(terms, sent)
+        for size in range(terms.roster.threshold, len(members) + 1):
             for quorum in itertools.combinations(members, size):
-                np.testing.assert_array_equal(scheme.open(setting, {index: answers[index] for index in quorum}), total)
-        for few in itertools.combinations(members, setting.roster.threshold - 1):
+                np.testing.assert_array_equal(sum_.open({index: answers[index] for index in quorum}), total)
+        for few in itertools.combinations(members, terms.roster.threshold - 1):
             with refused(Refusal.COMBINE_TOO_FEW, LocalError):
-                scheme.open(setting, {index: answers[index] for index in few})
+                sum_.open({index: answers[index] for index in few})
 
     @pytest.mark.parametrize("place", [0, 2, 4])
     def test_exactly_the_tampered_contributions_are_named(self, place: int) -> None:
-        world, setting, sent, _ = self.cohort(5)
-        for name, (tamper, reason) in self.tampers(setting).items():
+        world, terms, sent, _ = self.cohort(5)
+        for name, (tamper, reason) in self.tampers(terms).items():
             cohort = list(sent)
-            cohort[place] = self.resigned(world, setting, sent[place], tamper)
-            found = self.faulty(setting, cohort)
+            cohort[place] = self.resigned(world, terms, sent[place], tamper)
+            found = self.faulty(terms, cohort)
             assert set(found) == {place}, f"{name}: {found}"
             assert found[place].device == world.names[place], name
             with refused(reason, FaultyDevice):
                 raise found[place]
 
     def test_all_the_tampered_contributions_are_named_at_once(self) -> None:
-        world, setting, sent, _ = self.cohort(6)
-        tampers = list(self.tampers(setting).values())
+        world, terms, sent, _ = self.cohort(6)
+        tampers = list(self.tampers(terms).values())
         for start in range(len(tampers)):
             chosen = {0: tampers[start], 3: tampers[start - 1], 5: tampers[start - 2]}
             cohort = list(sent)
             for place, (tamper, _) in chosen.items():
-                cohort[place] = self.resigned(world, setting, sent[place], tamper)
-            found = self.faulty(setting, cohort)
+                cohort[place] = self.resigned(world, terms, sent[place], tamper)
+            found = self.faulty(terms, cohort)
             assert {place: fault.reason for place, fault in found.items()} == {place: reason for place, (_, reason) in chosen.items()}
 
     def test_a_member_names_the_first_of_them_and_does_not_answer(self) -> None:
-        world, setting, sent, _ = self.cohort(4)
-        for tamper, reason in self.tampers(setting).values():
-            cohort = [sent[0], *(self.resigned(world, setting, one, tamper) for one in sent[1:])]
+        world, terms, sent, _ = self.cohort(4)
+        for tamper, reason in self.tampers(terms).values():
+            cohort = [sent[0], *(self.resigned(world, terms, one, tamper) for one in sent[1:])]
             with refused(reason, FaultyDevice):
-                MEMBER_SCHEMES[self.scheme].check(setting, [body for body, _ in cohort], SystemRandomness())
-
-    def test_anothers_contribution_under_an_own_name_is_named(self) -> None:
-        world, setting, sent, _ = self.cohort(3)
-        stolen = self.resigned(world, setting, sent[0], with_body(device_id=world.names[1]))
-
-        assert set(self.faulty(setting, [sent[0], stolen, sent[2]])) == {1}
-
-    def test_a_contribution_made_for_another_round_is_named(self) -> None:
-        world, setting, sent, _ = self.cohort(2)
-        earlier = replace(setting, verified_plan=world.plan(7))
-        moved = self.resigned(
-            world, setting, self.send(world, earlier, world.names[0], self.values(setting, b"x")), with_body(plan_hash=setting.plan_hash)
-        )
-
-        assert set(self.faulty(setting, [moved, sent[1]])) == {0}
-
-    def test_falsified_answers_are_refused_and_name_their_member(self) -> None:
-        world, setting, sent, _ = self.cohort(2)
-        honest = self.answer(world, setting, 2, sent)
-        self.check(setting, sent, honest)
-        for fields, reason in self.answer_tampers(setting).values():
-            changed = {name: value(getattr(honest, name)) if callable(value) else value for name, value in fields.items()}
-            with refused(reason, FaultyMember):
-                self.check(setting, sent, msgspec.structs.replace(honest, **changed))
-
-    def test_an_answer_holds_for_one_root_one_index_and_one_cohort_only(self) -> None:
-        world, setting, sent, _ = self.cohort(3)
-        honest = self.answer(world, setting, 1, sent)
-        others = [
-            (sent, msgspec.structs.replace(honest, root=bytes(32))),
-            (sent, msgspec.structs.replace(honest, index=2)),
-            (sent[:2], honest),
-            (sent, msgspec.structs.replace(self.answer(world, setting, 1, sent, bytes(32)), root=honest.root)),
-        ]
-        for cohort, answer in others:
-            with pytest.raises(FaultyMember):
-                self.check(setting, cohort, answer)
+                self.member_check(terms, cohort)
 
     def test_what_travels_is_what_was_sent(self) -> None:
-        world, setting, sent, _ = self.cohort(1)
-        (body, contribution), answer = sent[0], self.answer(world, setting, 1, sent)
+        world, terms, sent, _ = self.cohort(1)
+        one, answer = sent[0], self.answer(world, terms, 1, sent)
+        contribution = Contribution(one.verified.signed, one.masked_vector, one.sealed_shares)
 
         assert decode(Contribution, encode(contribution), max_bytes=LIMITS.contribution) == contribution
-        assert decode(Body, encode(body.body), max_bytes=LIMITS.body) == body.body
+        assert decode(Body, encode(one.verified.body), max_bytes=LIMITS.body) == one.verified.body
         assert decode(Answer, encode(answer), max_bytes=LIMITS.answer) == answer
 
     def test_two_encryptions_of_one_vector_share_nothing(self) -> None:
-        world, setting = self.world(), self.setting()
-        values = self.values(setting, b"the same")
-        (one, first), (two, second) = (self.send(world, setting, world.names[0], values) for _ in range(2))
+        world, terms = self.world(), self.terms()
+        values = self.values(terms, b"the same")
+        first, second = (self.send(world, terms, world.names[0], values) for _ in range(2))
+        one, two = first.verified.body, second.verified.body
 
-        assert not set(one.body.items) & set(two.body.items)
-        assert one.body.proof != two.body.proof or not one.body.proof
+        assert not set(one.items) & set(two.items)
+        assert one.proof != two.proof or not one.proof
         assert first.masked_vector != second.masked_vector or not first.masked_vector
         assert not set(first.sealed_shares) & set(second.sealed_shares)
 
     def test_the_randomness_given_is_the_randomness_used(self) -> None:
-        world, setting = self.world(), self.setting()
-        values = self.values(setting, b"the same")
-        one, two = (self.send(world, setting, world.names[0], values, SeededRandomness(b"seed"))[0] for _ in range(2))
+        world, terms = self.world(), self.terms()
+        values = self.values(terms, b"the same")
+        one, two = (self.send(world, terms, world.names[0], values, SeededRandomness(b"seed")) for _ in range(2))
 
-        assert one.body == two.body
+        # A sealed box draws from the system whatever it is given, so shares and their hashes differ.
+        assert one.masked_vector == two.masked_vector
+        assert one.verified.body == two.verified.body or one.sealed_shares
+
+
+class ProvingSchemeContract(SchemeContract):
+    """The part for a scheme whose contributions and answers prove themselves, one by one."""
+
+    def answer_tampers(self, terms: RoundTerms) -> Mapping[str, tuple[Mapping[str, object], Refusal]]:
+        """Fields of an answer that a member may falsify, and why each is refused."""
+        raise NotImplementedError
+
+    def test_anothers_contribution_under_an_own_name_is_named(self) -> None:
+        world, terms, sent, _ = self.cohort(3)
+        stolen = self.resigned(world, terms, sent[0], with_body(device_id=world.names[1]))
+
+        assert set(self.faulty(terms, [sent[0], stolen, sent[2]])) == {1}
+
+    def test_a_contribution_made_for_another_round_is_named(self) -> None:
+        world, terms, sent, _ = self.cohort(2)
+        earlier = replace(terms, verified_plan=world.plan(7))
+        moved = self.resigned(
+            world, terms, self.send(world, earlier, world.names[0], self.values(terms, b"x")), with_body(plan_hash=terms.plan_hash)
+        )
+
+        assert set(self.faulty(terms, [moved, sent[1]])) == {0}
+
+    def test_falsified_answers_are_refused_and_name_their_member(self) -> None:
+        world, terms, sent, _ = self.cohort(2)
+        honest = self.answer(world, terms, 2, sent)
+        self.check(terms, sent, honest)
+        for fields, reason in self.answer_tampers(terms).values():
+            changed = {name: value(getattr(honest, name)) if callable(value) else value for name, value in fields.items()}
+            with refused(reason, FaultyMember):
+                self.check(terms, sent, msgspec.structs.replace(honest, **changed))
+
+    def test_an_answer_holds_for_one_root_one_index_and_one_cohort_only(self) -> None:
+        world, terms, sent, _ = self.cohort(3)
+        honest = self.answer(world, terms, 1, sent)
+        others = [
+            (sent, msgspec.structs.replace(honest, root=bytes(32))),
+            (sent, msgspec.structs.replace(honest, index=2)),
+            (sent[:2], honest),
+            (sent, msgspec.structs.replace(self.answer(world, terms, 1, sent, bytes(32)), root=honest.root)),
+        ]
+        for cohort, answer in others:
+            with pytest.raises(FaultyMember):
+                self.check(terms, cohort, answer)
 
     def test_two_answers_for_one_cohort_hide_the_share_with_fresh_masks(self) -> None:
-        world, setting, sent, _ = self.cohort(1)
-        one, two = (self.answer(world, setting, 1, sent) for _ in range(2))
+        world, terms, sent, _ = self.cohort(1)
+        one, two = (self.answer(world, terms, 1, sent) for _ in range(2))
 
         assert one.proof != two.proof or not one.proof
 
     def test_garbage_gives_typed_errors_and_names_its_sender(self) -> None:
-        world, setting, sent, _ = self.cohort(2)
-        randomness, body, answer = SeededRandomness(b"garbage"), sent[0][0].body, self.answer(world, setting, 1, sent)
+        world, terms, sent, _ = self.cohort(2)
+        randomness, body, answer = SeededRandomness(b"garbage"), sent[0].verified.body, self.answer(world, terms, 1, sent)
         for junk in _junk(randomness, body.items, body.proof):
-            found = self.faulty(setting, [self.resigned(world, setting, sent[0], with_body(**junk)), sent[1]])
+            found = self.faulty(terms, [self.resigned(world, terms, sent[0], with_body(**junk)), sent[1]])
             assert set(found) == {0}
         for junk in _junk(randomness, answer.items, answer.proof):
             bad = msgspec.structs.replace(answer, **junk)
             with pytest.raises(FaultyMember):
-                self.check(setting, sent, bad)
-            self.opens_to_the_right_sum_or_not_at_all(world, setting, sent, bad)
+                self.check(terms, sent, bad)
+            self.opens_to_the_right_sum_or_not_at_all(world, terms, sent, bad)
 
-    def opens_to_the_right_sum_or_not_at_all(self, world: World, setting: RoundTerms, sent: Sequence[Sent], bad: Answer) -> None:
+    def opens_to_the_right_sum_or_not_at_all(self, world: World, terms: RoundTerms, sent: Sequence[Sent], bad: Answer) -> None:
         """Without `check_answer`, as no orchestrator opens. Noise in a proof alone still leaves the right sum."""
-        answers = {index: self.answer(world, setting, index, sent) for index in range(2, setting.roster.threshold + 1)}
+        answers = {index: self.answer(world, terms, index, sent) for index in range(2, terms.roster.threshold + 1)}
         try:
-            opened = ORCHESTRATOR_SCHEMES[self.scheme].open(setting, {1: bad} | answers)
+            opened = self.sum(terms, sent).open({1: bad} | answers)
         except HushfleetError:
             return
-        total = np.sum([self.values(setting, body.body.device_id.encode()) for body, _ in sent], axis=0)
+        total = np.sum([self.values(terms, one.device_id.encode()) for one in sent], axis=0)
         np.testing.assert_array_equal(opened, total)
 
 

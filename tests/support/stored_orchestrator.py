@@ -7,7 +7,7 @@ from pathlib import Path
 from hushfleet.codec import encode
 from hushfleet.errors import LocalError
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator.machine import CoordinatorState, Phase
+from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting
 from hushfleet.rounds.effects import Change, Effect, Publish
 from hushfleet.rounds.events import AnswerArrived, Connected, ContributionsArrived, DeadlinePassed, RequestArrived, RoundWanted
 from hushfleet.rounds.machine import Running
@@ -20,7 +20,7 @@ from tests.support.world import World, of, published
 def new_store(world: World, folder: Path) -> None:
     """A store with the world's roster and a job that begins with its model."""
     store = Store.create(folder, world.roster)
-    store.begin_job("tiny", b"tiny", "", world.model, world.coordinator_state().optimizer_state.to_bytes())
+    store.begin_job("tiny", b"tiny", "", world.progress)
     store.close()
 
 
@@ -58,21 +58,21 @@ class StoredOrchestrator:
     def go_on(self, sealed: Mapping[str, bytes], number: int = 1) -> None:
         """Whatever is left of this round: start, collect (every device sends again), close, answer."""
         self.take(Connected())
-        if self.state.last_round.get(self.world.roster.key_id, 0) < number:
+        if self.state.memory.last_round.get(self.world.roster.key_id, 0) < number:
             self.take(RoundWanted())
         for name, data in sealed.items():
             self.take(ContributionsArrived(((name, data),)))
-        if self.state.phase is Phase.COLLECTING:
+        if isinstance(self.state, Collecting):
             self.take(DeadlinePassed())
         for name in self.world.parties.committee:
-            if self.state.phase is Phase.DECRYPTING:
+            if isinstance(self.state, Decrypting):
                 self.take(AnswerArrived(name, self.answer(name)))
         for name, data in sealed.items():
             self.take(ContributionsArrived(((name, data),)))
 
     def answer(self, name: str) -> bytes:
         """What this member sends for the request that is out."""
-        assert self.state.request is not None
+        assert isinstance(self.state, Decrypting)
         request = RequestArrived(encode(self.state.request))
         _, effects = self.world.member(name).step(self.world.member_state(name), request, SystemRandomness())
         return published(effects, Kind.PARTIAL)[0]

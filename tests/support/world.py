@@ -4,7 +4,7 @@ Everything is derived from a seed, with the 512-bit test keys, 10 model values a
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from hushfleet.aggregation import OptimizerState
 from hushfleet.codec import decode, encode
 from hushfleet.documents import (
     DecryptionRequest,
@@ -31,20 +30,23 @@ from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
 from hushfleet.labels import Label
 from hushfleet.privacy import EncodedVector, Ledger
 from hushfleet.randomness import SeededRandomness
+from hushfleet.rounds import device as device_phases
+from hushfleet.rounds import member as member_phases
 from hushfleet.rounds.cohort import cohort_of
-from hushfleet.rounds.coordinator.machine import Coordinator, CoordinatorState
-from hushfleet.rounds.device import Device, DeviceState
+from hushfleet.rounds.coordinator import Coordinator, CoordinatorMemory, CoordinatorState, NoRound
+from hushfleet.rounds.device import Device, DeviceMemory
 from hushfleet.rounds.effects import Change, Effect, Persist, Publish, Refused
 from hushfleet.rounds.events import (
     GrantArrived,
 )
-from hushfleet.rounds.member import Member, MemberState
+from hushfleet.rounds.member import Member, MemberMemory, MemberState
 from hushfleet.rounds.planning import Job, make_plan
+from hushfleet.rounds.tasks.train import TrainingProgress, TrainingTask
 from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, GlobalModel
-from hushfleet.wire import Body, Contribution, Kind, contribution_seal_context
+from hushfleet.wire import Body, Contribution, Kind, contribution_seal_context, masked_vector_hash
 from hushfleet.wire.limits import LIMITS
 from simulation.parties import Parties
 from tests.support.keys import load
@@ -90,9 +92,9 @@ class World:
 
     def plan(self, number: int = 1, **changes: object) -> VerifiedPlan:
         """The plan of a round; `changes` replace fields of the plan, of its integers, its task or its training, then it is signed."""
-        return self.signed(changed(make_plan(self.job, self.roster, self.model, number), changes))
+        return self.signed(changed(make_plan(self.job, self.roster, self.progress, number), changes))
 
-    def setting(self, plan: VerifiedPlan | None = None) -> RoundTerms:
+    def terms(self, plan: VerifiedPlan | None = None) -> RoundTerms:
         return RoundTerms(plan or self.plan(), self.roster, insecure_keys=True)
 
     def coordinator(self, *, target: int | None = None) -> Coordinator:
@@ -100,14 +102,19 @@ class World:
         return Coordinator(keys.signing, keys.sealing, self.parties.owner.root.verify_key, self.job, target, insecure_keys=True)
 
     def coordinator_state(self) -> CoordinatorState:
-        return CoordinatorState(self.roster, self.model, OptimizerState.initial(self.model.dimension))
+        return NoRound(CoordinatorMemory(self.roster, self.progress))
 
-    def device(self, name: str = "device-05", *, architectures: Mapping[bytes, int] | None = None) -> Device:
-        known = {ARCHITECTURE.digest: ARCHITECTURE.dimension} if architectures is None else architectures
-        return Device(name, self.parties.devices[name].signing, self.parties.owner.root.verify_key, known, insecure_keys=True)
+    @property
+    def progress(self) -> TrainingProgress:
+        """The job's progress before its first round."""
+        return TrainingProgress.start(self.model)
 
-    def device_state(self, **changes: object) -> DeviceState:
-        return replace(DeviceState(self.roster, Ledger()), **changes)
+    def device(self, name: str = "device-05") -> Device:
+        return Device(name, self.parties.devices[name].signing, self.parties.owner.root.verify_key, insecure_keys=True)
+
+    def device_state(self, **memory: object) -> device_phases.Idle:
+        """An idle device that holds the roster; `memory` replaces fields of its memory."""
+        return device_phases.Idle(replace(DeviceMemory(Ledger()), **memory), self.roster)
 
     def member(self, name: str = "device-01") -> Member:
         keys = self.parties.devices[name]
@@ -115,7 +122,8 @@ class World:
 
     def member_state(self, name: str = "device-01") -> MemberState:
         """A member that holds the roster and its share."""
-        state, _ = self.member(name).step(MemberState(self.roster), GrantArrived(self.grants[name]), SeededRandomness(b""))
+        without = member_phases.Ready(MemberMemory(), self.roster)
+        state, _ = self.member(name).step(without, GrantArrived(self.grants[name]), SeededRandomness(b""))
         return state
 
     @cached_property
@@ -124,10 +132,10 @@ class World:
 
     def body(self, plan: VerifiedPlan, name: str, values: npt.NDArray[np.int64] | None = None, seed: bytes = b"") -> Signed:
         """A device's signed body for these encoded values (default: zeros), without any noise."""
-        setting = self.setting(plan)
-        encoded = EncodedVector(np.zeros(setting.length, np.int64) if values is None else values)
-        parts = DEVICE_SCHEMES[plan.plan.scheme].encrypt(setting, name, encoded, SeededRandomness(name.encode() + seed))
-        return self.sign_body(Body(plan.digest, name, parts.masked_hash, parts.items, parts.proof))
+        terms = self.terms(plan)
+        encoded = EncodedVector(np.zeros(terms.length, np.int64) if values is None else values)
+        parts = DEVICE_SCHEMES[plan.plan.scheme].encrypt(terms, name, encoded, SeededRandomness(name.encode() + seed))
+        return self.sign_body(Body(plan.digest, name, masked_vector_hash(parts.masked_vector), parts.items, parts.proof))
 
     def sign_body(self, body: Body, *, by: str | None = None) -> Signed:
         return self.parties.devices[by or body.device_id].signing.sign(Label.BODY, encode(body))
@@ -185,12 +193,15 @@ def make_world(
     randomness, test_key = SeededRandomness(seed), load(key)
     parties = Parties.generate(FLEET, devices, test_key.public.members, randomness)
     allowed = {"min_devices": 4, "max_devices": max(max_devices, 10), "models": allowing(ARCHITECTURE), "max_values": 1000}
-    wanted = Job(ARCHITECTURE, LocalTraining.make(2, 4, 0.5), 1.0, 4, min_devices, max_devices)
+    own = {name: value for name, value in (job or {}).items() if name in {field.name for field in fields(TrainingTask)}}
+    task = replace(TrainingTask(ARCHITECTURE, LocalTraining.make(2, 4, 0.5)), **own)
+    wanted = Job(task, 1.0, 4, min_devices, max_devices)
+    other = {name: value for name, value in (job or {}).items() if name not in own}
     return World(
         parties,
         Dealing(test_key.public, test_key.shares),
         Policy.make(**{**allowed, **(policy or {})}),
-        replace(wanted, **(job or {})),
+        replace(wanted, **other),
         GlobalModel(0, np.linspace(-1, 1, ARCHITECTURE.dimension, dtype=np.float32)),
     )
 

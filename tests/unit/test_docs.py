@@ -13,6 +13,7 @@ from hushfleet.errors import Refusal
 from hushfleet.privacy import PlanIntegers, block_size, derive, epsilon, padded_dimension, rho_nano
 from hushfleet.privacy.integer_rules import slot_limit
 from hushfleet.rounds import plan_check
+from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.wire import Kind
 from simulation import demo
 from tests.support.world import make_world
@@ -79,7 +80,7 @@ def test_identifiers_elsewhere_exist():
 
 def test_the_plan_is_checked_in_the_order_of_the_page():
     world = make_world()
-    in_code = [reason.value for reason, _, _ in plan_check._checks(world.plan().plan, world.roster)]
+    in_code = [reason.value for reason, _, _ in plan_check._checks(world.plan().plan, world.roster, DEVICE_SCHEMES)]
     on_page = [row[2].strip("`") for row in table(section("protocol.md", "What is checked of a plan"))]
     assert on_page == list(dict.fromkeys(in_code))
 

@@ -20,7 +20,7 @@ from hushfleet.owner.owner import Owner
 from hushfleet.privacy import clip
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.effects import Alert, KeepShare, Note, Refused
-from hushfleet.rounds.events import Trained
+from hushfleet.rounds.events import TaskDone
 from hushfleet.signing import SigningKey
 from hushfleet.training import Data, LocalUpdate
 from models import catalogue
@@ -69,14 +69,14 @@ SECRETS = {
     "dealing": Secret(Dealing(WORLD.dealing.public, WORLD.dealing.shares), SHARE_TRACES),
     "grant": Secret(KeyShareGrant("fleet", bytes(32), "pi-01", 1, SHARE_BYTES), SHARE_TRACES, picklable=True),
     "signed grant": Secret(SignedGrant(SigningKey(SEED).sign(Label.KEY_SHARE, SHARE_BYTES)), SHARE_TRACES, picklable=True),
-    "share to keep": Secret(KeepShare(bytes(32), 1, SHARE_BYTES), SHARE_TRACES, picklable=True),
+    "share to keep": Secret(KeepShare(bytes(32), SHARE_BYTES), SHARE_TRACES, picklable=True),
     "member": Secret(WORLD.member(), traces_of_bytes(WORLD.parties.devices["device-01"].signing.seed())),
     "member's state": Secret(WORLD.member_state(), SHARE_TRACES),
     "device": Secret(WORLD.device(), traces_of_bytes(WORLD.parties.devices["device-05"].signing.seed())),
     "coordinator": Secret(WORLD.coordinator(), traces_of_bytes(WORLD.parties.orchestrator.sealing.seed())),
     "parties": Secret(WORLD.parties, traces_of_bytes(WORLD.parties.owner.root.seed())),
     "update": Secret(LocalUpdate(PRIVATE), traces_of_values(PRIVATE)),
-    "trained": Secret(Trained(bytes(32), LocalUpdate(PRIVATE)), traces_of_values(PRIVATE)),
+    "trained": Secret(TaskDone(bytes(32), LocalUpdate(PRIVATE)), traces_of_values(PRIVATE)),
     "clipped update": Secret(clip(PRIVATE, 100.0), traces_of_values(PRIVATE)),
     "data": Secret(Data(PRIVATE.reshape(10, 1), np.zeros(10)), traces_of_values(PRIVATE), picklable=True),
 }
@@ -129,9 +129,7 @@ def test_nothing_that_a_round_by_hand_says_shows_a_key():
 def journal(tmp_path_factory):
     """What the parties of a running fleet said while everything went wrong that can: bad data, garbage, an aborted round."""
     trainer = catalogue.trainer("softmax:4x2")
-    world = make_world(
-        max_devices=6, policy={"models": allowing(trainer.architecture)}, job={"architecture": trainer.architecture}
-    )
+    world = make_world(max_devices=6, policy={"models": allowing(trainer.architecture)}, job={"architecture": trainer.architecture})
     rows = {name: Data(np.full((3, 4), 0.987654321), np.array([0, 1, 0])) for name in world.names}
     rows["device-02"] = Data(np.full((3, 4), 0.987654321), np.array([0, 1, 7]))
     with ThreadPoolExecutor(1) as executor:

@@ -20,7 +20,6 @@ from hushfleet.encryption.paillier import (
     combine,
     deal,
     encrypt,
-    masked_vector_hash,
     pack,
     partial_context,
     proof_context,
@@ -33,6 +32,7 @@ from hushfleet.encryption.paillier import (
 )
 from hushfleet.errors import Refusal
 from hushfleet.randomness import SeededRandomness, SystemRandomness
+from hushfleet.wire import masked_vector_hash
 from tests.support.refusals import refused
 
 VECTORS = json.loads((Path(__file__).parent / "paillier.json").read_text())

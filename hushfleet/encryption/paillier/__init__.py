@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
+    from hushfleet.encryption.paillier.contexts import partial_context, proof_context
     from hushfleet.encryption.paillier.dealing import Dealing, deal
     from hushfleet.encryption.paillier.key import PublicKey
     from hushfleet.encryption.paillier.knowledge import KnowledgeProof, Statement, prove, verify, verify_batch
@@ -43,7 +43,6 @@ __all__ = [
     "combine",
     "deal",
     "encrypt",
-    "masked_vector_hash",
     "pack",
     "partial_context",
     "plaintext_count",
@@ -58,7 +57,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "contexts": ("proof_context", "masked_vector_hash", "partial_context"),
+    "contexts": ("proof_context", "partial_context"),
     "dealing": ("Dealing", "deal"),
     "key": ("PublicKey",),
     "knowledge": ("KnowledgeProof", "Statement", "prove", "verify", "verify_batch"),

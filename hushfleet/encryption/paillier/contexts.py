@@ -1,12 +1,7 @@
 """The bytes that a proof is bound to (PROTOCOL 3, contexts): a proof made for one round, device or member says nothing elsewhere."""
 
 from hushfleet.ids import HASH_BYTES
-from hushfleet.labels import Label, labelled, labelled_hash, length_prefixed, unsigned
-
-
-def masked_vector_hash(data: bytes) -> bytes:
-    """H(masked vector), 32 bytes; of the empty string where a scheme has none."""
-    return labelled_hash(Label.MASKED_VECTOR, data)
+from hushfleet.labels import Label, labelled, length_prefixed, unsigned
 
 
 def proof_context(plan_hash: bytes, device_id: str, masked_hash: bytes) -> bytes:

@@ -1,13 +1,15 @@
-"""What the orchestrator publishes, and on which topic."""
+"""The orchestrator's messages and their topics."""
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import DecryptionRequest, Receipt, ReceiptStatus, RoundRecord, VerifiedPlan, VerifiedRoster, sign_receipt
+from hushfleet.documents import Receipt, ReceiptStatus, RoundRecord, VerifiedPlan, VerifiedRoster, sign_receipt
 from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import HushfleetError
+from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.coordinator.machine import Decrypting
 from hushfleet.rounds.effects import Publish
+from hushfleet.rounds.tasks.base import Progress
 from hushfleet.signing import Signed, SigningKey
-from hushfleet.training import GlobalModel
-from hushfleet.wire import Kind, Topic, encode_signed
+from hushfleet.wire import Inbox, Kind, SharesDelivery, Topic, encode_signed
 
 
 def roster_publication(roster: VerifiedRoster) -> Publish:
@@ -22,15 +24,16 @@ def roster_removal(roster: VerifiedRoster) -> Publish:
     return Publish(there.topic, b"", clears_bytes=len(there.data))
 
 
-def model_publication(fleet: str, model: GlobalModel) -> Publish:
-    """The model in force, retained under its hash."""
-    return Publish(Topic(fleet, Kind.MODEL, digest=model.digest.hex(), chunk=0), model.to_bytes())
+def progress_publications(fleet: str, progress: Progress) -> tuple[Publish, ...]:
+    """The messages of the task that the broker retains, such as the model in force."""
+    return tuple(Publish(topic, data) for topic, data in progress.retained(fleet).items())
 
 
-def model_removal(fleet: str, model: GlobalModel) -> Publish:
-    """Clears a model that is no longer in force."""
-    there = model_publication(fleet, model)
-    return Publish(there.topic, b"", clears_bytes=len(there.data))
+def progress_changes(fleet: str, before: Progress, after: Progress) -> tuple[Publish, ...]:
+    """Clears the task's messages that are no longer in force, then publishes the ones that are in force from now on."""
+    old, new = before.retained(fleet), after.retained(fleet)
+    cleared = tuple(Publish(topic, b"", clears_bytes=len(data)) for topic, data in old.items() if topic not in new)
+    return cleared + tuple(Publish(topic, data) for topic, data in new.items() if topic not in old)
 
 
 def plan_publication(plan: VerifiedPlan) -> Publish:
@@ -59,9 +62,19 @@ def _record_topic(record: Signed) -> Topic:
     return Topic(content.fleet, Kind.RECORD, number=content.round, chunk=0)
 
 
-def request_publication(fleet: str, round_number: int, request: DecryptionRequest) -> Publish:
-    """The decryption request, to all members at once."""
-    return Publish(Topic(fleet, Kind.REQUEST, number=round_number, chunk=0), encode(request))
+def committee_publications(state: Decrypting) -> tuple[Publish, ...]:
+    """The decryption request, to all members at once, and each member's sealed shares where the scheme has them."""
+    fleet, number = state.terms.plan.fleet, state.terms.plan.round
+    request = Publish(Topic(fleet, Kind.REQUEST, number=number, chunk=0), encode(state.request))
+    rows = [state.accepted[name].sealed_shares for name in sorted(state.accepted)]
+    if not any(rows):
+        return (request,)
+    root = cohort_of(state.terms.plan_hash, state.request.bodies)
+    deliveries = (
+        Publish(Topic(fleet, Kind.INBOX, device=member, chunk=0), encode(Inbox(SharesDelivery(state.terms.plan_hash, root, column))))
+        for member, column in zip(state.terms.roster.roster.committee, zip(*rows, strict=True), strict=True)
+    )
+    return (request, *deliveries)
 
 
 def receipt_publication(

@@ -6,12 +6,13 @@ from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.partials import Partial
 from hushfleet.errors import FaultyMember, PeerError
 from hushfleet.labels import unsigned
+from hushfleet.schemes.base import EncryptedAnswer
 
 
-def to_wire(key: PublicKey, partial: Partial) -> tuple[tuple[bytes, ...], bytes]:
-    """(items, proof)."""
+def to_wire(key: PublicKey, partial: Partial) -> EncryptedAnswer:
+    """The items and the proof of an answer."""
     items = tuple(unsigned(value, key.ciphertext_bytes) for value in partial.values)
-    return items, partial.to_bytes(key)[: -len(items) * key.ciphertext_bytes]
+    return EncryptedAnswer(items, partial.to_bytes(key)[: -len(items) * key.ciphertext_bytes])
 
 
 def from_wire(key: PublicKey, index: int, items: Sequence[bytes], proof: bytes) -> Partial:

@@ -1,46 +1,94 @@
-"""The orchestrator's side: check contributions and answers, open the sum. No secret comes here."""
+"""The orchestrator's side: check contributions and answers, add up, open the sum. No secret comes here."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from hushfleet.encryption.paillier.packing import unpack
 from hushfleet.encryption.paillier.partials import combine, verify_partial
+from hushfleet.encryption.paillier.public import ciphertexts_from_bytes, sum_ciphertexts
 from hushfleet.errors import FaultyDevice, FaultyMember, Refusal
+from hushfleet.labels import concatenated
 from hushfleet.randomness import Randomness
-from hushfleet.schemes.base import RoundTerms, VerifiedBody
+from hushfleet.schemes.base import OpenedContribution, RoundTerms, VerifiedBody
 from hushfleet.schemes.paillier.answers import from_wire
-from hushfleet.schemes.paillier.cohort import ciphertext_count, cohort_sum, find_faulty
-from hushfleet.wire import Answer, Body, Contribution
+from hushfleet.schemes.paillier.cohort import find_faulty, numbers
+from hushfleet.schemes.paillier.profile import PROFILE, answer_context, ciphertext_count, key_of
+from hushfleet.wire import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class PaillierSum:
+    """Satisfies `Sum`: the product of the contributions' ciphertexts, one for each position; none before the first."""
+
+    terms: RoundTerms = field(repr=False)
+    ciphertexts: tuple[int, ...] = ()
+
+    def add(self, contribution: OpenedContribution) -> Self:
+        """The sum with one more contribution."""
+        new = numbers(contribution.verified.body)
+        rows = [self.ciphertexts, new] if self.ciphertexts else [new]
+        return replace(self, ciphertexts=sum_ciphertexts(key_of(self.terms), rows))
+
+    def to_bytes(self) -> bytes:
+        """The ciphertexts at fixed width."""
+        return concatenated(self.ciphertexts, key_of(self.terms).ciphertext_bytes)
+
+    def archived(self) -> bytes:
+        """Empty: the bodies give the sum."""
+        return b""
+
+    def check_answer(self, answer: Answer) -> None:
+        """Raise `FaultyMember` unless the answer opens exactly this sum."""
+        key = key_of(self.terms)
+        if len(answer.items) != ciphertext_count(self.terms):
+            raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"{len(answer.items)} partials")
+        partial = from_wire(key, answer.index, answer.items, answer.proof)
+        if partial.index != answer.index:
+            raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"answered as member {partial.index}")
+        verify_partial(key, self.ciphertexts, partial, answer_context(self.terms, answer.root, answer.index))
+
+    def open(self, answers: Mapping[int, Answer], *, executor: Executor | None = None) -> npt.NDArray[np.int64]:
+        """The plain sum, int64 `(length,)`. Raises `PeerError`, `LocalError`."""
+        del executor  # about a millisecond of work
+        key = key_of(self.terms)
+        partials = [from_wire(key, index, answer.items, answer.proof) for index, answer in sorted(answers.items())]
+        plaintexts = combine(key, ciphertext_count(self.terms), partials)
+        return unpack(plaintexts, self.terms.length, self.terms.plan.privacy.slot_bits, key)
 
 
 class PaillierOrchestrator:
     """Satisfies `OrchestratorScheme`."""
 
+    profile = PROFILE
+
     def find_faulty(
-        self, setting: RoundTerms, bodies: Sequence[VerifiedBody], contributions: Sequence[Contribution], randomness: Randomness
+        self, terms: RoundTerms, contributions: Sequence[OpenedContribution], randomness: Randomness, *, executor: Executor | None = None
     ) -> dict[int, FaultyDevice]:
-        """Position -> why, for every contribution that must not be counted."""
-        faulty = find_faulty(setting, bodies, randomness)
-        for position, contribution in enumerate(contributions):
-            if contribution.masked_vector or contribution.sealed_shares:
-                device_id = bodies[position].body.device_id
-                faulty[position] = FaultyDevice(Refusal.MASKED_VECTOR, device_id, "sent parts that scheme paillier does not have")
+        """Position -> reason, for every contribution that must not be counted."""
+        del executor  # one batch of proofs is one product of powers
+        faulty = find_faulty(terms, [one.verified for one in contributions], randomness)
+        for position, one in enumerate(contributions):
+            if one.masked_vector or one.sealed_shares:
+                faulty[position] = FaultyDevice(Refusal.MASKED_VECTOR, one.device_id, "sent parts that scheme paillier does not have")
         return faulty
 
-    def check_answer(self, setting: RoundTerms, bodies: Sequence[Body], answer: Answer) -> None:
-        """Raise `FaultyMember` unless the answer opens exactly the sum of `bodies`."""
-        if len(answer.items) != ciphertext_count(setting):
-            raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"{len(answer.items)} partials")
-        partial = from_wire(setting.key, answer.index, answer.items, answer.proof)
-        if partial.index != answer.index:
-            raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"answered as member {partial.index}")
-        total = cohort_sum(setting, bodies)
-        verify_partial(setting.key, total.ciphertexts, partial, setting.partial_context(answer.root, answer.index))
+    def start(self, terms: RoundTerms) -> PaillierSum:
+        """The sum of no contributions."""
+        return PaillierSum(terms)
 
-    def open(self, setting: RoundTerms, answers: Mapping[int, Answer]) -> npt.NDArray[np.int64]:
-        """The sum, int64 `(d',)`, from checked answers of at least `threshold` members. Raises `PeerError`, `LocalError`."""
-        partials = [from_wire(setting.key, index, answer.items, answer.proof) for index, answer in sorted(answers.items())]
-        plaintexts = combine(setting.key, ciphertext_count(setting), partials)
-        return unpack(plaintexts, setting.length, setting.plan.privacy.slot_bits, setting.key)
+    def restore(self, terms: RoundTerms, data: bytes) -> PaillierSum:
+        """The inverse of `PaillierSum.to_bytes`. Raises `PeerError`."""
+        return PaillierSum(terms, ciphertexts_from_bytes(key_of(terms), data, ciphertext_count(terms)) if data else ())
+
+    def audited(self, terms: RoundTerms, bodies: Sequence[VerifiedBody], archived: bytes, randomness: Randomness) -> PaillierSum:
+        """The sum of the bodies, every proof verified. `archived` has no say. Raises `FaultyDevice`."""
+        del archived
+        faulty = find_faulty(terms, bodies, randomness)
+        if faulty:
+            raise faulty[min(faulty)]
+        return PaillierSum(terms, sum_ciphertexts(key_of(terms), (numbers(one.body) for one in bodies)))

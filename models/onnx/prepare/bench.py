@@ -29,9 +29,7 @@ def time_steps(trainable: TrainableModel, batch: int, steps: int) -> Times:
     features = {value.name: rows[value.name] for value in infer.get_inputs() if value.name in rows}
     fed = {**rows, **{one.input: parts[one.name] for one in manifest.parameters}}
     wanted = [manifest.loss_output, *(one.gradient for one in manifest.parameters)]
-    return Times(
-        _median(lambda: train.run(wanted, fed), steps), _median(lambda: infer.run([manifest.logits.output], features), steps)
-    )
+    return Times(_median(lambda: train.run(wanted, fed), steps), _median(lambda: infer.run([manifest.logits.output], features), steps))
 
 
 def _median(step: Callable[[], object], steps: int) -> float:

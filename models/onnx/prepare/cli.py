@@ -45,9 +45,7 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
     from models.onnx.prepare.pipeline import prepare  # noqa: PLC0415 -- onnx and onnxruntime, when they are needed
 
     reports: list[Report] = []
-    trainable = prepare(
-        file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options
-    )
+    trainable = prepare(file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options)
     folder = out or file.with_suffix(".trainable")
     trainable.save(folder)
     click.echo(_tables(trainable.manifest), err=as_json)

@@ -114,9 +114,11 @@ def _type(site: Site) -> int:
     return int(TensorProto.FLOAT if site.graph.dtype(site.logits) == np.float32 else TensorProto.DOUBLE)
 
 
-LOSSES: Mapping[str, LossRule] = MappingProxyType({
-    "softmax-cross-entropy": LossRule(_cross_entropy, ("Softmax", "LogSoftmax"), classes=True),
-    "mse": LossRule(_squared, ()),
-    "huber": LossRule(_huber, ()),
-    "binary-cross-entropy": LossRule(_binary, ("Sigmoid",), low=0.0, high=1.0),
-})
+LOSSES: Mapping[str, LossRule] = MappingProxyType(
+    {
+        "softmax-cross-entropy": LossRule(_cross_entropy, ("Softmax", "LogSoftmax"), classes=True),
+        "mse": LossRule(_squared, ()),
+        "huber": LossRule(_huber, ()),
+        "binary-cross-entropy": LossRule(_binary, ("Sigmoid",), low=0.0, high=1.0),
+    }
+)

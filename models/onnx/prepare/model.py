@@ -29,9 +29,7 @@ def write(
     read = {name for node in nodes for name in reads(node)} | {output.name for output in outputs}
     tensors = [tensor(name, value) for name, value in stored.items() if name in read]
     graph = helper.make_graph(nodes, name, list(inputs), list(outputs), initializer=tensors)
-    return helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hushfleet"
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="hushfleet")
 
 
 def tensor(name: str, value: Array) -> TensorProto:

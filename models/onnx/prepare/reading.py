@@ -135,8 +135,12 @@ def _gelu(node: NodeProto) -> list[NodeProto]:
     tanh = attribute(node, "approximate", "none") == "tanh"
     if tanh:
         inner = [
-            ("Mul", [x, x], "square"), ("Mul", ["square", x], "cube"), ("Mul", ["cube", 0.044715], "scaled"),
-            ("Add", [x, "scaled"], "sum"), ("Mul", ["sum", float(np.sqrt(2 / np.pi))], "argument"), ("Tanh", ["argument"], "curve"),
+            ("Mul", [x, x], "square"),
+            ("Mul", ["square", x], "cube"),
+            ("Mul", ["cube", 0.044715], "scaled"),
+            ("Add", [x, "scaled"], "sum"),
+            ("Mul", ["sum", float(np.sqrt(2 / np.pi))], "argument"),
+            ("Tanh", ["argument"], "curve"),
         ]
     else:
         inner = [("Mul", [x, float(np.sqrt(0.5))], "argument"), ("Erf", ["argument"], "curve")]

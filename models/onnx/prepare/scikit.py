@@ -104,11 +104,13 @@ def _zipmap(node: NodeProto, graph: Graph, _: dict[str, str]) -> list[NodeProto]
     return []
 
 
-_RULES: Mapping[str, Callable[[NodeProto, Graph, dict[str, str]], list[NodeProto]]] = MappingProxyType({
-    "ArrayFeatureExtractor": _extractor,
-    "LinearClassifier": _classifier,
-    "LinearRegressor": _regressor,
-    "Normalizer": _normalizer,
-    "Scaler": _scaler,
-    "ZipMap": _zipmap,
-})
+_RULES: Mapping[str, Callable[[NodeProto, Graph, dict[str, str]], list[NodeProto]]] = MappingProxyType(
+    {
+        "ArrayFeatureExtractor": _extractor,
+        "LinearClassifier": _classifier,
+        "LinearRegressor": _regressor,
+        "Normalizer": _normalizer,
+        "Scaler": _scaler,
+        "ZipMap": _zipmap,
+    }
+)

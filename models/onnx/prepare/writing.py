@@ -26,9 +26,7 @@ def build(source: Source, options: PrepareOptions) -> TrainableModel:
     content = {INFER: infer.SerializeToString(deterministic=True), TRAIN: train.SerializeToString(deterministic=True)}
     places = offsets(content[INFER])
     graph = source.graph
-    parameters = tuple(
-        Parameter(name, graph.initializers[name].shape, name, names[name], places[name]) for name in graph.parameters
-    )
+    parameters = tuple(Parameter(name, graph.initializers[name].shape, name, names[name], places[name]) for name in graph.parameters)
     used = {value.name for value in train.graph.input}
     manifest = Manifest(
         name=source.name,

@@ -142,7 +142,7 @@ def test_the_state_of_another_optimiser_is_refused(maker, user):
 
 def test_state_bytes_are_a_header_and_little_endian_doubles():
     state = OptimizerState(2, (np.array([1.0, -2.0]),))
-    assert state.to_bytes().hex() == "00000002" "00000001" "000000000000f03f" "00000000000000c0"
+    assert state.to_bytes().hex() == "0000000200000001000000000000f03f00000000000000c0"
 
 
 @pytest.mark.parametrize(

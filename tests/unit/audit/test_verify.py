@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -11,9 +11,11 @@ from hushfleet.errors import FaultyDevice, FaultyMember, FaultyOrchestrator, Hus
 from hushfleet.labels import Label
 from hushfleet.randomness import SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.coordinator import NoRound
 from hushfleet.rounds.effects import KeepOutcome
 from hushfleet.rounds.events import AbortWanted
 from hushfleet.rounds.plan_check import nano_rho
+from hushfleet.schemes.paillier.profile import key_of
 from hushfleet.signing import SigningKey
 from hushfleet.training import GlobalModel
 from hushfleet.wire import Answer, Body, decode_decryption_request, decode_signed, encode_signed
@@ -24,7 +26,7 @@ from tests.support.world import World, changed, make_world
 
 JOB = {"optimizer": OptimizerSettings("fedavgm", (("momentum", 0.8),))}
 ROUNDS = 3
-FILES = ("roster", "plan", "record", "request", "model-before", "model-after", "answer-1", "answer-2", "answer-3")
+FILES = ("roster", "plan", "record", "request", "before", "after", "answer-1", "answer-2", "answer-3")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Archive:
 
 def archive_of(company):
     kept = [change for change in company.kept["orchestrator"] if isinstance(change, KeepOutcome)]
-    return Archive(company.world, tuple(dict(one.archive) for one in kept))
+    return Archive(company.world, tuple(one.archive.files() for one in kept))
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +98,7 @@ class TestHonest:
         report = archive.verify()
 
         assert report.released == ROUNDS
-        assert report.model_digest == archive.record(-1).result.model_after
+        assert report.result_digest == archive.record(-1).result.model_after
         assert report.fleet == archive.world.roster.roster.fleet
         assert [one.number for one in report.rounds] == [1, 2, 3]
         assert {(one.devices, one.members) for one in report.rounds} == {(4, (1, 2, 3))}
@@ -200,14 +202,14 @@ class TestForger:
     def test_another_model_after_in_file_and_record(self, archive):
         model = GlobalModel(3, np.zeros(10))
 
-        refuse(Refusal.ARCHIVE, archive.with_file(2, "model-after", model.to_bytes()).with_record(2, model_after=model.digest))
+        refuse(Refusal.ARCHIVE, archive.with_file(2, "after", model.to_bytes()).with_record(2, model_after=model.digest))
 
     def test_another_model_from_one_round_to_the_next(self, archive):
         """Consistently wherever it is named, the next plan included, except that no cohort gives it."""
         world, model = archive.world, GlobalModel(1, np.zeros(10))
         plan = world.plan(2, parameter_hash=model.digest, model_version=1)
-        forged = archive.with_file(0, "model-after", model.to_bytes()).with_record(0, model_after=model.digest)
-        forged = forged.with_file(1, "model-before", model.to_bytes()).with_record(1, model_before=model.digest, plan_hash=plan.digest)
+        forged = archive.with_file(0, "after", model.to_bytes()).with_record(0, model_after=model.digest)
+        forged = forged.with_file(1, "before", model.to_bytes()).with_record(1, model_before=model.digest, plan_hash=plan.digest)
 
         refuse(Refusal.ARCHIVE, forged.with_file(1, "plan", encode_signed(plan.signed)))
 
@@ -254,8 +256,9 @@ class TestForger:
     def test_a_body_whose_proof_does_not_hold(self, archive):
         world, bodies = archive.world, list(archive.request(0).bodies)
         shifted = decode_body(bodies[0])
-        number = int.from_bytes(shifted.items[0], "big") * (1 + world.setting().key.modulus) % world.setting().key.modulus_squared
-        items = (number.to_bytes(world.setting().key.ciphertext_bytes, "big"), *shifted.items[1:])
+        key = key_of(world.terms())
+        number = int.from_bytes(shifted.items[0], "big") * (1 + key.modulus) % key.modulus_squared
+        items = (number.to_bytes(key.ciphertext_bytes, "big"), *shifted.items[1:])
         bodies[0] = world.sign_body(msgspec.structs.replace(shifted, items=items))
 
         refuse(Refusal.KNOWLEDGE_PROOF, archive.with_request(0, bodies), FaultyDevice)
@@ -314,7 +317,7 @@ class TestForger:
     def test_an_aborted_round_that_changed_the_model(self, interrupted):
         model = GlobalModel(1, np.zeros(10))
 
-        refuse(Refusal.ARCHIVE, interrupted.with_record(1, model_after=model.digest).with_file(1, "model-after", model.to_bytes()))
+        refuse(Refusal.ARCHIVE, interrupted.with_record(1, model_after=model.digest).with_file(1, "after", model.to_bytes()))
 
     @pytest.mark.parametrize("version", [0, 2])
     def test_an_aborted_round_that_counts_as_a_version(self, interrupted, version):
@@ -335,9 +338,8 @@ class TestForger:
         assert rounds.verify().released == 2
         company.renew(company.world.newer())
         stale = Company(old)
-        stale.coordinator.state = company.coordinator.state.__class__(
-            old.roster, company.coordinator.state.model, company.coordinator.state.optimizer_state, last_round={old.roster.key_id: 2}
-        )
+        now = company.coordinator.state.memory
+        stale.coordinator.state = NoRound(replace(now, roster=old.roster, last_round={old.roster.key_id: 2}, record=None))
         stale.run_round()
 
         refuse(Refusal.ARCHIVE, Archive(old, (*rounds.rounds, *archive_of(stale).rounds)))

@@ -64,7 +64,10 @@ class TestRequest:
     @pytest.mark.parametrize("field", ["role", "device_id", "sealing_key", "certificate_request"])
     def test_nothing_in_it_can_be_exchanged(self, field):
         changes = {
-            "role": EnrolledRole.ORCHESTRATOR, "device_id": "pi-06", "sealing_key": bytes(32), "certificate_request": b"of another key",
+            "role": EnrolledRole.ORCHESTRATOR,
+            "device_id": "pi-06",
+            "sealing_key": bytes(32),
+            "certificate_request": b"of another key",
         }
         signed = sign_enrolment_request(enrolment(), OWN)
         altered = encode(msgspec.structs.replace(enrolment(), **{field: changes[field]}))

@@ -7,7 +7,7 @@ from hushfleet.errors import DataError, PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import Data
-from hushfleet.wire import Kind, encode_signed
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind, encode_signed
 from tests.support.bench import FLEET, GOOD, NAME, WORLD, Bench
 from tests.support.refusals import refused
 
@@ -17,6 +17,9 @@ def bench(tmp_path):
     bench = Bench(tmp_path)
     yield bench
     bench.store.close()
+
+
+SHARE = WORLD.dealing.shares[0].to_bytes(WORLD.dealing.public)
 
 
 def test_an_announced_round_is_contributed_to(bench):
@@ -109,26 +112,26 @@ def folder_made(tmp_path, name, data=GOOD):
 
 def test_a_member_imports_its_share_and_answers(bench):
     plan = bench.announce()
-    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
     bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
     bench.agent.pump()
 
     assert len(bench.arrived(Kind.PARTIAL)) == 1
-    assert bench.store.member_state(WORLD.parties.owner.root.verify_key, insecure_keys=True).share == WORLD.dealing.shares[0]
+    assert bench.store.member_state(WORLD.parties.owner.root.verify_key).share.data == SHARE
 
 
 def test_a_share_delivered_twice_is_imported_once(bench):
     bench.announce()
     for _ in range(2):
-        bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
         bench.agent.pump()
 
-    assert bench.store.member_state(WORLD.parties.owner.root.verify_key, insecure_keys=True).share == WORLD.dealing.shares[0]
+    assert bench.store.member_state(WORLD.parties.owner.root.verify_key).share.data == SHARE
 
 
 def test_a_member_raises_the_alarm_on_a_second_root_and_stops_contributing(bench):
     plan = bench.announce()
-    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
     for names in (WORLD.names[:4], WORLD.names[1:5]):
         bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan, names))), number=1, chunk=0)
     bench.agent.pump()

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from hushfleet.codec import encode
-from hushfleet.rounds.device import Phase
-from hushfleet.wire import Kind
+from hushfleet.rounds.device import Working
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind
 from tests.support.bench import NAME, WORLD, Bench, OnDemand
 
 
@@ -28,10 +28,10 @@ def test_before_it_has_a_roster_it_is_no_member(bench):
 
 def test_who_is_called_listens_from_then_on_and_goes_on_training(bench):
     plan = bench.announce()
-    assert (bench.agent.is_member, bench.agent.phase) == (True, Phase.TRAINING)
+    assert (bench.agent.is_member, type(bench.agent.state)) == (True, Working)
     assert "now on the committee" in bench.texts()
 
-    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
     bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
     bench.agent.pump()
     assert len(bench.arrived(Kind.PARTIAL)) == 1
@@ -51,7 +51,7 @@ def test_a_restarted_member_is_one_at_once(bench):
 
 def test_who_is_dismissed_stops_listening_and_has_no_share(bench):
     bench.announce()
-    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
     bench.agent.pump()
     assert bench.store.holds_share(WORLD.roster.key_id)
 

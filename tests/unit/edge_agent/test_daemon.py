@@ -11,7 +11,6 @@ from hushfleet.documents import EMPTY_JOURNAL
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link import LinkError
 from hushfleet.program.folder import Membership
-from hushfleet.rounds.device import Phase
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.wire import DeviceStatus, Kind, Presence, open_status
@@ -147,11 +146,6 @@ def test_every_turn_shows_that_the_loop_lives(desk):
     desk.daemon.step()
 
     assert desk.watch._stepped_s > before
-
-
-def test_the_presence_of_every_phase_is_known():
-    assert set(daemon_module._PRESENCE) == set(Phase)
-    assert daemon_module._PRESENCE[Phase.TRAINING] is daemon_module._PRESENCE[Phase.FETCHING]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ from hushfleet.codec import decode
 from hushfleet.documents import open_enrolment_request
 from hushfleet.documents.enrolment import EnrolledRole, fingerprint
 from hushfleet.errors import FaultyOwner, LocalError, PeerError, Refusal
-from hushfleet.rounds.member import Phase
 from hushfleet.signing import Signed
 from tests.support.bundles import CA, CERTIFICATE, DEVICE, MEMBER, approved, bundle, enrolled, joined
 from tests.support.refusals import refused
@@ -83,6 +82,10 @@ def test_a_name_that_is_no_id_makes_nothing(folder):
     assert not folder.path.exists()
 
 
+def share_of(world):
+    return world.dealing.shares[0].to_bytes(world.dealing.public)
+
+
 def test_a_member_joins_with_roster_share_certificates_and_broker(tmp_path):
     folder, world = joined(tmp_path / "state")
     fleet, root = folder.joined(), world.parties.owner.root.verify_key
@@ -91,15 +94,15 @@ def test_a_member_joins_with_roster_share_certificates_and_broker(tmp_path):
     assert (fleet.broker_host, fleet.broker_port) == ("broker.lan", 8883)
     assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (CA, CERTIFICATE)
     with closing(Store(folder.path)) as store:
-        member = store.member_state(root, insecure_keys=True)
-        assert (store.roster(root), member.phase, member.share) == (world.roster, Phase.READY, world.dealing.shares[0])
+        member = store.member_state(root)
+        assert (store.roster(root), member.share.data) == (world.roster, share_of(world))
 
 
 def test_a_device_that_is_no_member_joins_without_a_share(tmp_path):
     folder, world = joined(tmp_path / "state", DEVICE)
 
     with closing(Store(folder.path)) as store:
-        assert store.member_state(world.parties.owner.root.verify_key).share is None
+        assert not store.member_state(world.parties.owner.root.verify_key).share
 
 
 def test_the_same_bundle_again_changes_nothing(tmp_path):
@@ -110,7 +113,7 @@ def test_the_same_bundle_again_changes_nothing(tmp_path):
     enrolment.join(folder, offer, insecure_keys=True)
 
     with closing(Store(folder.path)) as store:
-        assert store.member_state(world.parties.owner.root.verify_key, insecure_keys=True).share == world.dealing.shares[0]
+        assert store.member_state(world.parties.owner.root.verify_key).share.data == share_of(world)
 
 
 def test_a_newer_bundle_brings_the_newer_roster_and_broker(tmp_path):

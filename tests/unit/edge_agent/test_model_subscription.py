@@ -9,7 +9,7 @@ from edge_agent.agent import Agent, Work
 from edge_agent.store import Store
 from hushfleet.errors import DataError, Refusal
 from hushfleet.link import MemoryBroker, Messenger
-from hushfleet.rounds.coordinator.publications import model_publication, plan_publication, roster_publication
+from hushfleet.rounds.coordinator.publications import plan_publication, progress_publications, roster_publication
 from hushfleet.training import Architecture, Data
 from hushfleet.wire import Kind
 from hushfleet.wire.topics import subscription
@@ -53,7 +53,7 @@ class _Place:
         return subscription(FLEET, Kind.MODEL, digest=WORLD.model.digest.hex()) in self.link.patterns
 
     def model(self, data: bytes) -> None:
-        self.orchestrator.send(model_publication(FLEET, WORLD.model).topic, data)
+        self.orchestrator.send(progress_publications(FLEET, WORLD.progress)[0].topic, data)
         self.agent.pump()
 
 

@@ -29,7 +29,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def _member(store: Store) -> Running[MemberState]:
-    state = store.member_state(ROOT, insecure_keys=True)
+    state = store.member_state(ROOT)
     return Running(WORLD.member(), state, store.persist, SeededRandomness(b"member"))
 
 
@@ -53,7 +53,7 @@ def test_a_second_agent_on_the_folder_cannot_answer_a_second_root(store: Store, 
     with refused(Refusal.REQUEST_ROUND_LOWER, LocalError):
         other.step(_request(1, 1))
     second.close()
-    kept = store.member_state(ROOT, insecure_keys=True).answered[WORLD.roster.key_id]
+    kept = store.member_state(ROOT).memory.answered[WORLD.roster.key_id]
     assert [kept.sealed] == answer
 
 
@@ -71,7 +71,7 @@ def test_the_next_round_replaces_the_answer(store: Store) -> None:
     member = _with_share(store)
     member.step(_request(1, 0))
     answer = published(member.step(_request(2, 1)), Kind.PARTIAL)
-    kept = store.member_state(ROOT, insecure_keys=True).answered[WORLD.roster.key_id]
+    kept = store.member_state(ROOT).memory.answered[WORLD.roster.key_id]
     assert (kept.round, [kept.sealed]) == (2, answer)
 
 

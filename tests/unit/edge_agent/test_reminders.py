@@ -9,8 +9,8 @@ from hushfleet.labels import sha256
 from hushfleet.link.transfers import Incomplete
 from hushfleet.privacy import Ledger
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.device import DeviceState, Phase, Sent
-from hushfleet.wire import Kind, Topic, encode_signed
+from hushfleet.rounds.device import DeviceMemory, Fetching, Idle, Sent
+from hushfleet.wire import Kind, Presence, Topic, encode_signed
 from hushfleet.wire.topics import subscription
 from tests.support.bench import FLEET, NAME, WORLD, Bench
 
@@ -100,11 +100,11 @@ def test_a_model_that_does_not_come_is_asked_for_again(bench, clock):
     missed(bench, Kind.MODEL, WORLD.model.to_bytes(), digest=DIGEST, chunk=0)
     for wait_s in (0, ASK_S / 2):
         later(bench, clock, wait_s)
-        assert bench.agent.phase is Phase.FETCHING
+        assert isinstance(bench.agent.state, Fetching)
 
     later(bench, clock, LATER * ASK_S)
 
-    assert bench.agent.phase is Phase.SENT
+    assert bench.agent.presence is Presence.SENT
 
 
 def test_a_roster_that_a_plan_waits_for_is_asked_for_again(bench, clock):
@@ -119,7 +119,7 @@ def test_a_roster_that_a_plan_waits_for_is_asked_for_again(bench, clock):
     later(bench, clock, LATER * ASK_S)
 
     assert bench.agent.roster == newer.roster
-    assert bench.agent.phase is Phase.FETCHING
+    assert isinstance(bench.agent.state, Fetching)
 
 
 def receipt(sealed, status, missing=()):
@@ -173,19 +173,19 @@ class TestTransfersInParts:
         return Incomplete(Topic(FLEET, Kind.ROSTER, number=1, chunk=0), bytes(32), missing, 0.0)
 
     def test_one_that_moves_is_left_alone(self, clock):
-        reminders, state = Reminders(clock, SeededRandomness(b"parts")), DeviceState(None, Ledger())
+        reminders, state = Reminders(clock, SeededRandomness(b"parts")), Idle(DeviceMemory(Ledger()), WORLD.roster)
         for missing in range(9, 0, -1):
             assert list(reminders.due(state, [self.roster((0, missing))])) == []
             clock.now_s += 0.9 * ASK_S
 
     def test_one_that_stands_still_is_asked_for_again(self, clock):
-        reminders, state = Reminders(clock, SeededRandomness(b"parts")), DeviceState(None, Ledger())
+        reminders, state = Reminders(clock, SeededRandomness(b"parts")), Idle(DeviceMemory(Ledger()), WORLD.roster)
         assert list(reminders.due(state, [self.roster((0, 2))])) == []
         clock.now_s += LATER * ASK_S
         assert list(reminders.due(state, [self.roster((0, 2))])) == [Kind.ROSTER]
 
     def test_without_any_nothing_is_due(self, clock):
-        reminders, state = Reminders(clock, SeededRandomness(b"parts")), DeviceState(None, Ledger())
+        reminders, state = Reminders(clock, SeededRandomness(b"parts")), Idle(DeviceMemory(Ledger()), WORLD.roster)
         for _ in range(3):
             assert list(reminders.due(state, [])) == []
             clock.now_s += LATER * ASK_S
@@ -193,7 +193,7 @@ class TestTransfersInParts:
 
 @pytest.mark.parametrize(("deadline_s", "first_s"), [(1, CONFIRM_S[0]), (100, 25), (86_400, CONFIRM_S[1])])
 def test_the_first_pause_follows_the_deadline(clock, deadline_s, first_s):
-    state = DeviceState(None, Ledger(), Phase.SENT, sent=Sent(bytes(32), 1, b"sealed"))
+    state = Idle(DeviceMemory(Ledger(), sent=Sent(bytes(32), 1, b"sealed")), WORLD.roster)
     reminders = Reminders(clock, SeededRandomness(b"first"), deadline_s=deadline_s)
     assert list(reminders.due(state, [])) == []
 

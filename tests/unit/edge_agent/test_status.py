@@ -39,7 +39,11 @@ def test_a_member_that_took_part(tmp_path):
     status = read_status(folder)
 
     assert (status.fleet, status.broker, status.roster_serial, status.key_id, status.key_epoch) == (
-        "testers", "broker.lan:8883", 1, key_id.hex(), 0,
+        "testers",
+        "broker.lan:8883",
+        1,
+        key_id.hex(),
+        0,
     )
     assert (status.committee, status.key_share, status.stopped, status.round, status.waits_for_receipt) == (True, True, False, 7, True)
     assert (status.rho_spent, status.rho_budget, status.rounds_left) == (budget // 4 / 1e9, budget / 1e9, 3)
@@ -50,9 +54,7 @@ def test_a_member_that_took_part(tmp_path):
 def test_what_keeps_a_device_out_is_said(tmp_path):
     folder, world = joined(tmp_path / "state", DEVICE)
     key_id = world.roster.key_id
-    changed(
-        folder, KeepStop(key_id, Refusal.EQUIVOCATION, b"two headers"), KeepContribution(WithoutPrivacy(key_id, 1), b"sealed")
-    )
+    changed(folder, KeepStop(key_id, Refusal.EQUIVOCATION, b"two headers"), KeepContribution(WithoutPrivacy(key_id, 1), b"sealed"))
     status = read_status(folder)
 
     assert (status.stopped, status.without_privacy, status.committee, status.rounds_left) == (True, True, False, None)

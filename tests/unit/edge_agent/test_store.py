@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.store import Store
+from hushfleet.documents import GrantedShare
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.privacy import Ledger, Participation, WithoutPrivacy
@@ -35,7 +36,7 @@ EVERYTHING = (
     CONTRIBUTION,
     KeepStop(bytes(32), Refusal.EQUIVOCATION, b"evidence"),
     KeepStop(bytes([1]) * 32, Refusal.ROSTER_CONFLICT, b"rosters"),
-    KeepShare(KEY_ID, 1, SHARE.to_bytes(WORLD.dealing.public)),
+    KeepShare(KEY_ID, SHARE.to_bytes(WORLD.dealing.public)),
     KeepAnswer(KEY_ID, 2, bytes(32), HEADER, b"sealed answer"),
 )
 
@@ -53,12 +54,12 @@ def again(store, tmp_path):
 
 
 def states(store):
-    return store.device_state(ROOT), store.member_state(ROOT, insecure_keys=True)
+    return store.device_state(ROOT), store.member_state(ROOT)
 
 
 class TestFresh:
     def test_a_fresh_store_knows_nothing(self, store):
-        assert states(store) == (device.DeviceState(None, Ledger()), member.MemberState(None))
+        assert states(store) == (device.Unenrolled(device.DeviceMemory(Ledger())), member.Unenrolled())
 
     def test_it_is_for_this_user_alone(self, store, tmp_path):
         store.persist(EVERYTHING)
@@ -78,22 +79,25 @@ class TestReopened:
 
         store = again(store, tmp_path)
 
-        assert states(store) == before == (
-            device.DeviceState(
-                WORLD.roster,
-                Ledger((CONTRIBUTION.event,)),
-                device.Phase.SENT,
-                {KEY_ID: 4},
-                frozenset({bytes(32), bytes([1]) * 32}),
-                sent=device.Sent(KEY_ID, 3, b"sealed bytes"),
-            ),
-            member.MemberState(
-                WORLD.roster,
-                member.Phase.READY,
-                SHARE,
-                {KEY_ID: member.Answered(2, bytes(32), HEADER, b"sealed answer")},
-                frozenset({bytes([1]) * 32}),
-            ),
+        assert (
+            states(store)
+            == before
+            == (
+                device.Idle(
+                    device.DeviceMemory(
+                        Ledger((CONTRIBUTION.entry,)),
+                        {KEY_ID: 4},
+                        frozenset({bytes(32), bytes([1]) * 32}),
+                        device.Sent(KEY_ID, 3, b"sealed bytes"),
+                    ),
+                    WORLD.roster,
+                ),
+                member.Ready(
+                    member.MemberMemory({KEY_ID: member.Answered(2, bytes(32), HEADER, b"sealed answer")}, frozenset({bytes([1]) * 32})),
+                    WORLD.roster,
+                    GrantedShare(SHARE.to_bytes(WORLD.dealing.public)),
+                ),
+            )
         )
         store.close()
 
@@ -114,14 +118,14 @@ class TestReopened:
         store = again(store, tmp_path)
 
         state = store.device_state(ROOT)
-        assert (state.phase, state.sent, state.ledger) == (device.Phase.IDLE, None, Ledger((CONTRIBUTION.event,)))
+        assert (type(state), state.memory.sent, state.memory.ledger) == (device.Idle, None, Ledger((CONTRIBUTION.entry,)))
         store.close()
 
     def test_a_receipt_for_an_earlier_round_lets_nothing_go(self, store):
         store.persist(EVERYTHING)
         store.persist((DropContribution(KEY_ID, 2), DropContribution(bytes(32), 3)))
 
-        assert store.device_state(ROOT).sent is not None
+        assert store.device_state(ROOT).memory.sent is not None
 
     def test_only_the_latest_contribution_answer_and_roster_are_held(self, store):
         store.persist(EVERYTHING)
@@ -131,8 +135,8 @@ class TestReopened:
 
         state, members = states(store)
 
-        assert (state.sent.sealed, state.roster.digest) == (b"later", later.roster.digest)
-        assert members.answered[KEY_ID].sealed == b"later answer"
+        assert (state.memory.sent.sealed, state.roster.digest) == (b"later", later.roster.digest)
+        assert members.memory.answered[KEY_ID].sealed == b"later answer"
 
     def test_a_roster_of_another_owner_is_not_believed(self, store):
         store.persist((ROSTER,))
@@ -160,7 +164,7 @@ class TestOneTransaction:
             store.persist((KeepSeen(KEY_ID, 9), KeepContribution(Participation(KEY_ID, 3, 1), b"other")))
 
         assert store.ledger().spent_nano == 17
-        assert store.device_state(ROOT).seen == {}
+        assert store.device_state(ROOT).memory.seen == {}
 
     def test_the_bytes_are_on_disk_before_the_charge(self, store, tmp_path):
         seen = []
@@ -178,14 +182,14 @@ class TestOneTransaction:
 
         state = store.device_state(ROOT)
 
-        assert (state.sent, state.phase) == (None, device.Phase.IDLE)
-        assert state.ledger.spent_nano == 17
+        assert state.memory.sent is None
+        assert state.memory.ledger.spent_nano == 17
 
     def test_a_charge_whose_bytes_are_gone_stays_and_sends_nothing(self, store, tmp_path):
         store.persist((CONTRIBUTION,))
         (tmp_path / "contribution.blob").unlink()
 
-        assert store.device_state(ROOT).sent is None
+        assert store.device_state(ROOT).memory.sent is None
         assert store.ledger().spent_nano == 17
 
     def test_the_stored_hash_is_that_of_the_bytes(self, store):
@@ -214,7 +218,6 @@ class TestMissing:
 
         with refused(Refusal.LEDGER_MISSING, LocalError):
             Store(tmp_path)
-
 
     def test_nor_with_a_damaged_one(self, store, tmp_path):
         store.close()
@@ -246,48 +249,28 @@ class TestShare:
         store.persist((KeepRoster(self.NEWER.roster.signed), DropShare(KEY_ID)))
 
         assert secret not in (tmp_path / "agent.db").read_bytes()
-        assert states(store)[1].share is None
+        assert not states(store)[1].share
 
-    def test_a_share_that_outlived_its_key_is_erased_at_the_next_start(self, store, tmp_path):
-        """The device machine stored the new epoch's roster; the power went before the member machine dropped its share."""
+    def test_a_share_of_another_key_is_not_the_members(self, store, tmp_path):
         store.persist(EVERYTHING)
         store.persist((KeepRoster(self.NEWER.roster.signed),))
 
         store = again(store, tmp_path)
-        state = store.member_state(ROOT, insecure_keys=True)
 
-        assert (state.share, state.phase) == (None, member.Phase.WITHOUT_SHARE)
-        assert SHARE.to_bytes(WORLD.dealing.public) not in (tmp_path / "agent.db").read_bytes()
-        store.close()
-
-    def test_whoever_left_the_committee_starts_without_its_share(self, store, tmp_path):
-        """No member machine runs there any more."""
-        store.persist(EVERYTHING)
-        store.persist((KeepRoster(self.NEWER.roster.signed),))
-
-        store = again(store, tmp_path)
-        store.device_state(ROOT)
-
-        assert not store.holds_share(KEY_ID)
-        assert SHARE.to_bytes(WORLD.dealing.public) not in (tmp_path / "agent.db").read_bytes()
+        assert not store.member_state(ROOT).share
         store.close()
 
     def test_the_share_in_force_is_kept_at_every_start(self, store, tmp_path):
         store.persist(EVERYTHING)
         for _ in range(2):
             store = again(store, tmp_path)
-            assert store.member_state(ROOT, insecure_keys=True).share == SHARE
+            assert store.member_state(ROOT).share == GrantedShare(SHARE.to_bytes(WORLD.dealing.public))
         store.close()
-
-    def test_test_keys_are_taken_only_where_they_were_asked_for(self, store):
-        store.persist(EVERYTHING)
-        with refused(Refusal.KEY_TOO_SMALL):
-            store.member_state(ROOT)
 
 
 def test_every_change_of_a_device_or_member_has_its_place(store):
     """What the machines emit in a whole life, each alone."""
-    other = replace(CONTRIBUTION, event=Participation(KEY_ID, 9, 1))
+    other = replace(CONTRIBUTION, entry=Participation(KEY_ID, 9, 1))
     for change in (*EVERYTHING, other, DropContribution(KEY_ID, 9), DropShare(KEY_ID)):
         store.persist((change,))
-    assert store.device_state(ROOT).sent is None
+    assert store.device_state(ROOT).memory.sent is None

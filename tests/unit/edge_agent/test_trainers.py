@@ -1,65 +1,77 @@
+import msgspec
 import pytest
 
 from edge_agent.trainers import Trainers
-from hushfleet.documents import NamedHash
-from hushfleet.wire import encode_signed
+from hushfleet.documents import TrainTask
+from hushfleet.errors import LocalError, Refusal
 from models import catalogue
+from tests.support.refusals import refused
 from tests.support.world import allowing, make_world
 
 MODEL = catalogue.trainer("softmax:4x2")
 DIGEST = MODEL.architecture.digest
+WORLD = make_world(policy={"models": allowing(MODEL.architecture)}, job={"architecture": MODEL.architecture})
+DIMENSION = MODEL.architecture.dimension
 
 
-class Searches(list):
-    """Notes what is looked for."""
+class Builds(list):
+    """Notes the names that trainers are built of."""
 
     def __call__(self, name) -> object:
         self.append(name)
-        return catalogue.find(name)
+        return catalogue.built_in(name)
 
 
-def world(**changes: object):
-    return make_world(policy={"models": allowing(MODEL.architecture)}, job={"architecture": MODEL.architecture}, **changes)
+def task(**changes: object) -> TrainTask:
+    return WORLD.plan(**changes).plan.task
 
 
-def test_a_plans_trainer_is_found_once():
-    find, w = Searches(), world()
-    trainers = Trainers({}, find)
-    for number in (1, 2):
-        trainers.prepare(w.roster, encode_signed(w.plan(number).signed))
+def test_a_plans_trainer_is_built_by_its_name_once():
+    build = Builds()
+    trainers = Trainers({}, build)
+    found = {id(trainers.require(task(), DIMENSION)) for _ in range(2)}
 
-    assert trainers[DIGEST].architecture == MODEL.architecture
-    assert trainers.dimensions == {DIGEST: 10}
-    assert find == ["softmax:4x2"]
+    assert len(found) == 1
+    assert build == ["softmax:4x2"]
 
 
-def test_a_configured_one_is_not_looked_for():
-    find, w = Searches(), world()
-    trainers = Trainers({DIGEST: MODEL}, find)
-    trainers.prepare(w.roster, encode_signed(w.plan().signed))
+def test_a_configured_one_is_found_by_its_hash_whatever_its_name():
+    build = Builds()
 
-    assert (trainers[DIGEST], find) == (MODEL, [])
-
-
-@pytest.mark.parametrize(("name", "digest"), [("softmax:4x3", DIGEST), ("own model", DIGEST), ("softmax:4x2", bytes(32))], ids=str)
-def test_what_the_owner_allows_under_a_name_that_means_something_else_here_is_looked_for_once(name, digest):
-    find, w = Searches(), make_world(policy={"models": (NamedHash(name, digest),)}, job={"architecture": MODEL.architecture})
-    trainers = Trainers({}, find)
-    for number in (1, 2):
-        trainers.prepare(w.roster, encode_signed(w.plan(number, model=name, architecture_hash=digest).signed))
-
-    assert find == [name]
-    assert trainers.dimensions == {}
-    with pytest.raises(KeyError):
-        trainers[digest]
+    assert Trainers({DIGEST: MODEL}, build).require(task(model="own"), DIMENSION) is MODEL
+    assert build == []
 
 
-@pytest.mark.parametrize("case", ["no roster", "garbage", "another orchestrator", "not allowed"])
-def test_nobody_but_owner_and_orchestrator_makes_a_device_search(case):
-    find, w = Searches(), world()
-    plan = encode_signed(w.plan().signed)
-    rosters = {"no roster": None, "another orchestrator": world(seed=b"other").roster, "not allowed": make_world().roster}
+@pytest.mark.parametrize(
+    ("changes", "dimension"),
+    [
+        ({"model": "softmax:4x3"}, DIMENSION),
+        ({"model": "own model"}, DIMENSION),
+        ({"model": "../net.trainable"}, DIMENSION),
+        ({"architecture_hash": bytes(32)}, DIMENSION),
+        ({}, DIMENSION + 1),
+    ],
+    ids=["another model of that name", "unknown", "a file", "another hash", "another size"],
+)
+@pytest.mark.parametrize("configured", [{}, {DIGEST: MODEL}], ids=["built", "configured"])
+def test_a_plan_that_means_something_else_has_no_trainer_here(changes, dimension, configured):
+    if configured and set(changes) == {"model"}:
+        return  # a configured trainer is known by its hash
+    with refused(Refusal.PLAN_ARCHITECTURE, LocalError):
+        Trainers(configured, Builds()).require(task(**changes), dimension)
 
-    Trainers({}, find).prepare(rosters.get(case, w.roster), b"garbage" if case == "garbage" else plan)
 
-    assert find == []
+def test_few_are_kept_and_the_least_recently_used_makes_room():
+    build = Builds()
+    trainers = Trainers({}, build)
+    for outputs in (2, 3, 4, 5, 2, 6, 2, 3):
+        model = catalogue.trainer(f"softmax:4x{outputs}").architecture
+        wanted = msgspec.structs.replace(task(), model=model.name, architecture_hash=model.digest)
+        assert trainers.require(wanted, model.dimension).architecture == model
+
+    assert build == [f"softmax:4x{outputs}" for outputs in (2, 3, 4, 5, 6, 3)]
+
+
+def test_a_device_without_any_trainer_says_what_to_do():
+    with refused(Refusal.PLAN_ARCHITECTURE, LocalError):
+        Trainers({}).require(task(), DIMENSION)

@@ -4,9 +4,9 @@ import pytest
 
 from hushfleet.codec import encode
 from hushfleet.errors import DataError, Refusal
-from hushfleet.rounds.device import Phase
+from hushfleet.rounds.device import Working
 from hushfleet.rounds.effects import Note
-from hushfleet.wire import Kind
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence
 from tests.support.bench import NAME, WORLD, Bench, OnDemand
 
 
@@ -19,18 +19,18 @@ def bench(tmp_path):
 
 def test_a_member_answers_while_it_trains(bench):
     plan = bench.announce()
-    assert (bench.agent.phase, bench.agent.training) == (Phase.TRAINING, True)
+    assert (type(bench.agent.state), bench.agent.training) == (Working, True)
 
-    bench.publish(Kind.INBOX, WORLD.grants[NAME], device=NAME, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
     bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
     bench.agent.pump()
 
     assert len(bench.arrived(Kind.PARTIAL)) == 1
-    assert bench.agent.phase is Phase.TRAINING
+    assert isinstance(bench.agent.state, Working)
     bench.executor.run()
     assert bench.agent.pump() == 0
     assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
-    assert (bench.agent.phase, bench.agent.training) == (Phase.SENT, False)
+    assert (bench.agent.presence, bench.agent.training) == (Presence.SENT, False)
 
 
 def test_nothing_is_contributed_or_charged_before_training_ends(bench):

@@ -13,7 +13,7 @@ from hushfleet.link import Delivery, LinkError, MemoryBroker, Messenger
 from hushfleet.link import transfers as assembly_module
 from hushfleet.link.link import DEFAULT_MAX_BYTES
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.device import Phase, Sent
+from hushfleet.rounds.device import Sent
 from hushfleet.rounds.effects import Publish
 from hushfleet.rounds.events import ReceiptArrived
 from hushfleet.system.durable import write_durably
@@ -338,9 +338,9 @@ class TestMissingRanges:
         (waiting,) = parties.orchestrator.incomplete()
         assert waiting.missing == ((0, 1), (4, 6), (10, 11))
         sent = Sent(self.world.roster.key_id, 1, DATA)
-        state, effects = self.after(self.world.device_state(sent=sent, phase=Phase.SENT), self.held(waiting))
+        state, effects = self.after(self.world.device_state(sent=sent), self.held(waiting))
         (publish,) = of(effects, Publish)
-        assert state.sent == sent
+        assert state.memory.sent == sent
         before = parties.broker.bytes_published[DEVICE]
         parties.device.send(publish.topic, publish.data, ranges=publish.ranges)
         assert received(parties.orchestrator) == [(CONTRIBUTION, DATA)]
@@ -364,7 +364,7 @@ class TestMissingRanges:
         with refused(Refusal.TRANSFER_HASH, PeerError):
             parties.refused()
         (waiting,) = parties.orchestrator.incomplete()
-        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA), phase=Phase.SENT)
+        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA))
         _, effects = self.after(state, self.held(waiting))
         (publish,) = of(effects, Publish)
         assert publish.ranges == ((0, 11),)
@@ -377,7 +377,7 @@ class TestMissingRanges:
         parties.device.send(CONTRIBUTION, DATA[::-1], ranges=((0, 1),))
         assert received(parties.orchestrator) == []
         (waiting,) = parties.orchestrator.incomplete()
-        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA), phase=Phase.SENT)
+        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA))
         after, effects = self.after(state, self.held(waiting))
         assert after == state
         with refused(Refusal.RECEIPT, PeerError):
@@ -387,7 +387,7 @@ class TestMissingRanges:
         parties.orchestrator.subscribe(FLEET, Kind.CONTRIBUTION)
         missing = tuple((first, first + 1) for first in range(0, MAX_CHUNKS, 2))
         incomplete = replace(self.incomplete_of(parties), missing=missing)
-        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA), phase=Phase.SENT)
+        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA))
         _, effects = self.after(state, self.held(incomplete))
         (publish,) = of(effects, Publish)
         assert publish.ranges == missing

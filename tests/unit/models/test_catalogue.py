@@ -45,9 +45,25 @@ def test_models_that_train_differently_have_different_digests():
 @pytest.mark.parametrize(
     "name",
     [
-        "", "softmax", "forest:4x3", "softmax:", "softmax:4", "softmax:4x3x2", "softmax:4x0", "softmax:04x3", "softmax:4x-3",
-        "softmax:4X3", "softmax:4x3 ", "softmax:4x3:mse", "softmax:4x3:", "softmax:10000000x3", "mlp:4x3:huber", "mlp:4x3:mse:mse",
-        "mlp:4x3:relu:tanh", "mlp:4x3:mse:softmax-cross-entropy", "mlp:٤x3",
+        "",
+        "softmax",
+        "forest:4x3",
+        "softmax:",
+        "softmax:4",
+        "softmax:4x3x2",
+        "softmax:4x0",
+        "softmax:04x3",
+        "softmax:4x-3",
+        "softmax:4X3",
+        "softmax:4x3 ",
+        "softmax:4x3:mse",
+        "softmax:4x3:",
+        "softmax:10000000x3",
+        "mlp:4x3:huber",
+        "mlp:4x3:mse:mse",
+        "mlp:4x3:relu:tanh",
+        "mlp:4x3:mse:softmax-cross-entropy",
+        "mlp:٤x3",
     ],
 )
 def test_names_that_mean_nothing_are_refused_with_names_that_do(name):

@@ -105,7 +105,7 @@ def test_a_job_from_its_file_to_its_model(desk, job, tmp_path):
     with np.load(tmp_path / "model.npz") as file:
         assert {name: file[name].shape for name in file} == {"weights": (4, 2), "bias": (2,), "metadata": ()}
         metadata = json.loads(str(file["metadata"]))
-    assert metadata["parameters"] == report.model_digest.hex()
+    assert metadata["parameters"] == report.result_digest.hex()
     assert metadata["epsilon"] == pytest.approx(done["epsilon"], abs=1e-3)
     assert "softmax:4x2 is a numpy model" in desk.type("model", "export", "--onnx", tmp_path / "model.onnx")[2]
     assert not (tmp_path / "model.onnx").exists()

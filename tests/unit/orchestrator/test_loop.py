@@ -7,7 +7,7 @@ import pytest
 from hushfleet.documents import Outcome, ReceiptStatus, open_header, open_receipt
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, MemoryBroker, Messenger
-from hushfleet.rounds.coordinator.machine import Phase
+from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import Note, Publish
 from hushfleet.wire import Kind, Topic, decode_decryption_request, decode_signed, encode_signed, parse
 from orchestrator.loop import Loop, Pace
@@ -32,10 +32,10 @@ class Log:
         self.lines.append(("connected", connections))
 
     def began(self, state):
-        self.lines.append(("began", state.setting.plan.round))
+        self.lines.append(("began", state.terms.plan.round))
 
     def moved(self, state):
-        self.lines.append(("moved", len(state.accepted), len(state.answers)))
+        self.lines.append(("moved", len(state.accepted), len(state.answers) if isinstance(state, Decrypting) else 0))
 
     def ended(self, record, _, wait_s):
         self.lines.append((record.outcome.value, record.round, wait_s))
@@ -106,7 +106,7 @@ def test_a_job_runs_until_enough_rounds_are_released(tmp_path):
     assert stage.loop.done
     assert stage.log.of("released") == [("released", number, 0.0) for number in (1, 2, 3)]
     assert stage.log.of("began") == [("began", number) for number in (1, 2, 3)]
-    assert (stage.orchestrator.state.model.version, stage.loop.released) == (3, 3)
+    assert (stage.orchestrator.state.memory.progress.version, stage.loop.released) == (3, 3)
 
 
 def test_what_was_released_before_counts(tmp_path):
@@ -130,7 +130,7 @@ def test_nothing_is_sent_before_there_is_a_connection(stage):
     stage.turn(3)
 
     assert not stage.sent(Kind.PLAN)
-    assert stage.orchestrator.phase is Phase.IDLE
+    assert isinstance(stage.orchestrator.state, NoRound)
 
 
 def test_a_round_closes_at_its_deadline_with_enough(stage):
@@ -166,7 +166,7 @@ def test_a_released_round_forgives_the_aborted_ones(tmp_path):
 
 def test_the_request_is_sent_again_as_it_is_while_answers_are_missing(stage):
     stage.crowd.answering = set()
-    while stage.orchestrator.phase is not Phase.DECRYPTING:
+    while not isinstance(stage.orchestrator.state, Decrypting):
         stage.turn()
     stage.turn(100)
     requests = [data for _, data in stage.sent(Kind.REQUEST)]
@@ -212,7 +212,7 @@ def test_a_roster_in_the_inbox_ends_the_round_and_is_taken_once(stage):
 
     stage.turn()
 
-    assert stage.orchestrator.state.roster.digest == newer.roster.digest
+    assert stage.orchestrator.state.memory.roster.digest == newer.roster.digest
     assert stage.log.of("aborted") == [("aborted", 1, 5.0)]
     assert not list(stage.inbox.iterdir())
 
@@ -240,7 +240,7 @@ class Narrow:
 def test_whoever_sent_a_part_is_told_what_is_missing(stage):
     stage.crowd.present = set()
     stage.turn()
-    name, plan = NAMES[0], stage.orchestrator.state.setting.verified_plan
+    name, plan = NAMES[0], stage.orchestrator.state.terms.verified_plan
     sealed = WORLD.sealed(plan, name, WORLD.body(plan, name))
     sender = Messenger(Narrow(stage.crowd.messengers[name].link), stage.inbox.parent / "narrow")
     topic = Topic(FLEET, Kind.CONTRIBUTION, device=name, number=1, chunk=0)
@@ -261,7 +261,7 @@ def test_whoever_sent_a_part_is_told_what_is_missing(stage):
 def test_parts_of_something_else_are_not_answered(stage):
     stage.crowd.present = set()
     stage.turn()
-    name, plan = NAMES[0], stage.orchestrator.state.setting.verified_plan
+    name, plan = NAMES[0], stage.orchestrator.state.terms.verified_plan
     sealed = WORLD.sealed(plan, name, WORLD.body(plan, name))
     sender = Messenger(Narrow(stage.crowd.messengers[name].link), stage.inbox.parent / "narrow")
 
@@ -304,7 +304,7 @@ def test_a_stop_ends_the_loop_after_its_step_and_leaves_the_round_open(stage):
 
     assert not stage.loop.run()
 
-    assert stage.orchestrator.phase is Phase.COLLECTING
+    assert isinstance(stage.orchestrator.state, Collecting)
     assert set(stage.heard) == set(NAMES[:1])
 
 
@@ -315,7 +315,7 @@ def test_what_cannot_be_sent_is_noted_and_nothing_stops(stage, monkeypatch):
     monkeypatch.setattr(stage.messenger, "send", away)
     stage.turn()
 
-    assert stage.orchestrator.phase is Phase.COLLECTING
+    assert isinstance(stage.orchestrator.state, Collecting)
     assert any(isinstance(one, Note) and "broker is away" in one.text for one in stage.reports)
 
 

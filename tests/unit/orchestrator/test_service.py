@@ -10,9 +10,10 @@ from hushfleet.labels import sha256
 from hushfleet.link import MemoryBroker, MemoryLink, Messenger
 from hushfleet.program.verify_command import read_archive
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator.machine import Phase
+from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import Note, Refused
 from hushfleet.rounds.events import RequestArrived
+from hushfleet.rounds.tasks.train import own
 from hushfleet.wire import Kind, Topic, decode_signed
 from hushfleet.wire.topics import subscription
 from orchestrator.service import Orchestrator
@@ -59,7 +60,7 @@ class Bench:
         self.messengers[name].send(Topic(FLEET, kind, device=name, number=number, chunk=0), data)
 
     def contribute(self, *names: str):
-        plan = self.orchestrator.state.setting.verified_plan
+        plan = self.orchestrator.state.terms.verified_plan
         for name in names:
             self.send(name, Kind.CONTRIBUTION, self.world.sealed(plan, name, self.world.body(plan, name)))
         return self.orchestrator.pump()
@@ -83,17 +84,17 @@ def test_a_round_from_its_plan_to_its_archive(bench):
     bench.orchestrator.end_collection()
     assert bench.answer(*NAMES[:3]) == 3
 
-    assert (bench.orchestrator.phase, bench.orchestrator.state.model.version) == (Phase.IDLE, 1)
+    assert (type(bench.orchestrator.state), bench.orchestrator.state.memory.progress.version) == (NoRound, 1)
     rounds = read_archive(bench.archive.folder)
     report = verify_job(rounds, WORLD.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
-    assert report.model_digest == bench.orchestrator.state.model.digest
+    assert report.result_digest == own(bench.orchestrator.state.memory.progress).model.digest
     assert not bench.reports
 
 
 def test_a_contribution_that_outlived_its_round_is_told_so_while_the_next_one_collects(bench):
     """Else its device would send it again with every connection."""
     bench.orchestrator.start_round()
-    plan = bench.orchestrator.state.setting.verified_plan
+    plan = bench.orchestrator.state.terms.verified_plan
     bench.orchestrator.end_collection()
     bench.orchestrator.start_round()
     bench.reports.clear()
@@ -174,7 +175,7 @@ def test_empty_messages_are_none(bench):
 
     bench.orchestrator.pump()
 
-    assert (bench.orchestrator.state.accepted, bench.reports) == ({}, [])
+    assert (type(bench.orchestrator.state), bench.orchestrator.state.accepted, bench.reports) == (Collecting, {}, [])
 
 
 def test_a_round_that_cannot_be_archived_is_not_over(bench, monkeypatch):
@@ -188,12 +189,12 @@ def test_a_round_that_cannot_be_archived_is_not_over(bench, monkeypatch):
     monkeypatch.setattr(Archive, "store", full)
     with pytest.raises(OSError, match="disk is full"):
         bench.answer(*NAMES[:3])
-    assert (bench.orchestrator.phase, bench.orchestrator.state.model.version) == (Phase.DECRYPTING, 0)
+    assert (type(bench.orchestrator.state), bench.orchestrator.state.memory.progress.version) == (Decrypting, 0)
     assert bench.retained(Kind.MODEL) == [WORLD.model.to_bytes()]
 
     monkeypatch.undo()
     bench.answer(NAMES[3])
-    assert bench.orchestrator.state.model.version == 1
+    assert bench.orchestrator.state.memory.progress.version == 1
 
 
 def test_too_few_contributions_at_the_deadline_abort_and_are_archived(bench):
@@ -201,6 +202,6 @@ def test_too_few_contributions_at_the_deadline_abort_and_are_archived(bench):
     bench.contribute(*NAMES[:3])
     bench.orchestrator.end_collection()
 
-    assert bench.orchestrator.phase is Phase.IDLE
+    assert isinstance(bench.orchestrator.state, NoRound)
     (files,) = read_archive(bench.archive.folder)
     assert "request" not in files

@@ -53,8 +53,16 @@ def test_the_usual_cost_is_libsodiums_moderate_one():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", LOCKED[:-1], LOCKED + b"\0", altered(memory_bytes=1 << 40), altered(memory_bytes=0), altered(operations=0),
-     altered(operations=10**9), altered(salt=b"short")],
+    [
+        b"",
+        LOCKED[:-1],
+        LOCKED + b"\0",
+        altered(memory_bytes=1 << 40),
+        altered(memory_bytes=0),
+        altered(operations=0),
+        altered(operations=10**9),
+        altered(salt=b"short"),
+    ],
     ids=["empty", "cut", "longer", "all memory", "no memory", "no work", "forever", "salt"],
 )
 def test_what_cannot_be_a_strongbox_is_refused_before_any_work(data):

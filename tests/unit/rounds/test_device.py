@@ -12,16 +12,29 @@ from hushfleet.errors import BudgetError, FaultyOrchestrator, FaultyOwner, Local
 from hushfleet.labels import Label, sha256
 from hushfleet.privacy import Ledger
 from hushfleet.randomness import SeededRandomness, SystemRandomness
-from hushfleet.rounds.device import DeviceState, Phase
-from hushfleet.rounds.effects import Alert, DropContribution, Fetch, KeepContribution, KeepRoster, KeepSeen, KeepStop, Note, Persist, Train
+from hushfleet.rounds.device import DeviceMemory, Fetching, Idle, Preparing, Unenrolled, Working
+from hushfleet.rounds.effects import (
+    Alert,
+    DoTask,
+    DropContribution,
+    Fetch,
+    KeepContribution,
+    KeepRoster,
+    KeepSeen,
+    KeepStop,
+    Note,
+    Persist,
+    Prepare,
+)
 from hushfleet.rounds.events import (
     Connected,
     EvidenceArrived,
-    ModelArrived,
+    Fetched,
     PlanArrived,
+    Prepared,
     ReceiptArrived,
     RosterArrived,
-    Trained,
+    TaskDone,
 )
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.signing import Signed
@@ -31,7 +44,7 @@ from hushfleet.wire.limits import LIMITS
 from tests.support.keys import load
 from tests.support.paillier import phe_decrypt
 from tests.support.refusals import refused
-from tests.support.world import ARCHITECTURE, changes, make_world, of, published, raise_refusal, update_of, without_privacy
+from tests.support.world import changes, make_world, of, published, raise_refusal, update_of, without_privacy
 
 WORLD = make_world()
 DEVICE = WORLD.device()
@@ -51,17 +64,24 @@ def roster_of(world):
     return RosterArrived(encode_signed(world.roster.signed))
 
 
+def fetching(plan, state=START, device=DEVICE):
+    """A device that waits for the model of `plan`."""
+    state, effects = step(state, arrived(plan), device)
+    (prepare,) = of(effects, Prepare)
+    return step(state, Prepared(prepare.plan_hash), device)[0]
+
+
 def training(world=WORLD, plan=None, state=None, device=DEVICE):
     """A device that has been told to train for `plan`."""
-    state, _ = step(state or world.device_state(), arrived(plan or world.plan()), device)
-    state, effects = step(state, ModelArrived(world.model.to_bytes()), device)
-    return state, of(effects, Train)[0]
+    state = fetching(plan or world.plan(), state or world.device_state(), device)
+    state, effects = step(state, Fetched(world.model.to_bytes()), device)
+    return state, of(effects, DoTask)[0]
 
 
 def contributed(world=WORLD, plan=None, update=None, device=DEVICE):
     """The state and effects after a contribution."""
     state, train = training(world, plan, device=device)
-    return step(state, Trained(train.plan_hash, None if update is None else LocalUpdate(update), "test"), device)
+    return step(state, TaskDone(train.plan_hash, None if update is None else LocalUpdate(update), "test"), device)
 
 
 def sent_by(effects):
@@ -70,9 +90,7 @@ def sent_by(effects):
 
 def receipt(plan, whole, status=ReceiptStatus.ACCEPTED, *, device=NAME, reason="", **fields: object):
     honest = Receipt(plan.plan.fleet, device, plan.plan.key_id, plan.plan.round, sha256(whole), status, (), reason)
-    return ReceiptArrived(
-        encode_signed(sign_receipt(msgspec.structs.replace(honest, **fields), WORLD.parties.orchestrator.signing))
-    )
+    return ReceiptArrived(encode_signed(sign_receipt(msgspec.structs.replace(honest, **fields), WORLD.parties.orchestrator.signing)))
 
 
 def assert_refused(reason, kind, state, event, device=DEVICE):
@@ -89,8 +107,9 @@ class TestPlan:
 
         state, effects = step(START, arrived(plan))
 
-        assert state.phase is Phase.FETCHING
-        assert effects == (Persist((KeepSeen(plan.plan.key_id, 1),)), Fetch(WORLD.model.digest))
+        assert isinstance(state, Preparing)
+        assert effects == (Persist((KeepSeen(plan.plan.key_id, 1),)), Prepare(plan.digest, plan.plan.task, plan.plan.dimension))
+        assert step(state, Prepared(plan.digest))[1] == (Fetch(WORLD.model.digest),)
 
     @pytest.mark.parametrize("wrong", [{"local_steps": 10**6}, {"selection": 0}], ids=["refused", "not asked"])
     def test_a_later_round_ends_work_for_an_earlier_one_whatever_becomes_of_it(self, wrong):
@@ -98,10 +117,10 @@ class TestPlan:
 
         state, effects = step(state, arrived(WORLD.plan(2, **wrong)))
 
-        assert (state.phase, state.setting) == (Phase.IDLE, None)
+        assert isinstance(state, Idle)
         assert KeepSeen(WORLD.roster.key_id, 2) in changes(effects)
         with refused(Refusal.PHASE, PhaseError):
-            step(state, Trained(train.plan_hash, None, "test"))
+            step(state, TaskDone(train.plan_hash, None, "test"))
 
     def test_the_same_plan_again_changes_nothing(self):
         state, _ = step(START, arrived(WORLD.plan()))
@@ -115,13 +134,12 @@ class TestPlan:
         assert assert_refused(Refusal.SIGNATURE, PeerError, START, arrived(forged)) is START
 
     def test_without_a_roster_nothing_is_judged(self):
-        empty = DeviceState(None, Ledger())
-
-        assert assert_refused(Refusal.NOT_ENROLLED, LocalError, empty, arrived(WORLD.plan())) is empty
+        with refused(Refusal.PHASE, PhaseError):
+            step(Unenrolled(DeviceMemory(Ledger())), arrived(WORLD.plan()))
 
     def test_a_round_below_one_already_seen_is_refused_without_a_trace(self):
         state, _ = step(START, arrived(WORLD.plan(3, scheme="unknown")))
-        assert state.seen == {WORLD.roster.key_id: 3}
+        assert state.memory.seen == {WORLD.roster.key_id: 3}
 
         assert assert_refused(Refusal.PLAN_ROUND_STALE, FaultyOrchestrator, state, arrived(WORLD.plan(2))) is state
 
@@ -133,7 +151,7 @@ class TestPlan:
 
     def test_a_round_below_one_contributed_to_is_refused_even_if_nothing_was_seen(self):
         state, _ = contributed(plan=WORLD.plan(5))
-        forgetful = replace(state, seen={})
+        forgetful = replace(state, memory=replace(state.memory, seen={}))
 
         assert_refused(Refusal.PLAN_ROUND_REPEATED, FaultyOrchestrator, forgetful, arrived(WORLD.plan(4)))
 
@@ -144,32 +162,40 @@ class TestPlan:
 
         assert changes(effects) == [KeepSeen(WORLD.roster.key_id, 1)]
         assert_refused(Refusal.PLAN_NOISE, FaultyOrchestrator, START, event)
-        assert state == replace(START, seen={WORLD.roster.key_id: 1})
+        assert state == WORLD.device_state(seen={WORLD.roster.key_id: 1})
 
     def test_a_device_that_the_roster_does_not_name_is_refused(self):
         world = WORLD.without(NAME)
 
         assert_refused(Refusal.NOT_ENROLLED, PeerError, world.device_state(), arrived(world.plan()))
 
-    @pytest.mark.parametrize("architectures", [{}, {ARCHITECTURE.digest: 11}], ids=["unknown", "of another size"])
-    def test_a_device_without_the_plans_trainer_is_out(self, architectures):
-        device = WORLD.device(architectures=architectures)
+    def test_a_device_without_the_plans_trainer_is_out_and_pays_nothing(self):
+        state, _ = step(START, arrived(WORLD.plan()))
+        problem = LocalError(Refusal.PLAN_ARCHITECTURE, "there is no trainer here")
 
-        assert_refused(Refusal.PLAN_ARCHITECTURE, LocalError, START, arrived(WORLD.plan()), device)
+        after = assert_refused(Refusal.PLAN_ARCHITECTURE, LocalError, state, Prepared(WORLD.plan().digest, problem))
+
+        assert isinstance(after, Idle)
+        assert after.memory.ledger == START.memory.ledger
+
+    def test_what_was_prepared_for_an_earlier_plan_changes_nothing(self):
+        state, _ = step(START, arrived(WORLD.plan()))
+
+        assert step(state, Prepared(bytes(32))) == (state, ())
 
     def test_a_device_that_is_not_selected_notes_it_and_stays_idle(self):
         plan = next(p for p in (WORLD.plan(n, selection=30_000) for n in count(1)) if not is_selected(p, NAME))
 
         state, effects = step(START, arrived(plan))
 
-        assert (state.phase, of(effects, Fetch)) == (Phase.IDLE, [])
+        assert (type(state), of(effects, Prepare)) == (Idle, [])
         assert "not asked" in of(effects, Note)[0].text
         assert changes(effects) == [KeepSeen(plan.plan.key_id, plan.plan.round)]
 
     def test_a_device_that_is_selected_takes_part(self):
         plan = next(p for p in (WORLD.plan(n, selection=30_000) for n in count(1)) if is_selected(p, NAME))
 
-        assert step(START, arrived(plan))[0].phase is Phase.FETCHING
+        assert isinstance(step(START, arrived(plan))[0], Preparing)
 
     @pytest.mark.parametrize("phase", ["fetching", "training"])
     def test_a_later_plan_supersedes_the_one_under_way(self, phase):
@@ -177,8 +203,8 @@ class TestPlan:
 
         state, effects = step(state, arrived(WORLD.plan(2)))
 
-        assert (state.phase, state.setting.plan.round) == (Phase.FETCHING, 2)
-        assert len(of(effects, Fetch)) == 1
+        assert (type(state), state.terms.plan.round) == (Preparing, 2)
+        assert len(of(effects, Prepare)) == 1
 
 
 class TestBudget:
@@ -192,22 +218,22 @@ class TestBudget:
         state, device = world.device_state(), world.device()
         for number in (1, 2):
             state, train = training(world, world.plan(number), state, device)
-            state, _ = step(state, Trained(train.plan_hash, None), device)
-        assert state.ledger.spent_nano == 2 * self.COST
+            state, _ = step(state, TaskDone(train.plan_hash, None), device)
+        assert state.memory.ledger.spent_nano == 2 * self.COST
 
         after, effects = step(state, arrived(world.plan(3)), device)
 
         with refused(Refusal.BUDGET_EXHAUSTED, BudgetError):
             raise_refusal(effects)
-        assert after == replace(state, seen={world.roster.key_id: 3})
+        assert after == replace(state, memory=replace(state.memory, seen={world.roster.key_id: 3}))
         assert changes(effects) == [KeepSeen(world.roster.key_id, 3)]
-        assert not of(effects, Fetch)
+        assert not of(effects, Prepare)
 
-    @pytest.mark.parametrize(("missing", "phase"), [(0, Phase.FETCHING), (1, Phase.IDLE)])
+    @pytest.mark.parametrize(("missing", "phase"), [(0, Preparing), (1, Idle)])
     def test_one_nano_rho_decides(self, missing, phase):
         world = self.world(self.COST - missing)
 
-        assert step(world.device_state(), arrived(world.plan()), world.device())[0].phase is phase
+        assert type(step(world.device_state(), arrived(world.plan()), world.device())[0]) is phase
 
     def test_what_was_spent_under_another_key_counts(self):
         world = self.world(2 * self.COST - 1)
@@ -222,7 +248,7 @@ class TestBudget:
 
         state, _ = contributed(world)
 
-        assert (state.ledger.spent_nano, state.ledger.without_privacy) == (0, True)
+        assert (state.memory.ledger.spent_nano, state.memory.ledger.without_privacy) == (0, True)
         assert_refused(Refusal.PLAN_ROUND_REPEATED, FaultyOrchestrator, state, arrived(world.plan(deadline_s=601)))
 
 
@@ -231,10 +257,10 @@ class TestRoster:
         newer = WORLD.newer()
 
         waiting, effects = step(START, arrived(newer.plan()))
-        assert (waiting.waiting is not None, waiting.seen, changes(effects)) == (True, {}, [])
+        assert (waiting.waiting is not None, waiting.memory.seen, changes(effects)) == (True, {}, [])
         state, effects = step(waiting, roster_of(newer))
 
-        assert (state.phase, state.waiting) == (Phase.FETCHING, None)
+        assert (type(state), state.waiting) == (Preparing, None)
         assert changes(effects) == [KeepRoster(newer.roster.signed), KeepSeen(newer.roster.key_id, 1)]
 
     def test_a_roster_on_the_way_to_the_plans_leaves_it_waiting(self):
@@ -244,7 +270,7 @@ class TestRoster:
         state, _ = step(waiting, roster_of(WORLD.newer(serial=4)))
 
         assert state.waiting == waiting.waiting
-        assert step(state, roster_of(newest))[0].phase is Phase.FETCHING
+        assert isinstance(step(state, roster_of(newest))[0], Preparing)
 
     def test_a_waiting_plan_that_is_then_refused_does_not_keep_the_roster_out(self):
         newer = WORLD.newer(policy=msgspec.structs.replace(WORLD.policy, min_devices=5))
@@ -252,7 +278,7 @@ class TestRoster:
 
         state, effects = step(waiting, roster_of(newer))
 
-        assert (state.roster.digest, state.phase, state.waiting) == (newer.roster.digest, Phase.IDLE, None)
+        assert (state.roster.digest, type(state), state.waiting) == (newer.roster.digest, Idle, None)
         assert KeepRoster(newer.roster.signed) in changes(effects)
         with refused(Refusal.PLAN_COHORT_FLOOR, FaultyOrchestrator):
             raise_refusal(effects)
@@ -275,30 +301,30 @@ class TestRoster:
 
         assert (after, [type(effect) for effect in effects]) == (state, [Note])
 
-    @pytest.mark.parametrize("phase", [Phase.FETCHING, Phase.TRAINING])
+    @pytest.mark.parametrize("phase", [Preparing, Working])
     def test_a_roster_replaced_in_mid_round_ends_it(self, phase):
-        state = step(START, arrived(WORLD.plan()))[0] if phase is Phase.FETCHING else training()[0]
+        state = step(START, arrived(WORLD.plan()))[0] if phase is Preparing else training()[0]
 
         after, effects = step(state, roster_of(WORLD.newer()))
 
-        assert (after.phase, after.setting) == (Phase.IDLE, None)
+        assert isinstance(after, Idle)
         assert changes(effects) == [KeepRoster(WORLD.newer().roster.signed)]
         with refused(Refusal.PHASE, PhaseError):
-            step(after, Trained(WORLD.plan().digest, None))
+            step(after, TaskDone(WORLD.plan().digest, None))
 
     def test_what_was_sent_is_sent_again_under_a_newer_roster(self):
         state, effects = contributed()
 
         after, _ = step(state, roster_of(WORLD.newer()))
 
-        assert after.phase is Phase.SENT
+        assert isinstance(after, Idle)
         assert sent_by(step(after, Connected())[1]) == sent_by(effects)
 
     def test_the_roster_in_force_again_is_no_news(self):
         assert step(START, roster_of(WORLD)) == (START, ())
 
     def test_the_first_roster_is_kept(self):
-        state, effects = step(DeviceState(None, Ledger()), roster_of(WORLD))
+        state, effects = step(Unenrolled(DeviceMemory(Ledger())), roster_of(WORLD))
 
         assert (state.roster.digest, changes(effects)) == (WORLD.roster.digest, [KeepRoster(WORLD.roster.signed)])
 
@@ -309,20 +335,20 @@ class TestRoster:
 
     def test_two_rosters_of_one_serial_raise_the_alarm_and_stop_the_device_until_the_next_deal(self):
         twin = replace(WORLD, policy=msgspec.structs.replace(WORLD.policy, max_values=999))
-        fetching, _ = step(START, arrived(WORLD.plan()))
+        working, _ = step(START, arrived(WORLD.plan()))
 
-        state = assert_refused(Refusal.ROSTER_CONFLICT, FaultyOwner, fetching, roster_of(twin))
-        effects = step(fetching, roster_of(twin))[1]
+        state = assert_refused(Refusal.ROSTER_CONFLICT, FaultyOwner, working, roster_of(twin))
+        effects = step(working, roster_of(twin))[1]
 
         assert of(effects, Alert)
         (keep,) = changes(effects)
         assert (keep.key_id, keep.reason) == (WORLD.roster.key_id, Refusal.ROSTER_CONFLICT)
         assert [one in keep.evidence for one in (WORLD.roster.signed.signature, twin.roster.signed.signature)] == [True, True]
-        assert (state.roster, state.phase, state.setting) == (WORLD.roster, Phase.IDLE, None)
+        assert (state.roster, type(state)) == (WORLD.roster, Idle)
         assert_refused(Refusal.EQUIVOCATION, FaultyOrchestrator, state, arrived(WORLD.plan(2)))
         newer = WORLD.newer(key_epoch=1)
         state, _ = step(state, roster_of(newer))
-        assert step(state, arrived(newer.plan()))[0].phase is Phase.FETCHING
+        assert isinstance(step(state, arrived(newer.plan()))[0], Preparing)
 
     def test_a_roster_that_the_root_key_did_not_sign_is_refused(self):
         signed = WORLD.parties.orchestrator.signing.sign(Label.ROSTER, WORLD.newer().roster.signed.content)
@@ -332,20 +358,19 @@ class TestRoster:
 
 class TestModel:
     @pytest.fixture
-    def fetching(self):
-        return step(START, arrived(WORLD.plan()))[0]
+    def waiting(self):
+        return fetching(WORLD.plan())
 
-    def test_the_plans_parameters_start_its_training(self, fetching):
-        state, effects = step(fetching, ModelArrived(WORLD.model.to_bytes()))
+    def test_the_plans_parameters_start_its_training(self, waiting):
+        state, effects = step(waiting, Fetched(WORLD.model.to_bytes()))
 
         (train,) = effects
-        assert state.phase is Phase.TRAINING
-        assert (train.plan_hash, train.architecture_hash, train.model) == (WORLD.plan().digest, ARCHITECTURE.digest, WORLD.model)
-        assert (train.settings.local_steps, train.settings.batch_size, train.settings.learning_rate) == (2, 4, 0.5)
+        assert isinstance(state, Working)
+        assert (train.plan_hash, train.task, train.model) == (WORLD.plan().digest, WORLD.plan().plan.task, WORLD.model)
 
     @pytest.mark.parametrize("data", [b"", bytes(40), bytes(41)], ids=len)
-    def test_bytes_of_another_hash_are_refused_and_the_right_ones_still_expected(self, fetching, data):
-        assert assert_refused(Refusal.MODEL_HASH, FaultyOrchestrator, fetching, ModelArrived(data)) is fetching
+    def test_bytes_of_another_hash_are_refused_and_the_right_ones_still_expected(self, waiting, data):
+        assert assert_refused(Refusal.MODEL_HASH, FaultyOrchestrator, waiting, Fetched(data)) is waiting
 
     @pytest.mark.parametrize(
         ("reason", "values"),
@@ -359,20 +384,18 @@ class TestModel:
     )
     def test_parameters_that_the_policy_forbids_end_the_round(self, reason, values):
         data = values.astype("<f4").tobytes()
-        fetching, _ = step(START, arrived(WORLD.plan(parameter_hash=sha256(data))))
+        after = assert_refused(reason, PeerError, fetching(WORLD.plan(parameter_hash=sha256(data))), Fetched(data))
 
-        after = assert_refused(reason, PeerError, fetching, ModelArrived(data))
-
-        assert (after.phase, after.setting, after.ledger) == (Phase.IDLE, None, START.ledger)
+        assert (type(after), after.memory.ledger) == (Idle, START.memory.ledger)
 
     def test_the_largest_allowed_parameter_passes(self):
         model = GlobalModel(0, np.full(10, 1e4))
 
-        assert training(replace(WORLD, model=model))[0].phase is Phase.TRAINING
+        assert isinstance(training(replace(WORLD, model=model))[0], Working)
 
     def test_a_model_that_nobody_asked_for_is_a_phase_error(self):
         with refused(Refusal.PHASE, PhaseError):
-            step(START, ModelArrived(WORLD.model.to_bytes()))
+            step(START, Fetched(WORLD.model.to_bytes()))
 
 
 class TestContribution:
@@ -382,10 +405,10 @@ class TestContribution:
         persist, publish = effects
         (keep,) = persist.changes
         assert isinstance(keep, KeepContribution)
-        assert keep.sealed == publish.data == state.sent.sealed
-        assert keep.event == state.ledger.events[-1]
-        assert (keep.event.rho_nano, keep.event.round_number) == (TestBudget.COST, 1)
-        assert (state.phase, state.setting) == (Phase.SENT, None)
+        assert keep.sealed == publish.data == state.memory.sent.sealed
+        assert keep.entry == state.memory.ledger.events[-1]
+        assert (keep.entry.rho_nano, keep.entry.round_number) == (TestBudget.COST, 1)
+        assert isinstance(state, Idle)
 
     def test_the_body_is_signed_and_bound_to_plan_and_device(self):
         _, effects = contributed(update=update_of(b"u"))
@@ -397,7 +420,7 @@ class TestContribution:
     def test_training_for_an_earlier_plan_is_dropped(self):
         state, _ = training(plan=WORLD.plan(2))
 
-        after, effects = step(state, Trained(WORLD.plan(1).digest, LocalUpdate(update_of(b"old"))))
+        after, effects = step(state, TaskDone(WORLD.plan(1).digest, LocalUpdate(update_of(b"old"))))
 
         assert (after, [type(effect) for effect in effects]) == (state, [Note])
 
@@ -420,13 +443,13 @@ class TestContribution:
     def test_whatever_the_data_the_device_contributes_at_the_same_cost(self, update):
         state, effects = contributed(update=update)
 
-        assert state.ledger.spent_nano == TestBudget.COST
+        assert state.memory.ledger.spent_nano == TestBudget.COST
         assert len(sent_by(effects)) == len(sent_by(contributed(update=update_of(b"another"))[1]))
 
     def test_the_reason_for_a_zero_stays_in_a_note(self):
         state, train = training()
 
-        _, effects = step(state, Trained(train.plan_hash, None, "row 17 holds a NaN"))
+        _, effects = step(state, TaskDone(train.plan_hash, None, "row 17 holds a NaN"))
 
         assert "row 17 holds a NaN" in of(effects, Note)[0].text
         assert b"row 17" not in sent_by(effects)
@@ -454,11 +477,11 @@ class TestContribution:
         for update in (None, np.zeros(10), np.full(10, 1e-320), update_of(b"u"), np.full(10, 1e300), np.full(10, np.nan)):
             state, effects = contributed(plan=plan, update=update)
             assert len(sent_by(effects)) > 0
-            assert state.ledger.spent_nano == TestBudget.COST
+            assert state.memory.ledger.spent_nano == TestBudget.COST
 
     def test_two_contributions_to_one_plan_differ_in_every_ciphertext(self):
         state, train = training()
-        event, bodies = Trained(train.plan_hash, LocalUpdate(update_of(b"u"))), []
+        event, bodies = TaskDone(train.plan_hash, LocalUpdate(update_of(b"u"))), []
         for _ in range(2):
             sealed = sent_by(DEVICE.step(state, event, SystemRandomness())[1])
             bodies.append(decode(Body, WORLD.unsealed(WORLD.plan(), NAME, sealed).body.content, max_bytes=LIMITS.body))
@@ -469,6 +492,7 @@ class TestContribution:
 @pytest.fixture
 def opened_update():
     """What a device encrypted, over 20 contributions to as many rounds."""
+
     def opened(world, update):
         key, parts = load("insecure-512"), []
         for number in range(1, 21):
@@ -476,7 +500,7 @@ def opened_update():
             sealed = sent_by(contributed(world, plan, update)[1])
             body = decode(Body, world.unsealed(plan, NAME, sealed).body.content, max_bytes=LIMITS.body)
             plain = phe_decrypt(key, [int.from_bytes(item, "big") for item in body.items])
-            parts.append(unpack(plain, world.setting(plan).length, plan.plan.privacy.slot_bits, key.public))
+            parts.append(unpack(plain, world.terms(plan).length, plan.plan.privacy.slot_bits, key.public))
         return np.concatenate(parts)
 
     return opened
@@ -494,7 +518,7 @@ class TestReceipt:
 
         after, effects = step(state, receipt(WORLD.plan(), sealed, status, reason="generic"))
 
-        assert (after.phase, after.sent, after.ledger) == (Phase.IDLE, None, state.ledger)
+        assert (type(after), after.memory.sent, after.memory.ledger) == (Idle, None, state.memory.ledger)
         assert changes(effects) == [DropContribution(WORLD.roster.key_id, 1)]
         assert status.value in of(effects, Note)[0].text
 
@@ -530,7 +554,7 @@ class TestReceipt:
 
         after, _ = step(state, receipt(WORLD.plan(1), sealed))
 
-        assert (after.phase, after.sent) == (Phase.FETCHING, None)
+        assert (type(after), after.memory.sent) == (Preparing, None)
 
 
 class TestConnected:
@@ -542,7 +566,7 @@ class TestConnected:
         assert after is state
         assert published(again, Kind.CONTRIBUTION) == published(effects, Kind.CONTRIBUTION)
 
-    @pytest.mark.parametrize("state", [START, DeviceState(None, Ledger())], ids=["idle", "without roster"])
+    @pytest.mark.parametrize("state", [START, Unenrolled(DeviceMemory(Ledger()))], ids=["idle", "without roster"])
     def test_a_device_with_nothing_under_way_sends_nothing(self, state):
         assert step(state, Connected()) == (state, ())
 
@@ -558,24 +582,24 @@ class TestEvidence:
 
         state, effects = step(START, event)
 
-        assert state.stopped == {WORLD.roster.key_id}
+        assert state.memory.stopped == {WORLD.roster.key_id}
         assert changes(effects) == [KeepStop(WORLD.roster.key_id, Refusal.EQUIVOCATION, event.data)]
         assert of(effects, Alert)
         assert_refused(Refusal.EQUIVOCATION, FaultyOrchestrator, state, arrived(WORLD.plan(2)))
 
-    @pytest.mark.parametrize("phase", [Phase.FETCHING, Phase.TRAINING])
+    @pytest.mark.parametrize("phase", [Preparing, Working])
     def test_it_stops_a_round_under_way(self, phase):
-        state = step(START, arrived(WORLD.plan()))[0] if phase is Phase.FETCHING else training()[0]
+        state = step(START, arrived(WORLD.plan()))[0] if phase is Preparing else training()[0]
 
         after, _ = step(state, self.evidence())
 
-        assert (after.phase, after.setting) == (Phase.IDLE, None)
+        assert isinstance(after, Idle)
 
     def test_it_leaves_other_keys_alone(self):
         newer = WORLD.newer(key_epoch=1)
         state, _ = step(newer.device_state(), self.evidence())
 
-        assert step(state, arrived(newer.plan()))[0].phase is Phase.FETCHING
+        assert isinstance(step(state, arrived(newer.plan()))[0], Preparing)
 
     def test_the_same_evidence_again_is_no_news(self):
         state, _ = step(START, self.evidence())
@@ -603,20 +627,23 @@ def decode_header(signed):
     return decode(Header, signed.content, max_bytes=LIMITS.signed_document)
 
 
+STATES = {Idle: START, Preparing: step(START, arrived(WORLD.plan()))[0], Fetching: fetching(WORLD.plan()), Working: training()[0]}
+
+
+@pytest.mark.parametrize("phase", STATES)
 @pytest.mark.parametrize(
-    ("phase", "event"),
+    ("event", "expected"),
     [
-        *((phase, ModelArrived(b"")) for phase in (Phase.IDLE, Phase.TRAINING, Phase.SENT)),
-        *((phase, Trained(bytes(32), None)) for phase in (Phase.IDLE, Phase.FETCHING, Phase.SENT)),
-        *((phase, object()) for phase in Phase),
+        (Prepared(bytes(32)), Preparing),
+        (Fetched(b""), Fetching),
+        (TaskDone(bytes(32), None), Working),
+        (object(), None),
     ],
+    ids=["prepared", "fetched", "done", "nonsense"],
 )
-def test_an_event_at_the_wrong_time_raises_and_leaves_the_state(phase, event):
-    states = {
-        Phase.IDLE: START,
-        Phase.FETCHING: step(START, arrived(WORLD.plan()))[0],
-        Phase.TRAINING: training()[0],
-        Phase.SENT: contributed()[0],
-    }
+def test_an_event_at_the_wrong_time_raises_and_leaves_the_state(phase, event, expected):
+    if phase is expected:
+        assert step(STATES[phase], event)[0] == STATES[phase]
+        return
     with refused(Refusal.PHASE, PhaseError):
-        step(states[phase], event)
+        step(STATES[phase], event)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.effects import Fetch
+from hushfleet.rounds.device import Idle
+from hushfleet.rounds.effects import Prepare
 from hushfleet.rounds.events import PlanArrived
 from hushfleet.signing import SigningKey
 from hushfleet.wire import encode_signed
@@ -18,11 +19,11 @@ PLAN = PlanArrived(encode_signed(WORLD.plan().signed))
 def test_a_device_that_was_enrolled_anew_elsewhere_stays_out() -> None:
     old = replace(WORLD.device(), signing_key=SigningKey.generate(SeededRandomness(b"the box it replaced")))
     state, effects = old.step(WORLD.device_state(), PLAN, SeededRandomness(b""))
-    assert state.setting is None
+    assert isinstance(state, Idle)
     with refused(Refusal.NOT_ENROLLED, PeerError):
         raise_refusal(effects)
 
 
 def test_the_device_that_the_roster_names_takes_part() -> None:
     _, effects = WORLD.device().step(WORLD.device_state(), PLAN, SeededRandomness(b""))
-    assert of(effects, Fetch)
+    assert of(effects, Prepare)

@@ -7,16 +7,18 @@ import pytest
 from hushfleet.codec import decode, encode
 from hushfleet.documents import KeyShareGrant, sign_grant
 from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
-from hushfleet.errors import FaultyDevice, FaultyOrchestrator, FaultyOwner, LocalError, PeerError, PhaseError, Refusal
+from hushfleet.errors import FaultyDevice, FaultyOrchestrator, FaultyOwner, PeerError, PhaseError, Refusal
 from hushfleet.labels import Label
 from hushfleet.randomness import SeededRandomness, SystemRandomness
+from hushfleet.rounds.cohort import open_bodies
 from hushfleet.rounds.effects import Alert, DropShare, KeepAnswer, KeepRoster, KeepShare, Note, Persist
-from hushfleet.rounds.events import Connected, GrantArrived, RequestArrived, RosterArrived
+from hushfleet.rounds.events import Connected, GrantArrived, InboxArrived, RequestArrived, RosterArrived
 from hushfleet.rounds.evidence import verify_evidence
-from hushfleet.rounds.member import MemberState, Phase
+from hushfleet.rounds.member import MemberMemory, Ready, Unenrolled, Waiting
+from hushfleet.schemes.base import OpenedContribution
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.signing import Signed, VerifyKey
-from hushfleet.wire import Answer, Body, Kind, SealedAnswer, answer_seal_context, encode_signed
+from hushfleet.wire import Answer, Body, Inbox, KeyShareDelivery, Kind, SealedAnswer, answer_seal_context, encode_signed
 from hushfleet.wire.limits import LIMITS
 from tests.support.refusals import refused
 from tests.support.world import changes, make_world, of, published, raise_refusal
@@ -129,8 +131,8 @@ class TestRequest:
         (keep,) = persist.changes
         assert isinstance(persist, Persist)
         assert isinstance(keep, KeepAnswer)
-        assert keep.sealed == publish.data == state.answered[KEY_ID].sealed
-        assert (keep.round, keep.root) == (1, state.answered[KEY_ID].root)
+        assert keep.sealed == publish.data == state.memory.answered[KEY_ID].sealed
+        assert (keep.round, keep.root) == (1, state.memory.answered[KEY_ID].root)
 
     def test_the_answer_is_sealed_signed_and_opens_exactly_this_cohort(self):
         event = honest()
@@ -143,8 +145,11 @@ class TestRequest:
         content = VerifyKey(WORLD.roster.device(NAME).verify_key).open(Label.ANSWER, signed)
         answer = decode(Answer, content, max_bytes=LIMITS.answer)
 
-        bodies = [decode(Body, body.content, max_bytes=LIMITS.body) for body in WORLD.bodies(PLAN)]
-        ORCHESTRATOR_SCHEMES["paillier"].check_answer(WORLD.setting(PLAN), bodies, answer)
+        bodies = open_bodies(WORLD.terms(PLAN), WORLD.bodies(PLAN))
+        total = ORCHESTRATOR_SCHEMES["paillier"].start(WORLD.terms(PLAN))
+        for body in bodies:
+            total = total.add(OpenedContribution(body))
+        total.check_answer(answer)
         assert (answer.plan_hash, answer.root) == (PLAN.digest, changes(effects)[0].root)
 
     @pytest.mark.parametrize("count", [4, 5])
@@ -205,9 +210,8 @@ class TestRequest:
             assert_refused(Refusal.MESSAGE_MALFORMED, PeerError, START, RequestArrived(data))
 
     def test_without_a_roster_nothing_is_judged(self):
-        state = MemberState(None, Phase.READY, START.share)
-
-        assert_refused(Refusal.NOT_ENROLLED, LocalError, state, honest())
+        with refused(Refusal.PHASE, PhaseError):
+            step(Unenrolled(), honest())
 
 
 class TestAgain:
@@ -256,7 +260,7 @@ class TestAgain:
     def test_a_higher_round_replaces_the_answer(self, answered):
         state, effects = step(answered[0], honest(WORLD.plan(6)))
 
-        assert state.answered[KEY_ID].round == 6
+        assert state.memory.answered[KEY_ID].round == 6
         assert_refused(Refusal.REQUEST_ROUND_LOWER, FaultyOrchestrator, state, honest(WORLD.plan(5)))
         assert published(effects, Kind.PARTIAL)
 
@@ -265,7 +269,7 @@ class TestAgain:
 
         assert published(step(state, Connected())[1], Kind.PARTIAL) == published(effects, Kind.PARTIAL)
 
-    @pytest.mark.parametrize("state", [START, MemberState(None)], ids=["unasked", "without roster"])
+    @pytest.mark.parametrize("state", [START, Unenrolled()], ids=["unasked", "without roster"])
     def test_connected_with_nothing_to_say_says_nothing(self, state):
         assert step(state, Connected()) == (state, ())
 
@@ -276,12 +280,12 @@ class TestRoster:
         request = honest(newer.plan(), world=newer)
 
         waiting, effects = step(START, request)
-        assert (waiting.answered, changes(effects), [type(e) for e in effects]) == ({}, [], [Note])
+        assert (waiting.memory.answered, changes(effects), [type(e) for e in effects]) == ({}, [], [Note])
         state, effects = step(waiting, roster_of(newer))
 
-        assert state.waiting is None
+        assert isinstance(state, Ready)
         assert changes(effects)[0] == KeepRoster(newer.roster.signed)
-        assert published(effects, Kind.PARTIAL) == [state.answered[KEY_ID].sealed]
+        assert published(effects, Kind.PARTIAL) == [state.memory.answered[KEY_ID].sealed]
 
     def test_a_roster_on_the_way_leaves_it_waiting(self):
         newest = WORLD.newer(serial=9)
@@ -289,7 +293,7 @@ class TestRoster:
 
         state, effects = step(waiting, roster_of(WORLD.newer(serial=5)))
 
-        assert state.waiting == waiting.waiting
+        assert state.request == waiting.request
         assert not published(effects, Kind.PARTIAL)
 
     def test_a_waiting_request_that_is_then_refused_does_not_keep_the_roster_out(self):
@@ -298,7 +302,7 @@ class TestRoster:
 
         state, effects = step(waiting, roster_of(newer))
 
-        assert (state.roster.digest, state.waiting) == (newer.roster.digest, None)
+        assert (state.roster.digest, type(state)) == (newer.roster.digest, Ready)
         assert changes(effects) == [KeepRoster(newer.roster.signed)]
         with refused(Refusal.PLAN_COHORT_FLOOR, FaultyOrchestrator):
             raise_refusal(effects)
@@ -308,27 +312,28 @@ class TestRoster:
 
         state, effects = step(START, roster_of(newer))
 
-        assert (state.share, state.phase) == (None, Phase.WITHOUT_SHARE)
+        assert not state.share
         assert changes(effects) == [KeepRoster(newer.roster.signed), DropShare(KEY_ID)]
-        with refused(Refusal.PHASE, PhaseError):
-            step(state, honest(newer.plan(), world=newer))
+        after, effects = step(state, honest(newer.plan(), world=newer))
+        assert isinstance(after, Waiting)
+        assert (changes(effects), published(effects, Kind.PARTIAL)) == ([], [])
 
     def test_a_new_serial_alone_keeps_the_share(self):
         state, effects = step(START, roster_of(WORLD.newer()))
 
-        assert (state.share, state.phase) == (START.share, Phase.READY)
+        assert (state.share, type(state)) == (START.share, Ready)
         assert changes(effects) == [KeepRoster(WORLD.newer().roster.signed)]
 
     def test_a_request_that_waited_through_a_re_deal_is_answered_when_the_share_comes(self):
         newer = WORLD.newer(key_epoch=1)
         waiting, _ = step(START, honest(newer.plan(), world=newer))
         state, _ = step(waiting, roster_of(newer))
-        assert state.waiting == waiting.waiting
+        assert state.request == waiting.request
 
         state, effects = step(state, GrantArrived(newer.grants[NAME]))
 
-        assert state.waiting is None
-        assert published(effects, Kind.PARTIAL) == [state.answered[newer.roster.key_id].sealed]
+        assert isinstance(state, Ready)
+        assert published(effects, Kind.PARTIAL) == [state.memory.answered[newer.roster.key_id].sealed]
 
     def test_the_new_epochs_share_is_imported_and_rounds_count_anew(self):
         state, _ = step(START, honest(WORLD.plan(9)))
@@ -339,17 +344,17 @@ class TestRoster:
         state, effects = step(state, honest(newer.plan(1), world=newer))
 
         assert published(effects, Kind.PARTIAL)
-        assert {answered.round for answered in state.answered.values()} == {1, 9}
+        assert {answered.round for answered in state.memory.answered.values()} == {1, 9}
 
     def test_a_request_under_a_new_key_waits_for_roster_and_share(self):
         newer = WORLD.newer(key_epoch=1)
         state, _ = step(START, honest(newer.plan(), world=newer))
         state, _ = step(state, roster_of(newer))
-        assert (state.phase, state.waiting is not None) == (Phase.WITHOUT_SHARE, True)
+        assert isinstance(state, Waiting)
 
         state, effects = step(state, GrantArrived(newer.grants[NAME]))
 
-        assert state.waiting is None
+        assert isinstance(state, Ready)
         assert [type(change) for change in changes(effects)] == [KeepShare, KeepAnswer]
         assert published(effects, Kind.PARTIAL)
 
@@ -377,7 +382,7 @@ class TestRoster:
 
 
 class TestGrant:
-    EMPTY = MemberState(WORLD.roster)
+    EMPTY = Ready(MemberMemory(), WORLD.roster)
 
     def grant(self, member=NAME, index=1, share=None, *, world=WORLD, key_id=None, to=NAME, root=None, context=None):
         share = world.dealing.shares[index - 1] if share is None else share
@@ -392,8 +397,9 @@ class TestGrant:
     def test_the_owners_share_is_kept(self):
         state, effects = step(self.EMPTY, self.grant())
 
-        assert (state.phase, state.share) == (Phase.READY, WORLD.dealing.shares[0])
-        assert changes(effects) == [KeepShare(KEY_ID, 1, WORLD.dealing.shares[0].to_bytes(WORLD.dealing.public))]
+        share = WORLD.dealing.shares[0].to_bytes(WORLD.dealing.public)
+        assert state.share.data == share
+        assert changes(effects) == [KeepShare(KEY_ID, share)]
 
     def test_the_share_again_is_not_stored_again(self):
         after, effects = step(START, self.grant())
@@ -428,11 +434,24 @@ class TestGrant:
             raise_refusal(effects)
 
     def test_without_a_roster_there_is_no_key_to_take_a_share_of(self):
-        assert_refused(Refusal.NOT_ENROLLED, LocalError, MemberState(None), self.grant())
-
-    def test_a_request_before_the_share_is_a_phase_error(self):
         with refused(Refusal.PHASE, PhaseError):
-            step(self.EMPTY, honest())
+            step(Unenrolled(), self.grant())
+
+    def test_a_request_before_the_share_waits_for_it_and_is_then_answered(self):
+        waiting, effects = step(self.EMPTY, honest())
+        assert (type(waiting), changes(effects)) == (Waiting, [])
+
+        state, effects = step(waiting, self.grant())
+
+        assert isinstance(state, Ready)
+        assert published(effects, Kind.PARTIAL)
+
+    def test_the_inbox_brings_a_share_too(self):
+        grant = self.grant()
+
+        state, _ = step(self.EMPTY, InboxArrived(encode(Inbox(KeyShareDelivery(grant.data)))))
+
+        assert state == step(self.EMPTY, grant)[0]
 
 
 def test_the_state_shows_no_secret():

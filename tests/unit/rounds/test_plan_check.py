@@ -10,11 +10,10 @@ from hushfleet.documents import EvaluateTask, MeasureTask, NamedHash, task_name
 from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
 from hushfleet.privacy import derive, rho_nano
 from hushfleet.rounds.plan_check import MAX_DEADLINE_S, Standing, check_plan, honest, nano_rho, standing
-from hushfleet.schemes import SCHEMES
-from hushfleet.schemes.base import fits_a_body
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from hushfleet.schemes.paillier.profile import PROFILE
 from tests.support.refusals import refused
 from tests.support.world import ARCHITECTURE, allowing, make_world, without_privacy
 
@@ -113,31 +112,31 @@ OUTSIDE = [
 
 
 def test_the_plan_that_a_job_gives_passes():
-    check_plan(WORLD.plan(), WORLD.roster)
-    check_plan(OPEN.plan(), OPEN.roster)
+    check_plan(WORLD.plan(), WORLD.roster, DEVICE_SCHEMES)
+    check_plan(OPEN.plan(), OPEN.roster, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize("fields", INSIDE, ids=str)
 def test_a_value_just_inside_passes(fields):
-    check_plan(WORLD.plan(**fields), WORLD.roster)
+    check_plan(WORLD.plan(**fields), WORLD.roster, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize(("reason", "fields"), OUTSIDE, ids=str)
 def test_a_value_just_outside_is_refused(reason, fields):
     with refused(reason, FaultyOrchestrator):
-        check_plan(WORLD.plan(**fields), WORLD.roster)
+        check_plan(WORLD.plan(**fields), WORLD.roster, DEVICE_SCHEMES)
 
 
 def test_a_task_that_the_owner_allows_and_this_version_lacks_is_refused_by_name():
     for task in (MeasureTask("ages", bytes(32)), EvaluateTask("tiny", ARCHITECTURE.digest, 0, bytes(32), b"")):
         with pytest.raises(FaultyOrchestrator, match=f"this version knows no task '{task_name(task)}'"):
-            check_plan(WORLD.plan(task=task), WORLD.roster)
+            check_plan(WORLD.plan(task=task), WORLD.roster, DEVICE_SCHEMES)
 
 
 def test_a_training_that_the_owner_did_not_allow_is_refused():
     idle = make_world(policy={"tasks": ("evaluate",)})
     with refused(Refusal.PLAN_TASK, FaultyOrchestrator):
-        check_plan(idle.plan(), idle.roster)
+        check_plan(idle.plan(), idle.roster, DEVICE_SCHEMES)
 
 
 def test_fewer_than_two_honest_contributors_are_refused_even_under_a_policy_that_no_owner_can_sign():
@@ -147,21 +146,21 @@ def test_fewer_than_two_honest_contributors_are_refused_even_under_a_policy_that
     msgspec.structs.force_setattr(roster, "policy", policy)
     lax = replace(WORLD.roster, roster=roster)
 
-    check_plan(WORLD.plan(min_devices=4), lax)
+    check_plan(WORLD.plan(min_devices=4), lax, DEVICE_SCHEMES)
     with refused(Refusal.PLAN_HONEST_CONTRIBUTORS, FaultyOrchestrator):
-        check_plan(WORLD.plan(min_devices=3), lax)
+        check_plan(WORLD.plan(min_devices=3), lax, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize("fields", [{"bound": 0}, {"b2": 0}, {"bound": 255}])
 def test_a_plan_without_privacy_is_excused_from_noise_alone(fields):
-    check_plan(OPEN.plan(bound=254), OPEN.roster)
+    check_plan(OPEN.plan(bound=254), OPEN.roster, DEVICE_SCHEMES)
     with refused(Refusal.PLAN_SLOTS if fields.get("bound") else Refusal.PLAN_SENSITIVITY, FaultyOrchestrator):
-        check_plan(OPEN.plan(**fields), OPEN.roster)
+        check_plan(OPEN.plan(**fields), OPEN.roster, DEVICE_SCHEMES)
 
 
 def test_with_leave_to_add_no_noise_a_little_noise_is_still_refused():
     with refused(Refusal.PLAN_VARIANCE, FaultyOrchestrator):
-        check_plan(OPEN.plan(variance=15), OPEN.roster)
+        check_plan(OPEN.plan(variance=15), OPEN.roster, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize("field", ["round", "roster_serial", "model_version", "b2", "variance", "bound", "min_devices", "max_devices"])
@@ -171,8 +170,10 @@ def test_numbers_that_no_store_holds_do_not_become_a_plan(field):
 
 
 def test_every_role_knows_exactly_the_schemes_that_a_plan_may_name():
-    for registry in (DEVICE_SCHEMES, MEMBER_SCHEMES, ORCHESTRATOR_SCHEMES):
-        assert set(registry) == set(SCHEMES)
+    assert set(DEVICE_SCHEMES) == set(MEMBER_SCHEMES) == set(ORCHESTRATOR_SCHEMES)
+    for name, scheme in DEVICE_SCHEMES.items():
+        assert scheme.profile.name == name
+        assert MEMBER_SCHEMES[name].profile is ORCHESTRATOR_SCHEMES[name].profile is scheme.profile
 
 
 def test_the_cost_of_a_plan_follows_from_its_integers_and_the_policys_c():
@@ -202,17 +203,20 @@ def test_a_model_whose_contribution_no_orchestrator_would_take_is_refused_by_dev
         n = derive(dimension=dimension, clip_norm=1.0, noise_multiplier=4, k_min=4, k_max=5, colluding=2)
         fields = {name: getattr(n, name) for name in ("b2", "variance", "bound", "scale", "slot_bits")}
         if fits:
-            check_plan(world.plan(dimension=dimension, **fields), world.roster)
+            check_plan(world.plan(dimension=dimension, **fields), world.roster, DEVICE_SCHEMES)
             continue
         with refused(Refusal.PLAN_DIMENSION, FaultyOrchestrator):
-            check_plan(world.plan(dimension=dimension, **fields), world.roster)
-        check_plan(world.plan(dimension=dimension, **fields, keep_one_in=2), world.roster)
+            check_plan(world.plan(dimension=dimension, **fields), world.roster, DEVICE_SCHEMES)
+        check_plan(world.plan(dimension=dimension, **fields, keep_one_in=2), world.roster, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize(("modulus_bytes", "most"), [(384, 4096 * 153), (512, 4096 * 204)])
 def test_a_body_of_the_most_ciphertexts_is_within_the_limit_for_keys_of_3072_and_4096_bit(modulus_bytes: int, most: int):
-    paillier = bytes(modulus_bytes * 13)
+    roster = replace(WORLD.roster, roster=msgspec.structs.replace(WORLD.roster.roster, paillier=bytes(modulus_bytes * 13)))
+    block = 65_536
+    fitting = most // block * block
 
-    assert fits_a_body(most, 20, paillier, 4)
-    assert not fits_a_body(most + 1, 20, paillier, 4)
-    assert fits_a_body(most + 1, 19, paillier, 4)
+    assert not PROFILE.misfit(WORLD.plan(dimension=fitting, slot_bits=20).plan, roster)
+    assert PROFILE.misfit(WORLD.plan(dimension=fitting + block, slot_bits=20).plan, roster)
+    assert not PROFILE.misfit(WORLD.plan(dimension=fitting + block, slot_bits=16).plan, roster)
+    assert not PROFILE.misfit(WORLD.plan(dimension=fitting + block, slot_bits=20, keep_one_in=2).plan, roster)

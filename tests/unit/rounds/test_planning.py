@@ -8,7 +8,8 @@ from hushfleet.documents import OptimizerSettings
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.rounds.plan_check import check_plan
 from hushfleet.rounds.planning import make_plan
-from hushfleet.schemes.paillier import MOST_VALUES
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from hushfleet.schemes.paillier.profile import MOST_VALUES
 from hushfleet.training import Architecture
 from tests.support.refusals import refused
 from tests.support.world import make_world
@@ -16,28 +17,29 @@ from tests.support.world import make_world
 
 def test_the_plan_of_a_job_passes_the_policy_it_was_made_for():
     world = make_world()
-    plan = make_plan(world.job, world.roster, world.model, 3)
+    plan = make_plan(world.job, world.roster, world.progress, 3)
 
-    check_plan(world.signed(plan), world.roster)
+    check_plan(world.signed(plan), world.roster, ORCHESTRATOR_SCHEMES)
     assert (plan.round, plan.task.parameter_hash, plan.roster_hash) == (3, world.model.digest, world.roster.digest)
 
 
 def test_models_that_the_scheme_was_not_made_for_are_refused_unless_asked_for():
     world = make_world()
     architecture = Architecture("large", (("w", (MOST_VALUES + 1,)),), "none", b"large")
-    job = replace(world.job, architecture=architecture)
+    job = replace(world.job, task=replace(world.job.task, architecture=architecture))
 
     with refused(Refusal.PLAN_DIMENSION, LocalError):
-        make_plan(job, world.roster, world.model, 1)
-    assert make_plan(replace(job, accept_slow=True), world.roster, world.model, 1).dimension == MOST_VALUES + 1
-    just_fits = replace(job, architecture=replace(architecture, shapes=(("w", (MOST_VALUES,)),)))
-    assert make_plan(just_fits, world.roster, world.model, 1).dimension == MOST_VALUES
+        make_plan(job, world.roster, world.progress, 1)
+    assert make_plan(replace(job, accept_slow=True), world.roster, world.progress, 1).dimension == MOST_VALUES + 1
+    smaller = replace(architecture, shapes=(("w", (MOST_VALUES,)),))
+    just_fits = replace(job, task=replace(job.task, architecture=smaller))
+    assert make_plan(just_fits, world.roster, world.progress, 1).dimension == MOST_VALUES
 
 
 def test_a_noise_that_no_slot_can_hold_names_what_to_change():
     world = make_world()
     with refused(Refusal.PLAN_UNREACHABLE, LocalError):
-        make_plan(replace(world.job, noise_multiplier=100_000), world.roster, world.model, 1)
+        make_plan(replace(world.job, noise_multiplier=100_000), world.roster, world.progress, 1)
 
 
 def test_a_target_below_k_min_would_close_rounds_that_members_refuse():
@@ -50,4 +52,4 @@ def test_a_target_below_k_min_would_close_rounds_that_members_refuse():
 @pytest.mark.parametrize("settings", [OptimizerSettings("adagrad", ()), OptimizerSettings("fedavg", (("beta", 1.0),))])
 def test_unknown_optimisers_and_settings_are_refused(settings: OptimizerSettings):
     with refused(Refusal.SETTINGS_INVALID, LocalError):
-        replace(make_world().job, optimizer=settings).make_optimizer()
+        replace(make_world().job.task, optimizer=settings).make_optimizer()

@@ -5,6 +5,7 @@ import msgspec
 from hushfleet.codec import encode
 from hushfleet.errors import FaultyOrchestrator, Refusal
 from hushfleet.randomness import SeededRandomness
+from hushfleet.rounds.device import Idle
 from hushfleet.rounds.effects import Fetch
 from hushfleet.rounds.events import PlanArrived, RequestArrived
 from hushfleet.wire import Kind, encode_signed
@@ -21,7 +22,7 @@ def test_a_device_stays_out_of_a_plan_that_gives_its_roster_another_serial() -> 
     before = NEWER.device_state()
     state, effects = NEWER.device().step(before, PlanArrived(encode_signed(plan.signed)), RANDOMNESS)
     assert not of(effects, Fetch)
-    assert state.setting is None
+    assert isinstance(state, Idle)
     with refused(Refusal.PLAN_ROSTER, FaultyOrchestrator):
         raise_refusal(effects)
 

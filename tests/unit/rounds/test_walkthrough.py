@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hushfleet.aggregation import FedAvg, OptimizerState
+from hushfleet.documents import GrantedShare
 from hushfleet.errors import FaultyOrchestrator, Refusal
 from hushfleet.randomness import SeededRandomness
+from hushfleet.rounds.tasks.train import own
 from hushfleet.rounds.walkthrough import Secrets, honest_round
+from hushfleet.schemes.base import MemberKeys
 from hushfleet.training import GlobalModel, LocalUpdate
 from tests.support.refusals import refused
 from tests.support.world import World, make_world, update_of, without_privacy
@@ -21,18 +23,20 @@ def _updates(names: tuple[str, ...]) -> dict[str, LocalUpdate]:
 def _play(world: World, updates: dict[str, LocalUpdate], seed: bytes) -> GlobalModel:
     parties = world.parties
     signing = {name: keys.signing for name, keys in parties.devices.items()}
-    _, model = honest_round(
+    shares = [GrantedShare(share.to_bytes(world.dealing.public)) for share in world.dealing.shares]
+    members = {
+        index: MemberKeys(index, parties.devices[name].sealing, shares[index - 1]) for index, name in enumerate(parties.committee, start=1)
+    }
+    progress = honest_round(
         world.roster,
-        Secrets(signing, parties.orchestrator.signing, {share.index: share for share in world.dealing.shares}),
+        Secrets(signing, parties.orchestrator.signing, members),
         world.job,
-        world.model,
+        world.progress,
         updates,
-        optimizer=FedAvg(),
-        optimizer_state=OptimizerState.initial(world.model.dimension),
         randomness=SeededRandomness(seed),
         insecure_keys=True,
     )
-    return model
+    return own(progress).model
 
 
 def test_without_noise_it_is_plain_federated_averaging_within_the_rounding_bound():
@@ -43,8 +47,8 @@ def test_without_noise_it_is_plain_federated_averaging_within_the_rounding_bound
 
     plain = world.model.parameters + np.mean([update.vector for update in updates.values()], axis=0)
     # every device moves each of its d' rounded coordinates by less than one step
-    steps_per_unit = world.setting().plan.scale
-    bound = np.sqrt(world.setting().padded) / steps_per_unit + 1e-5
+    steps_per_unit = world.terms().plan.scale
+    bound = np.sqrt(world.terms().padded) / steps_per_unit + 1e-5
     assert 0 < np.linalg.norm(model.parameters - plain) < bound
     assert bound < 0.3
 

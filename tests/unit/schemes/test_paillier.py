@@ -1,22 +1,24 @@
+from dataclasses import replace
+
 import numpy as np
 
 from hushfleet.encryption.paillier.packing import plaintext_count
 from hushfleet.errors import FaultyDevice, LocalError, Refusal
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import SystemRandomness
-from hushfleet.schemes.paillier.cohort import ciphertext_count
 from hushfleet.schemes.paillier.device import PaillierDevice
 from hushfleet.schemes.paillier.orchestrator import PaillierOrchestrator
+from hushfleet.schemes.paillier.profile import ciphertext_count, key_of
 from tests.support.refusals import refused
-from tests.support.scheme_contract import SchemeContract, flip, flip_first, with_body
+from tests.support.scheme_contract import ProvingSchemeContract, flip, flip_first, with_body
 from tests.support.world import make_world
 
 
-class TestPaillier(SchemeContract):
+class TestPaillier(ProvingSchemeContract):
     scheme = "paillier"
 
-    def tampers(self, setting):
-        key, width = setting.key, setting.key.ciphertext_bytes
+    def tampers(self, terms):
+        key, width = key_of(terms), key_of(terms).ciphertext_bytes
         modulus, square = key.modulus, key.modulus_squared
 
         def first(value):
@@ -42,8 +44,8 @@ class TestPaillier(SchemeContract):
             "a masked vector's hash": (with_body(masked_hash=bytes(32)), Refusal.MASKED_VECTOR),
         }
 
-    def answer_tampers(self, setting):
-        width = setting.key.ciphertext_bytes
+    def answer_tampers(self, terms):
+        width = key_of(terms).ciphertext_bytes
         one = (1).to_bytes(width, "big")
         return {
             "a bit of a partial": ({"items": flip_first}, Refusal.PARTIAL_PROOF),
@@ -58,19 +60,17 @@ class TestPaillier(SchemeContract):
         }
 
     def test_parts_that_the_scheme_does_not_have_are_named(self):
-        _, setting, sent, _ = self.cohort(3)
+        _, terms, sent, _ = self.cohort(3)
         for extra in ({"masked_vector": b"x"}, {"sealed_shares": (b"x",)}):
-            body, contribution = sent[1]
-            spoiled = (body, type(contribution)(**{"body": contribution.body, "masked_vector": b"", "sealed_shares": ()} | extra))
-            found = self.faulty(setting, [sent[0], spoiled, sent[2]])
+            found = self.faulty(terms, [sent[0], replace(sent[1], **extra), sent[2]])
             assert set(found) == {1}
             with refused(Refusal.MASKED_VECTOR, FaultyDevice):
                 raise found[1]
 
     def test_the_number_of_ciphertexts_follows_from_plan_and_key_alone(self):
-        setting = self.setting()
+        terms = self.terms()
 
-        assert ciphertext_count(setting) == plaintext_count(64, setting.plan.privacy.slot_bits, 512) == 2
+        assert ciphertext_count(terms) == plaintext_count(64, terms.plan.privacy.slot_bits, 512) == 2
 
 
 class TestPaillierWithSevenMembers(TestPaillier):
@@ -78,12 +78,12 @@ class TestPaillierWithSevenMembers(TestPaillier):
 
 
 def test_a_value_past_its_slot_never_leaves_the_device():
-    setting = make_world().setting()
+    terms = make_world().terms()
     values = np.zeros(64, np.int64)
-    values[3] = 1 << (setting.plan.privacy.slot_bits - 1)
+    values[3] = 1 << (terms.plan.privacy.slot_bits - 1)
     with refused(Refusal.VALUE_OUT_OF_SLOT, LocalError):
-        PaillierDevice().encrypt(setting, "device-01", EncodedVector(values), SystemRandomness())
+        PaillierDevice().encrypt(terms, "device-01", EncodedVector(values), SystemRandomness())
 
 
 def test_an_empty_cohort_has_no_faulty_contribution():
-    assert PaillierOrchestrator().find_faulty(make_world().setting(), [], [], SystemRandomness()) == {}
+    assert PaillierOrchestrator().find_faulty(make_world().terms(), [], SystemRandomness()) == {}

@@ -42,9 +42,7 @@ def test_an_unknown_name_is_no_attribute():
         _ = hushfleet.sharing.reconstruct
 
 
-@pytest.mark.parametrize(
-    ("name", "loads"), [("combine", set()), ("add", set()), ("deal", {"vectors"}), ("deal_integer", {"dealing"})]
-)
+@pytest.mark.parametrize(("name", "loads"), [("combine", set()), ("add", set()), ("deal", {"vectors"}), ("deal_integer", {"dealing"})])
 def test_the_secret_side_is_loaded_only_when_named(name, loads):
     program = (
         f"import sys; from hushfleet.sharing import {name}; "

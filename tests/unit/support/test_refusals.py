@@ -18,9 +18,7 @@ def test_the_reason_and_the_kind_that_were_expected_count_as_reached(reached):
     assert reached == {Refusal.SEAL}
 
 
-@pytest.mark.parametrize(
-    "errors", [[PeerError(Refusal.SIGNATURE, "another reason")], [LocalError(Refusal.SEAL, "another kind")], []]
-)
+@pytest.mark.parametrize("errors", [[PeerError(Refusal.SIGNATURE, "another reason")], [LocalError(Refusal.SEAL, "another kind")], []])
 def test_anything_else_fails_the_test_and_counts_for_nothing(reached, errors):
     with pytest.raises(AssertionError):
         raise_in_refused(errors)

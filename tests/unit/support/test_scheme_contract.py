@@ -2,48 +2,71 @@
 
 import pytest
 
+from hushfleet.errors import HushfleetError
 from hushfleet.randomness import SeededRandomness
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.schemes.paillier.device import PaillierDevice
 from hushfleet.schemes.paillier.member import PaillierMember
-from hushfleet.schemes.paillier.orchestrator import PaillierOrchestrator
+from hushfleet.schemes.paillier.orchestrator import PaillierOrchestrator, PaillierSum
 from tests.unit.schemes import test_paillier
 
 
-class Blind(PaillierOrchestrator):
-    def find_faulty(self, *_: object):
-        return {}
-
-    def check_answer(self, *_: object):
+class UncheckedSum(PaillierSum):
+    def check_answer(self, answer):
         pass
 
 
+class Blind(PaillierOrchestrator):
+    def find_faulty(self, *_: object, **__: object):
+        return {}
+
+    def start(self, terms):
+        return UncheckedSum(terms)
+
+
 class Suspicious(PaillierOrchestrator):
-    def find_faulty(self, setting, bodies, contributions, randomness):
-        found = super().find_faulty(setting, bodies, contributions, randomness)
-        return dict.fromkeys(range(len(bodies)), next(iter(found.values()))) if found else {}
+    def find_faulty(self, terms, contributions, randomness, **options: object):
+        found = super().find_faulty(terms, contributions, randomness, **options)
+        return dict.fromkeys(range(len(contributions)), next(iter(found.values()))) if found else {}
 
 
-class Skewed(PaillierOrchestrator):
-    def open(self, setting, answers):
-        total = super().open(setting, answers)
+class SkewedSum(PaillierSum):
+    def open(self, answers, **options: object):
+        total = super().open(answers, **options)
         total[0] += 1
         return total
 
 
+class Skewed(PaillierOrchestrator):
+    def start(self, terms):
+        return SkewedSum(terms)
+
+
+class Forgetful(PaillierOrchestrator):
+    def restore(self, terms, _):
+        return self.start(terms)
+
+
+class Trusting(PaillierOrchestrator):
+    """Its auditor believes the archive, and the archive says nothing."""
+
+    def audited(self, terms, _, archived, __):
+        return self.restore(terms, archived)
+
+
 class Repeating(PaillierDevice):
-    def encrypt(self, setting, device_id, encoded, _):
-        return super().encrypt(setting, device_id, encoded, SeededRandomness(b"always the same"))
+    def encrypt(self, terms, device_id, encoded, _):
+        return super().encrypt(terms, device_id, encoded, SeededRandomness(b"always the same"))
 
 
 class Stubborn(PaillierMember):
-    def check(self, *_: object):
+    def check(self, *_: object, **__: object):
         pass
 
-    def answer(self, setting, share, root, bodies, _):
-        return super().answer(setting, share, root, bodies, SeededRandomness(b"always the same"))
+    def answer(self, terms, keys, root, bodies, _, **options: object):
+        return super().answer(terms, keys, root, bodies, SeededRandomness(b"always the same"), **options)
 
 
 BROKEN = [
@@ -58,6 +81,8 @@ BROKEN = [
     (ORCHESTRATOR_SCHEMES, Skewed(), "test_the_opened_sum_is_exactly_the_sum_of_what_was_encoded", (2,)),
     (ORCHESTRATOR_SCHEMES, Skewed(), "test_the_greatest_and_least_sums_of_a_full_cohort_open_exactly", ()),
     (ORCHESTRATOR_SCHEMES, Skewed(), "test_any_quorum_opens_the_same_sum_and_one_member_less_none", ()),
+    (ORCHESTRATOR_SCHEMES, Forgetful(), "test_a_sum_survives_the_store", ()),
+    (ORCHESTRATOR_SCHEMES, Trusting(), "test_an_auditor_opens_the_same_sum_from_bodies_and_archive", ()),
     (DEVICE_SCHEMES, Repeating(), "test_two_encryptions_of_one_vector_share_nothing", ()),
     (MEMBER_SCHEMES, Stubborn(), "test_a_member_names_the_first_of_them_and_does_not_answer", ()),
     (MEMBER_SCHEMES, Stubborn(), "test_two_answers_for_one_cohort_hide_the_share_with_fresh_masks", ()),
@@ -67,5 +92,5 @@ BROKEN = [
 @pytest.mark.parametrize(("registry", "broken", "test", "arguments"), BROKEN, ids=lambda value: value if isinstance(value, str) else None)
 def test_a_scheme_that_breaks_the_contract_fails_it(monkeypatch, registry, broken, test, arguments):
     monkeypatch.setitem(registry, "paillier", broken)
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, HushfleetError, pytest.fail.Exception)):
         getattr(test_paillier.TestPaillier(), test)(*arguments)

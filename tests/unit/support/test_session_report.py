@@ -80,9 +80,7 @@ def test_only_listed_beginnings_may_be_skipped() -> None:
     assert forbidden_skips(skipped, []) == skipped
 
 
-def _run(
-    folder: Path, *options: str, left_out: tuple[str, ...] = (), skip: bool = False, ci: str = ""
-) -> subprocess.CompletedProcess[str]:
+def _run(folder: Path, *options: str, left_out: tuple[str, ...] = (), skip: bool = False, ci: str = "") -> subprocess.CompletedProcess[str]:
     cases = folder / "cases"
     cases.mkdir()
     (folder / "pytest.ini").write_text(SETTINGS)

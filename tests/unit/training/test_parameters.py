@@ -56,8 +56,11 @@ class TestArchitecture:
     def test_the_digest_is_the_hash_that_the_protocol_states(self):
         content = bytes.fromhex(
             "00000005" + b"graph".hex() + "00000003" + b"mse".hex() + "00000003"
-            "00000007" + b"weights".hex() + "02" "00000002" "00000003"
-            "00000004" + b"bias".hex() + "01" "00000003"
+            "00000007" + b"weights".hex() + "02"
+            "00000002"
+            "00000003"
+            "00000004" + b"bias".hex() + "01"
+            "00000003"
             "00000005" + b"scale".hex() + "00"
         )
         assert ARCHITECTURE.digest == labelled_hash(Label.ARCHITECTURE, content)

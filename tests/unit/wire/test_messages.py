@@ -132,8 +132,8 @@ def test_each_process_has_a_boot_id_of_its_own():
 
 
 def test_the_contexts_of_seals_are_of_fixed_form():
-    assert contribution_seal_context(KEY_ID, 258, "pi-01") == KEY_ID + bytes.fromhex("0000000000000102" "00000005") + b"pi-01"
-    assert answer_seal_context(KEY_ID, 258, 3) == KEY_ID + bytes.fromhex("0000000000000102" "0003")
+    assert contribution_seal_context(KEY_ID, 258, "pi-01") == KEY_ID + bytes.fromhex("000000000000010200000005") + b"pi-01"
+    assert answer_seal_context(KEY_ID, 258, 3) == KEY_ID + bytes.fromhex("00000000000001020003")
 
 
 def test_contexts_tell_keys_rounds_devices_and_members_apart():

@@ -18,7 +18,11 @@ def build() -> dict[str, object]:
     total = _integers(b"total", PADDED)
     return {
         "mean": {
-            "total": total.tolist(), "plan_hash": PLAN_HASH.hex(), "dimension": DIMENSION, "scale": SCALE, "count": COUNT,
+            "total": total.tolist(),
+            "plan_hash": PLAN_HASH.hex(),
+            "dimension": DIMENSION,
+            "scale": SCALE,
+            "count": COUNT,
             "mean": _hex(mean_update(total, plan_hash=PLAN_HASH, dimension=DIMENSION, scale=SCALE, count=COUNT, slot_bits=20).mean),
         },
         "optimizers": [_steps(name, settings) for name, settings in OPTIMIZERS],

@@ -17,7 +17,9 @@ NAMES = (*example.NAMES, "a", "z" * 63)
 def build() -> dict[str, object]:
     return {
         "keys": {
-            "owner": _key(example.owner), "orchestrator": _key(example.orchestrator), "pi-05": _key(example.DEVICES["pi-05"][0]),
+            "owner": _key(example.owner),
+            "orchestrator": _key(example.orchestrator),
+            "pi-05": _key(example.DEVICES["pi-05"][0]),
         },
         "documents": {
             "roster": _document(example.roster(), Label.ROSTER, example.owner),
@@ -81,8 +83,12 @@ def _document(document, label, signer, wrap=lambda signed: signed, *, damaged="s
         *more,
     ]
     return {
-        "label": label.value, "fields": as_json(fields_of(content)), "content": content.hex(), "hash": sha256(content).hex(),
-        "signature": signature.hex(), "cases": [{"what": what, "wire": data.hex(), "refusal": refusal} for what, data, refusal in cases],
+        "label": label.value,
+        "fields": as_json(fields_of(content)),
+        "content": content.hex(),
+        "hash": sha256(content).hex(),
+        "signature": signature.hex(),
+        "cases": [{"what": what, "wire": data.hex(), "refusal": refusal} for what, data, refusal in cases],
     }
 
 
@@ -90,6 +96,8 @@ def _selection(selection):
     verified = sign_plan(example.plan(selection=selection), example.orchestrator)
     opened = open_plan(verified.signed, example.orchestrator.verify_key)
     return {
-        "selection": selection, "wire": encode(verified.signed).hex(), "plan_hash": opened.digest.hex(),
+        "selection": selection,
+        "wire": encode(verified.signed).hex(),
+        "plan_hash": opened.digest.hex(),
         "selected": {name: is_selected(opened, name) for name in NAMES},
     }

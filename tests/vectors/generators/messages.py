@@ -48,7 +48,9 @@ def build() -> dict[str, object]:
             {"label": Label.ANSWER.value, "signer": MEMBER, "content": answer.content.hex(), "signature": answer.signature.hex()},
         ],
         "root": {
-            "plan_hash": PLAN.digest.hex(), "cohort": [[name, digest.hex()] for name, digest in cohort], "root": root.hex(),
+            "plan_hash": PLAN.digest.hex(),
+            "cohort": [[name, digest.hex()] for name, digest in cohort],
+            "root": root.hex(),
             "of_nobody": cohort_root(PLAN.digest, []).hex(),
         },
         "sealed": [
@@ -97,7 +99,8 @@ def _chunks():
 def _message(content, more=()):
     cases = [("untouched", content, None), *misshapen(content), *more]
     return {
-        "fields": as_json(fields_of(content)), "hash": sha256(content).hex(),
+        "fields": as_json(fields_of(content)),
+        "hash": sha256(content).hex(),
         "cases": [{"what": what, "bytes": data.hex(), "refusal": refusal} for what, data, refusal in cases],
     }
 
@@ -116,7 +119,9 @@ def _sealed(label, context, content):
         ("to a device", fixed_box(example.DEVICES["pi-01"][1].public, prefixed(label, context, content)), "seal"),
     ]
     return {
-        "label": label.value, "context": context.hex(), "content": content.hex(),
+        "label": label.value,
+        "context": context.hex(),
+        "content": content.hex(),
         "cases": [{"what": what, "box": data.hex(), "refusal": refusal} for what, data, refusal in cases],
     }
 

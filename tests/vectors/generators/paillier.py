@@ -13,7 +13,6 @@ from hushfleet.encryption.paillier import (
     combine,
     deal,
     encrypt,
-    masked_vector_hash,
     pack,
     partial_context,
     proof_context,
@@ -22,10 +21,11 @@ from hushfleet.encryption.paillier import (
     unpack,
 )
 from hushfleet.randomness import SeededRandomness
+from hushfleet.wire import masked_vector_hash
 
 # Safe primes of 256 bit with their top two bits set.
-P = 0xd840c29cdd415b438d9f36f855bfd2684c0c2e7b68346afd6861d1cc80022643
-Q = 0xeaf3e501e729cc8e557ab34c7ebfc65916f768c5a59ccc3310ca446795eba6a7
+P = 0xD840C29CDD415B438D9F36F855BFD2684C0C2E7B68346AFD6861D1CC80022643
+Q = 0xEAF3E501E729CC8E557AB34C7EBFC65916F768C5A59CCC3310CA446795EBA6A7
 PLAN, ROOT, KEY_ID = (bytes([byte]) * 32 for byte in (1, 2, 3))
 DEVICES = ("pi-01", "pi-02")
 WIDTH = 20
@@ -67,8 +67,13 @@ def _dealing(f):
     seed = f"deal {f}"
     dealing = deal(512, f, _seeded(seed), primes=(P, Q), insecure=True)
     return {
-        "bits": 512, "f": f, "p": hex(P), "q": hex(Q), "seed": seed,
-        "public": dealing.public.to_bytes().hex(), "shares": [hex(share.value) for share in dealing.shares],
+        "bits": 512,
+        "f": f,
+        "p": hex(P),
+        "q": hex(Q),
+        "seed": seed,
+        "public": dealing.public.to_bytes().hex(),
+        "shares": [hex(share.value) for share in dealing.shares],
     }
 
 
@@ -119,8 +124,14 @@ def _tampered_shares(public, shares):
 def _packed_values():
     limit = (1 << (WIDTH - 1)) - 1
     return [
-        (WIDTH, [0]), (WIDTH, [1, -1, 7]), (WIDTH, [limit, -limit] * 12 + [limit]), (WIDTH, [-limit] * 25), (WIDTH, [-1] * 26),
-        (13, list(range(-40, 41))), (13, [4095, -4095]), (62, [1 << 60, -(1 << 60), 3]),
+        (WIDTH, [0]),
+        (WIDTH, [1, -1, 7]),
+        (WIDTH, [limit, -limit] * 12 + [limit]),
+        (WIDTH, [-limit] * 25),
+        (WIDTH, [-1] * 26),
+        (13, list(range(-40, 41))),
+        (13, [4095, -4095]),
+        (62, [1 << 60, -(1 << 60), 3]),
     ]
 
 
@@ -152,9 +163,17 @@ def _tampered_plaintexts(public):
 def _contexts():
     masked = masked_vector_hash(b"masked")
     return {
-        "plan_hash": PLAN.hex(), "root": ROOT.hex(), "key_id": KEY_ID.hex(), "device": DEVICES[0], "round": 7, "index": 2,
-        "masked_vector": b"masked".hex(), "masked_vector_hash": masked.hex(), "empty_hash": masked_vector_hash(b"").hex(),
-        "contribution": proof_context(PLAN, DEVICES[0], masked).hex(), "partial": _partial_context(2).hex(),
+        "plan_hash": PLAN.hex(),
+        "root": ROOT.hex(),
+        "key_id": KEY_ID.hex(),
+        "device": DEVICES[0],
+        "round": 7,
+        "index": 2,
+        "masked_vector": b"masked".hex(),
+        "masked_vector_hash": masked.hex(),
+        "empty_hash": masked_vector_hash(b"").hex(),
+        "contribution": proof_context(PLAN, DEVICES[0], masked).hex(),
+        "partial": _partial_context(2).hex(),
     }
 
 
@@ -178,9 +197,13 @@ def _contribution(public, device):
 
 def _recorded(public, device, encryption, proof):
     return {
-        "seed": device, "values": _values(device).tolist(), "width": WIDTH, "context": _device_context(device).hex(),
+        "seed": device,
+        "values": _values(device).tolist(),
+        "width": WIDTH,
+        "context": _device_context(device).hex(),
         "openings": [hex(opening) for opening in encryption.openings],
-        "ciphertexts": ciphertexts_to_bytes(public, encryption.ciphertexts).hex(), "proof": proof.to_bytes(public).hex(),
+        "ciphertexts": ciphertexts_to_bytes(public, encryption.ciphertexts).hex(),
+        "proof": proof.to_bytes(public).hex(),
     }
 
 
@@ -229,8 +252,12 @@ def _doubled(public, proof):
 
 def _statement(public, why, ciphertexts, proof, device):
     return {
-        "why": why, "ciphertexts": ciphertexts_to_bytes(public, ciphertexts).hex(), "count": len(ciphertexts),
-        "context": _device_context(device).hex(), "proof": proof.to_bytes(public).hex(), "refusal": "knowledge-proof",
+        "why": why,
+        "ciphertexts": ciphertexts_to_bytes(public, ciphertexts).hex(),
+        "count": len(ciphertexts),
+        "context": _device_context(device).hex(),
+        "proof": proof.to_bytes(public).hex(),
+        "refusal": "knowledge-proof",
     }
 
 

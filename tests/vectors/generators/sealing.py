@@ -13,8 +13,11 @@ def build() -> dict[str, object]:
     good = prefixed(LABEL, CONTEXT, CONTENT)
     sealed = fixed_box(recipient.public, good)
     return {
-        "label": LABEL.value, "context": CONTEXT.hex(), "content": CONTENT.hex(),
-        "seed": recipient.seed().hex(), "public": recipient.public.raw.hex(),
+        "label": LABEL.value,
+        "context": CONTEXT.hex(),
+        "content": CONTENT.hex(),
+        "seed": recipient.seed().hex(),
+        "public": recipient.public.raw.hex(),
         "cases": [
             _case("untouched", sealed, None),
             _case("to another key", fixed_box(other.public, good)),

@@ -36,7 +36,11 @@ def _integer(members, threshold):
     seed, modulus, secret = f"integer {members}", 2**127 - 1, 2**100 + members
     shares = deal_integer(secret, threshold=threshold, members=members, modulus=modulus, randomness=SeededRandomness(seed.encode()))
     return {
-        "seed": seed, "modulus": hex(modulus), "secret": hex(secret), "members": members, "threshold": threshold,
+        "seed": seed,
+        "modulus": hex(modulus),
+        "secret": hex(secret),
+        "members": members,
+        "threshold": threshold,
         "shares": [hex(share) for share in shares],
     }
 
@@ -56,7 +60,10 @@ def _vector(members, threshold):
     ]
     sums = [add(shares) for shares in zip(*dealt, strict=True)]
     return {
-        "seeds": seeds, "secrets": list(SECRETS), "members": members, "threshold": threshold,
+        "seeds": seeds,
+        "secrets": list(SECRETS),
+        "members": members,
+        "threshold": threshold,
         "shares": [[share.to_bytes().hex() for share in shares] for shares in dealt],
         "sums": [share.to_bytes().hex() for share in sums],
         "opened": combine({share.index: share for share in sums}, threshold).tolist(),

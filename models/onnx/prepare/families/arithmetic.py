@@ -138,5 +138,3 @@ def _log_softmax(at: Context) -> Grads:
     emit, axis = at.emit, at.attribute("axis", -1)
     total = emit.reduce_sum(at.grad, [axis], keepdims=True)
     return [emit.sub(at.grad, emit.mul(emit.op("Exp", at.node.output[0]), total))]
-
-

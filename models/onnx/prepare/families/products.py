@@ -52,9 +52,7 @@ def _summed(at: Context, gradient: str, shapes: tuple[Shape, Shape], index: int)
     own, other = shapes[index][:-2], shapes[1 - index][:-2]
     lead = max(len(other) - len(own), 0)
     missing = len(own) - len(other)
-    stretched = [
-        i + lead for i, size in enumerate(own) if size == 1 and i >= missing and other[i - missing] != 1
-    ]
+    stretched = [i + lead for i, size in enumerate(own) if size == 1 and i >= missing and other[i - missing] != 1]
     gradient = at.emit.reduce_sum(gradient, [*range(lead), *stretched], keepdims=bool(stretched))
     if (stretched and lead) or at.graph.rank(at.input(index)) == 1:
         return at.emit.reshape_to(gradient, at.input(index))

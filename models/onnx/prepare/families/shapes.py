@@ -61,9 +61,7 @@ def _concat(at: Context) -> Grads:
 @derivative("Split")
 def _split(at: Context) -> Grads:
     """Joined again, zeros for parts that nothing arrives at."""
-    parts = [
-        gradient if gradient is not None else at.emit.zeros(at.output(i)) for i, gradient in enumerate(at.outputs_grads)
-    ]
+    parts = [gradient if gradient is not None else at.emit.zeros(at.output(i)) for i, gradient in enumerate(at.outputs_grads)]
     return _first(at, at.emit.op("Concat", *parts, axis=at.attribute("axis", 0)))
 
 

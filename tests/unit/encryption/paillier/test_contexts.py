@@ -2,7 +2,8 @@ import hashlib
 
 import pytest
 
-from hushfleet.encryption.paillier.contexts import masked_vector_hash, partial_context, proof_context
+from hushfleet.encryption.paillier.contexts import partial_context, proof_context
+from hushfleet.wire import masked_vector_hash
 
 DIGESTS = [bytes([byte]) * 32 for byte in range(3)]
 

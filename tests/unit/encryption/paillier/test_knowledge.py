@@ -88,9 +88,7 @@ TAMPERED = {
     "z_m not reduced": replace(GOOD, proof=replace(GOOD.proof, z_m=GOOD.proof.z_m + N)),
     "z_r off by one": replace(GOOD, proof=replace(GOOD.proof, z_r=GOOD.proof.z_r + 1)),
     "z_r zero": replace(GOOD, proof=replace(GOOD.proof, z_r=0)),
-    "z_r past its bound by the order": replace(
-        GOOD, proof=replace(GOOD.proof, z_r=GOOD.proof.z_r + 2 * N * (TEST.p - 1) * (TEST.q - 1))
-    ),
+    "z_r past its bound by the order": replace(GOOD, proof=replace(GOOD.proof, z_r=GOOD.proof.z_r + 2 * N * (TEST.p - 1) * (TEST.q - 1))),
     "another context": replace(GOOD, context=context_of("mallory")),
     "another's proof": replace(GOOD, proof=HONEST[1].proof),
     "another's ciphertexts": replace(GOOD, ciphertexts=HONEST[1].ciphertexts),

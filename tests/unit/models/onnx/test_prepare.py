@@ -150,8 +150,11 @@ def test_the_dimension_decides_the_architecture_hash(tmp_path: Path):
 
 def test_tied_weights_are_one_parameter_and_equal_constants_are_two(tmp_path: Path):
     nodes = [
-        node("MatMul", "x w", "h"), node("LayerNormalization", "h one zero", "n"), node("Tanh", "n", "a"),
-        node("MatMul", "a w", "k"), node("LayerNormalization", "k one zero", "z"),
+        node("MatMul", "x w", "h"),
+        node("LayerNormalization", "h one zero", "n"),
+        node("Tanh", "n", "a"),
+        node("MatMul", "a w", "k"),
+        node("LayerNormalization", "k one zero", "z"),
     ]
     stored = tensors(w=(4, 4)) | {"one": np.ones(4, np.float32), "zero": np.zeros(4, np.float32)}
     trainable = make(tmp_path, model(nodes, [value("x", ROWS, 4)], [value("z", ROWS, 4)], stored))
@@ -194,13 +197,21 @@ def test_a_file_with_a_fixed_batch_takes_any_number_of_rows(tmp_path: Path, targ
 
 def test_shape_arithmetic_and_a_mask_of_infinities_are_no_parameters(tmp_path: Path):
     nodes = [
-        node("Shape", "x", "s"), node("Gather", "s first", "n"), node("Unsqueeze", "n axis", "n1"),
-        node("Concat", "n1 rest", "to", axis=0), node("Reshape", "x to", "flat"),
-        node("MatMul", "flat w", "scores"), node("Add", "scores mask", "masked"), node("Softmax", "masked", "share"),
+        node("Shape", "x", "s"),
+        node("Gather", "s first", "n"),
+        node("Unsqueeze", "n axis", "n1"),
+        node("Concat", "n1 rest", "to", axis=0),
+        node("Reshape", "x to", "flat"),
+        node("MatMul", "flat w", "scores"),
+        node("Add", "scores mask", "masked"),
+        node("Softmax", "masked", "share"),
         node("MatMul", "share v", "z"),
     ]
     stored = tensors(w=(6, 3), v=(3, 3)) | {
-        "first": np.array(0), "axis": np.array([0]), "rest": np.array([6]), "mask": np.array([[0, -np.inf, 0]], np.float32),
+        "first": np.array(0),
+        "axis": np.array([0]),
+        "rest": np.array([6]),
+        "mask": np.array([[0, -np.inf, 0]], np.float32),
     }
     trainable = make(tmp_path, model(nodes, [value("x", ROWS, 2, 3)], [value("z", ROWS, 3)], stored))
     assert names(trainable) == ["w", "v"]

@@ -43,9 +43,7 @@ def test_gradients_and_outputs_are_those_of_the_numpy_model():
     (loss, gradient), (wanted_loss, wanted) = (one.gradient(parameters, features, targets) for one in (model, TWIN))
     assert loss == pytest.approx(wanted_loss, rel=1e-6)
     np.testing.assert_allclose(gradient, wanted, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(
-        catalogue.score(model, GlobalModel(0, parameters), Data(features, targets)).loss, wanted_loss, rtol=1e-5
-    )
+    np.testing.assert_allclose(catalogue.score(model, GlobalModel(0, parameters), Data(features, targets)).loss, wanted_loss, rtol=1e-5)
     assert (model.outputs(parameters, features).argmax(axis=1) == TWIN.outputs(parameters, features).argmax(axis=1)).all()
 
 

@@ -39,7 +39,9 @@ def loop() -> ModelProto:
         [value("go_next", dtype=np.bool_), value("v_next", ROWS, 3)],
     )
     times = [
-        node("ReduceMax", "x", "most", keepdims=0), node("Abs", "most", "size"), node("Cast", "size", "times", to=TensorProto.INT64),
+        node("ReduceMax", "x", "most", keepdims=0),
+        node("Abs", "most", "size"),
+        node("Cast", "size", "times", to=TensorProto.INT64),
         node("Loop", "times - h", "z", body=body),
     ]
     return after(times)

@@ -1,4 +1,4 @@
-"""Nets of windows, resizing and activations: what is a setting stays, what onnxruntime has in float32 only is checked all the same."""
+"""Nets of windows, resizing and activations: what is a terms stays, what onnxruntime has in float32 only is checked all the same."""
 
 from pathlib import Path
 from typing import Any

@@ -22,7 +22,7 @@ def checked(folder, world: World = WORLD, **changes: str):
 
 def held_against(path, world: World = WORLD):
     file, text = job_file.read(path)
-    return check(file, text, path, world.roster, insecure_keys=True)
+    return check(file, text, path, world.roster)
 
 
 def mistakes(folder, world: World = WORLD, **changes: str) -> list[str]:
@@ -35,7 +35,7 @@ def mistakes(folder, world: World = WORLD, **changes: str) -> list[str]:
 def test_a_job_that_fits_is_ready_to_run(tmp_path):
     job = checked(tmp_path)
 
-    assert (job.first.version, job.first.dimension, len(job.holdout)) == (0, 10, 20)
+    assert (job.first.version, job.first.model.dimension, len(job.holdout)) == (0, 10, 20)
     assert (job.enrolled, job.target, job.job.selection) == (6, 5, SELECT_ALL)
 
 
@@ -127,9 +127,9 @@ def test_a_trainable_model_is_a_model_if_the_owner_allows_its_graph(tmp_path):
     architecture = trainable.architecture
     world = make_world(devices=6, policy={"models": allowing(architecture)}, job={"architecture": architecture})
     found = held_against(path, world)
-    assert found.job.architecture == trainable.architecture
-    assert found.first.parameters.tobytes() == trainable.initial.tobytes()
-    assert found.holdout.score(found.first).accuracy is not None
+    assert found.job.task.architecture == trainable.architecture
+    assert found.first.model.parameters.tobytes() == trainable.initial.tobytes()
+    assert found.holdout.score_progress(found.first).accuracy is not None
 
 
 def test_every_mistake_is_one_refusal_with_the_command_that_comes_next(tmp_path):

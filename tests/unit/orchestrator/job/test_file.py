@@ -41,8 +41,8 @@ def test_the_example_of_the_contracts_is_a_job():
     job = file.to_job(ARCHITECTURE)
 
     assert (job.min_devices, job.max_devices, job.deadline_s, job.clip_norm) == (4, 5, 60, 1.0)
-    assert job.training == LocalTraining.make(2, 4, 0.5)
-    assert job.optimizer == OptimizerSettings("fedavgm", (("momentum", 0.8),))
+    assert job.task.training == LocalTraining.make(2, 4, 0.5)
+    assert job.task.optimizer == OptimizerSettings("fedavgm", (("momentum", 0.8),))
     assert (job.scheme, job.noise_multiplier, job.without_privacy) == ("paillier", Fraction(4), False)
     assert file.evaluation.path == Path("/jobs/holdout.npz")
 
@@ -55,7 +55,7 @@ def test_tables_that_may_be_left_out():
     file = parse('[evaluation]\npath = "holdout.npz"\n', "", '[aggregation]\nscheme = "auto"\noptimizer = "fedavgm"\nmomentum = 0.8\n', "")
 
     assert file.evaluation is None
-    assert file.to_job(ARCHITECTURE).optimizer == OptimizerSettings("fedavg", ())
+    assert file.to_job(ARCHITECTURE).task.optimizer == OptimizerSettings("fedavg", ())
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_the_shipped_example_is_a_job():
     ],
 )
 def test_the_devices_optimiser_and_its_numbers_reach_the_plan(lines, training):
-    assert parse("learning_rate = 0.5", f"learning_rate = 0.5\n{lines}").to_job(ARCHITECTURE).training == training
+    assert parse("learning_rate = 0.5", f"learning_rate = 0.5\n{lines}").to_job(ARCHITECTURE).task.training == training
 
 
 @pytest.mark.parametrize("lines", ["momentum = 0.5", 'optimizer = "adam"\nmomentum = 0.5', "beta1 = 0.5", 'optimizer = "lion"'])

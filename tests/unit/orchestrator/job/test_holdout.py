@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from hushfleet.errors import DataError, PeerError, Refusal
-from hushfleet.rounds.coordinator.machine import no_objection
+from hushfleet.rounds.tasks.train import approve_all
 from hushfleet.training import Data, GlobalModel
 from models import catalogue
 from orchestrator.job import file as job_file
-from orchestrator.job.holdout import Holdout, judge_of
+from orchestrator.job.holdout import Holdout, approval_of
 from tests.support.jobs import write_job
 from tests.support.refusals import refused
 
@@ -69,11 +69,11 @@ class TestGate:
             holdout.gate(0.5)(exact, off)
 
 
-def test_a_jobs_gate_is_its_judge(tmp_path, holdout):
+def test_a_jobs_gate_approves_its_models(tmp_path, holdout):
     without, _ = job_file.read(write_job(tmp_path))
     gated, _ = job_file.read(write_job(tmp_path, path='path = "holdout.npz"\ngate = 0.05'))
 
-    assert judge_of(without, holdout) is no_objection
-    assert judge_of(gated, None) is no_objection
+    assert approval_of(without, holdout) is approve_all
+    assert approval_of(gated, None) is approve_all
     with refused(Refusal.HOLDOUT_GATE, PeerError):
-        judge_of(gated, holdout)(classes(5.0), half())
+        approval_of(gated, holdout)(classes(5.0), half())

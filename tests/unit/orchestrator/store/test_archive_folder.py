@@ -2,14 +2,15 @@ import os
 
 import pytest
 
+from hushfleet.documents.archive import ROOT_KEY_FILE, digest
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
-from orchestrator.store.archive_folder import ROOT_KEY_FILE, Archive, digest
+from orchestrator.store.archive_folder import Archive
 from tests.support.refusals import refused
 
 ROOT = SigningKey.generate(SeededRandomness(b"root")).verify_key
-FILES = (("plan", b"p"), ("record", b"r"), ("model-after", b"m" * 1000))
+FILES = {"plan": b"p", "record": b"r", "after": b"m" * 1000}
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_a_round_is_a_folder_with_its_files(archive):
     folder = archive.store(7, 3, FILES)
 
     assert folder.name == "epoch-007-round-000003"
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == dict(FILES)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
 
 
 def test_rounds_sort_by_epoch_then_number(archive):
@@ -61,7 +62,7 @@ def test_what_a_crash_left_is_in_nobodys_way(archive):
 
     folder = archive.store(0, 1, FILES)
 
-    assert {path.name for path in folder.iterdir()} == {name for name, _ in FILES}
+    assert {path.name for path in folder.iterdir()} == set(FILES)
     assert not beside.exists()
 
 
@@ -69,7 +70,7 @@ def test_an_archived_round_is_never_overwritten(archive):
     archive.store(0, 1, FILES)
 
     with pytest.raises(OSError, match="not empty"):
-        archive.store(0, 1, (("plan", b"another"),))
+        archive.store(0, 1, {"plan": b"another"})
 
     assert (archive.folder / "epoch-000-round-000001" / "plan").read_bytes() == b"p"
 
@@ -87,7 +88,7 @@ def test_the_same_round_again_changes_nothing(archive):
 
     folder = archive.store(0, 1, FILES)
 
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == dict(FILES)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == FILES
     assert not list(archive.folder.glob("*.part"))
 
 
@@ -120,7 +121,7 @@ class TestAfterARestart:
             archive.settle({"epoch-000-round-000001": digest(FILES)})
 
     def test_a_committed_round_of_other_bytes_is_noticed(self, archive):
-        name = archive.prepare(0, 1, (("plan", b"another"),))
+        name = archive.prepare(0, 1, {"plan": b"another"})
 
         with refused(Refusal.STORE_UNUSABLE, LocalError):
             archive.settle({name: digest(FILES)})

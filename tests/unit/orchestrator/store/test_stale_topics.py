@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hushfleet.rounds.effects import KeepRoster
+from hushfleet.rounds.tasks.train import own
 from hushfleet.wire import Kind
 from orchestrator.store.stale_topics import removals
 from tests.support.stored_orchestrator import StoredOrchestrator, new_store
@@ -25,9 +26,9 @@ def party(tmp_path, monkeypatch):
 
 
 def play(party, number):
-    world = WORLD if number == 1 else with_model(party.state.model)
+    world = WORLD if number == 1 else with_model(own(party.state.memory.progress).model)
     plan = world.plan(number)
-    values = np.full(WORLD.setting(plan).padded, 5 * number)  # a second step must not undo the first
+    values = np.full(WORLD.terms(plan).length, 5 * number)  # a second step must not undo the first
     party.go_on({name: WORLD.sealed(plan, name, WORLD.body(plan, name, values)) for name in WORLD.names[:4]}, number)
 
 
@@ -45,7 +46,7 @@ def test_before_the_first_round_nothing_is_cleared(party):
 
 def test_the_model_before_and_its_record_are_cleared_and_not_those_in_force(party):
     play(party, 1)
-    first = party.state.model
+    first = own(party.state.memory.progress).model
     play(party, 2)
 
     assert {one.topic.digest for one in cleared(party, Kind.MODEL)} == {WORLD.model.digest.hex(), first.digest.hex()}

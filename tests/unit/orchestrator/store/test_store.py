@@ -8,23 +8,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
-from hushfleet.aggregation import OptimizerState
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.effects import KeepAccepted, KeepRequest, KeepRoster, KeepRound, KeepSeen
+from hushfleet.rounds.cohort import open_body
+from hushfleet.rounds.effects import AcceptedContribution, KeepAccepted, KeepRequest, KeepRoster, KeepRound, KeepSeen
 from hushfleet.rounds.events import ContributionsArrived, RoundWanted
 from hushfleet.rounds.machine import Running
+from hushfleet.rounds.tasks.train import own
 from hushfleet.training import GlobalModel
 from orchestrator.migrations import REVISIONS
 from orchestrator.store.restore import coordinator_state
-from orchestrator.store.schema import jobs, metadata, presence, rosters, rounds
+from orchestrator.store.schema import accepted, jobs, metadata, presence, rosters, rounds
 from orchestrator.store.store import Store, database
 from tests.support.refusals import refused
 from tests.support.stored_orchestrator import StoredOrchestrator, new_store
@@ -33,8 +35,8 @@ from tests.support.world import make_world
 WORLD = make_world()
 ROOT = WORLD.parties.owner.root.verify_key
 PLAN = WORLD.plan()
+ACCEPTED = AcceptedContribution(open_body(WORLD.terms(PLAN), WORLD.body(PLAN, "device-01")), bytes(32), 10)
 SEALED = {name: WORLD.sealed(PLAN, name, WORLD.body(PLAN, name)) for name in WORLD.names[:4]}
-STATE = OptimizerState.initial(WORLD.model.dimension).to_bytes()
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +53,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def begun(store):
-    store.begin_job("tiny", b"tiny", "text", WORLD.model, STATE)
+    store.begin_job("tiny", b"tiny", "text", WORLD.progress)
     return store
 
 
@@ -132,14 +134,50 @@ class TestOpening:
         again.close()
 
 
+def migrations():
+    config = Config()
+    config.set_main_option("script_location", "orchestrator:migrations")
+    return config
+
+
+def test_a_store_of_protocol_version_1_in_use_is_refused_by_name(tmp_path):
+    engine = database.connect(database.default_url(tmp_path))
+    with engine.begin() as connection:
+        config = migrations()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO rosters VALUES (1, x'00', 0.0)")
+    engine.dispose()
+
+    with pytest.raises(LocalError, match="protocol version 1, which is no longer spoken") as caught:
+        Store(tmp_path, ROOT)
+    assert caught.value.reason is Refusal.STORE_UNUSABLE
+
+
+def test_a_restart_needs_neither_the_sealed_bytes_nor_the_masked_vectors(tmp_path):
+    """The sum is stored with the contributions that it holds; what is kept of one is its signed body."""
+    new_store(WORLD, tmp_path)
+    party = StoredOrchestrator(WORLD, tmp_path)
+    party.take(RoundWanted())
+    party.take(ContributionsArrived(tuple(SEALED.items())))
+    total = party.state.total.to_bytes()
+    party.store.close()
+    blobs = {path.name for path in (tmp_path / "blobs").iterdir()}
+
+    party = StoredOrchestrator(WORLD, tmp_path)
+
+    assert not {sha256(sealed).hex() for sealed in SEALED.values()} & blobs
+    assert (party.state.total.to_bytes(), set(party.state.accepted)) == (total, set(SEALED))
+    party.store.close()
+
+
 def test_the_migrations_make_the_tables_of_the_schema(store):
     with store.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_the_revisions_that_need_no_alembic_are_those_of_the_migrations(store):
-    config = Config()
-    config.set_main_option("script_location", "orchestrator:migrations")
+    config = migrations()
     assert [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()] == list(reversed(REVISIONS))
     with store.engine.connect() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == REVISIONS[-1]
@@ -164,7 +202,7 @@ class TestJobs:
             coordinator_state(store, WORLD.coordinator(), now_ms=0, now_s=0)
 
     def test_a_new_job_ends_the_one_before_it(self, begun):
-        begun.begin_job("other", b"other", "text", WORLD.model, STATE)
+        begun.begin_job("other", b"other", "text", WORLD.progress)
 
         assert begun.job().name == "other"
         assert [ended is None for ended in column(begun, jobs.c.ended_at)] == [False, True]
@@ -179,7 +217,7 @@ class TestJobs:
 
     def test_archives_of_two_jobs_of_one_name_are_two(self, begun):
         first = begun.archive(begun.job()).folder
-        begun.begin_job("tiny", b"tiny", "text", WORLD.model, STATE)
+        begun.begin_job("tiny", b"tiny", "text", WORLD.progress)
 
         assert begun.archive(begun.job()).folder != first
 
@@ -206,7 +244,7 @@ class TestChanges:
 
     def test_nothing_is_stored_for_a_round_that_is_not_open(self, begun):
         with refused(Refusal.STATE_IN_USE, LocalError):
-            begun.persist((KeepAccepted(1, (("device-01", b"sealed"),)),))
+            begun.persist((KeepAccepted(1, (ACCEPTED,), b""),))
 
     def test_changes_of_one_step_are_stored_together_or_not_at_all(self, begun):
         newer = WORLD.newer()
@@ -220,14 +258,16 @@ class TestChanges:
         new_store(WORLD, tmp_path)
         party = StoredOrchestrator(WORLD, tmp_path)
         party.go_on(SEALED)
-        kept = {path.name for path in (tmp_path / "blobs").iterdir()}
-        assert {sha256(sealed).hex() for sealed in SEALED.values()} <= kept
+        named = (accepted.c.kept, rounds.c.request, rounds.c.total)
+        of_the_round = {digest.hex() for which in named for digest in column(party.store, which)}
+        assert len(of_the_round) == len(SEALED) + 2
+        assert of_the_round <= {path.name for path in (tmp_path / "blobs").iterdir()}
 
         party.store.persist((KeepRound(PLAN.plan.key_id, 2, PLAN.signed),))
 
         left = {path.name for path in (tmp_path / "blobs").iterdir()}
-        assert not {sha256(sealed).hex() for sealed in SEALED.values()} & left
-        assert party.state.model.digest.hex() in left
+        assert not of_the_round & left
+        assert sha256(party.state.memory.progress.result).hex() in left
         party.store.close()
 
 
@@ -240,16 +280,19 @@ class Worth:
 def after_rounds(folder, scores):
     """The current job's row after as many rounds as there are scores, the first being that of the first model."""
     store = Store.create(folder, WORLD.roster)
-    store.score = lambda model: scores[model.version]
-    store.begin_job("tiny", b"tiny", "", WORLD.model, STATE)
+    store.score = lambda progress: scores[progress.version]
+    store.begin_job("tiny", b"tiny", "", WORLD.progress)
     store.close()
     party = StoredOrchestrator(WORLD, folder)
-    party.store.score = lambda model: scores[model.version]
+    party.store.score = lambda progress: scores[progress.version]
     for number in range(1, len(scores)):
         moved = GlobalModel(number - 1, np.full(10, number, dtype=np.float32))
-        state = replace(party.running.state, model=moved if number > 1 else WORLD.model)
+        state = party.running.state
+        if number > 1:
+            moved_on = replace(state.memory.progress, model=moved)
+            state = replace(state, memory=replace(state.memory, progress=moved_on))
         party.running = Running(WORLD.coordinator(), state, party.store.persist, SystemRandomness())
-        plan = replace(WORLD, model=state.model).plan(number)
+        plan = replace(WORLD, model=own(state.memory.progress).model).plan(number)
         party.go_on({name: WORLD.sealed(plan, name, WORLD.body(plan, name)) for name in WORLD.names[:4]}, number)
     with party.store.engine.connect() as connection:
         row = connection.execute(sa.select(jobs)).one()
@@ -280,7 +323,10 @@ def test_damage_to_a_contribution_is_noticed_at_the_next_start(tmp_path):
     party.take(RoundWanted())
     party.take(ContributionsArrived(((name, SEALED[name]),)))
     party.store.close()
-    (tmp_path / "blobs" / sha256(SEALED[name]).hex()).write_bytes(b"damage")
+    store = Store(tmp_path, ROOT)
+    (kept,) = column(store, accepted.c.kept)
+    store.close()
+    (tmp_path / "blobs" / kept.hex()).write_bytes(b"damage")
 
     with refused(Refusal.STORE_UNUSABLE, LocalError):
         StoredOrchestrator(WORLD, tmp_path)

@@ -6,7 +6,6 @@ import pytest
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents import OptimizerSettings, Outcome, ReceiptStatus, open_header, open_receipt, open_record
-from hushfleet.encryption.paillier.contexts import masked_vector_hash
 from hushfleet.encryption.paillier.knowledge import prove
 from hushfleet.encryption.paillier.public import encrypt
 from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
@@ -14,7 +13,7 @@ from hushfleet.errors import FaultyDevice, FaultyMember, FaultyOwner, LocalError
 from hushfleet.labels import Label, sha256
 from hushfleet.randomness import SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
-from hushfleet.rounds.coordinator.machine import Phase
+from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound, Note, Publish
 from hushfleet.rounds.events import (
     AbortWanted,
@@ -27,6 +26,8 @@ from hushfleet.rounds.events import (
     RoundWanted,
 )
 from hushfleet.rounds.plan_check import nano_rho
+from hushfleet.rounds.tasks.train import own
+from hushfleet.schemes.paillier.profile import key_of, knowledge_context
 from hushfleet.training import Architecture
 from hushfleet.wire import (
     Answer,
@@ -38,6 +39,7 @@ from hushfleet.wire import (
     decode_decryption_request,
     decode_signed,
     encode_signed,
+    masked_vector_hash,
 )
 from hushfleet.wire.limits import LIMITS
 from tests.support.company import Company
@@ -72,7 +74,11 @@ class Desk:
 
     @property
     def plan(self):
-        return self.state.setting.verified_plan
+        return self.state.terms.verified_plan
+
+    @property
+    def model(self):
+        return own(self.state.memory.progress).model
 
     def sealed(self, name, values=None, seed=b""):
         return self.world.sealed(self.plan, name, self.world.body(self.plan, name, values, seed))
@@ -110,7 +116,7 @@ def decrypting(world=WORLD, values=None):
     desk = collecting(world)
     desk.collect(*NAMES[:4], values=values)
     desk.take(DeadlinePassed(5000))
-    assert desk.state.phase is Phase.DECRYPTING
+    assert isinstance(desk.state, Decrypting)
     return desk
 
 
@@ -135,7 +141,7 @@ class TestRound:
 
         assert changes(effects) == [KeepRound(KEY_ID, 1, desk.plan.signed)]
         assert published(effects, Kind.PLAN) == [encode_signed(desk.plan.signed)]
-        assert desk.state.phase is Phase.COLLECTING
+        assert isinstance(desk.state, Collecting)
 
     def test_rounds_rise_whatever_they_came_to(self):
         desk = collecting()
@@ -164,11 +170,10 @@ class TestRound:
 
         desk.refuses(Refusal.PLAN_UNREACHABLE, LocalError, RoundWanted())
 
-
     def test_a_model_too_large_for_the_scheme_starts_no_round_unless_asked_for(self):
         large = Architecture("large", (("weights", (65_537,)),), "none", b"large")
         policy = msgspec.structs.replace(WORLD.policy, models=allowing(large), max_values=100_000)
-        job = replace(WORLD.job, architecture=large)
+        job = replace(WORLD.job, task=replace(WORLD.job.task, architecture=large))
 
         Desk(replace(WORLD, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
         patient = collecting(replace(WORLD, policy=policy, job=replace(job, accept_slow=True)))
@@ -187,9 +192,10 @@ class TestCollection:
 
         (kept,) = changes(effects)
         assert isinstance(kept, KeepAccepted)
-        assert [name for name, _ in kept.contributions] == list(NAMES[:3])
+        assert [one.device_id for one in kept.contributions] == list(NAMES[:3])
         assert {name: one.status for name, one in receipts(effects).items()} == dict.fromkeys(NAMES[:3], ReceiptStatus.ACCEPTED)
-        assert [one.whole_hash for one in receipts(effects).values()] == [sha256(sealed) for _, sealed in kept.contributions]
+        assert [one.whole_hash for one in receipts(effects).values()] == [one.whole_hash for one in kept.contributions]
+        assert kept.total == desk.state.total.to_bytes()
         assert set(desk.state.accepted) == set(NAMES[:3])
 
     def test_a_duplicate_gets_its_receipt_again_and_counts_once(self):
@@ -253,9 +259,9 @@ class TestCollection:
     def test_a_round_closes_at_its_target_never_above_k_max(self, target, closes_at):
         desk = collecting(target=target)
         for name in NAMES[:closes_at]:
-            assert desk.state.phase is Phase.COLLECTING
+            assert isinstance(desk.state, Collecting)
             effects = desk.collect(name)
-        assert desk.state.phase is Phase.DECRYPTING
+        assert isinstance(desk.state, Decrypting)
         assert published(effects, Kind.REQUEST)
 
     @pytest.mark.parametrize(
@@ -325,7 +331,7 @@ class TestDeadline:
 
         record = record_in(desk.take(DeadlinePassed(4000)))
 
-        assert desk.state.phase is Phase.IDLE
+        assert isinstance(desk.state, NoRound)
         assert (record.outcome, record.root, len(record.device_ids)) == (Outcome.ABORTED, b"", count)
         assert str(count) in record.reason
         assert record.duration_ms == 3000
@@ -366,25 +372,25 @@ class TestAnswers:
         (keep,) = changes(effects)
         record = record_in(effects)
         assert isinstance(keep, KeepOutcome)
-        assert desk.state.model.version == record.result.version_after == 1
-        assert record.result.model_after == desk.state.model.digest == sha256(dict(keep.archive)["model-after"])
+        assert desk.model.version == record.result.version_after == 1
+        assert record.result.model_after == desk.model.digest == sha256(keep.archive.files()["after"])
         assert record.device_ids == tuple(sorted(NAMES[:4]))
         assert record.rho_nano == nano_rho(WORLD.plan().plan, WORLD.roster)
-        assert (record.duration_ms, record.outcome, desk.state.phase) == (6000, Outcome.RELEASED, Phase.IDLE)
+        assert (record.duration_ms, record.outcome, type(desk.state)) == (6000, Outcome.RELEASED, NoRound)
         assert record.bytes_up > 0
-        assert {name for name, _ in keep.archive} == {
-            *("roster", "plan", "record", "request", "model-before", "model-after"),
+        assert set(keep.archive.files()) == {
+            *("roster", "plan", "record", "request", "before", "after"),
             *("answer-1", "answer-2", "answer-4"),
         }
 
     def test_the_new_model_replaces_the_old_and_the_plan_is_cleared(self):
         desk = decrypting(values=np.arange(64))
-        before = desk.state.model
+        before = desk.model
         for name in NAMES[:3]:
             effects = desk.take(AnswerArrived(name, desk.answer(name)))
 
         models = {effect.topic.digest: effect.data for effect in of(effects, Publish) if effect.topic.kind is Kind.MODEL}
-        assert models == {before.digest.hex(): b"", desk.state.model.digest.hex(): desk.state.model.to_bytes()}
+        assert models == {before.digest.hex(): b"", desk.model.digest.hex(): desk.model.to_bytes()}
         assert published(effects, Kind.PLAN) == [b""]
 
     def test_an_answer_twice_counts_once(self):
@@ -442,7 +448,7 @@ class TestAnswers:
         for name in NAMES[1:4]:
             desk.take(AnswerArrived(name, desk.answer(name)))
 
-        assert desk.state.model.version == 1
+        assert desk.model.version == 1
 
 
 class TestRelease:
@@ -452,13 +458,13 @@ class TestRelease:
         return effects
 
     def aborted(self, reason, desk):
-        before = desk.state.model
+        before = desk.model
         effects = self.opened(desk)
         with refused(reason, PeerError):
             raise_refusal(effects)
         record = record_in(effects)
-        assert (record.outcome, record.reason, desk.state.phase) == (Outcome.ABORTED, reason, Phase.IDLE)
-        assert desk.state.model is before
+        assert (record.outcome, record.reason, type(desk.state)) == (Outcome.ABORTED, reason, NoRound)
+        assert desk.model is before
         assert record.result.model_after == record.result.model_before == before.digest
         assert not published(effects, Kind.MODEL)
 
@@ -475,18 +481,18 @@ class TestRelease:
 
     def overflowing(self, desk, name):
         """A contribution with a good proof whose plaintext has a rest beyond its last slot."""
-        setting, randomness = desk.state.setting, SeededRandomness(b"overflow")
+        terms, randomness = desk.state.terms, SeededRandomness(b"overflow")
         plaintexts = [1 << 505, 0]
-        encryption = encrypt(setting.key, plaintexts, randomness)
-        context = setting.proof_context(name, masked_vector_hash(b""))
-        proof = prove(setting.key, encryption, plaintexts, context, randomness).to_bytes(setting.key)
-        items = tuple(value.to_bytes(setting.key.ciphertext_bytes, "big") for value in encryption.ciphertexts)
+        encryption = encrypt(key_of(terms), plaintexts, randomness)
+        context = knowledge_context(terms, name, masked_vector_hash(b""))
+        proof = prove(key_of(terms), encryption, plaintexts, context, randomness).to_bytes(key_of(terms))
+        items = tuple(value.to_bytes(key_of(terms).ciphertext_bytes, "big") for value in encryption.ciphertexts)
         body = Body(desk.plan.digest, name, masked_vector_hash(b""), items, proof)
         return desk.world.sealed(desk.plan, name, desk.world.sign_body(body))
 
     def test_a_model_that_the_policy_forbids_aborts(self):
         optimizer = OptimizerSettings("fedavg", (("learning_rate", 1e6),))
-        desk = collecting(replace(WORLD, job=replace(WORLD.job, optimizer=optimizer)))
+        desk = collecting(replace(WORLD, job=replace(WORLD.job, task=replace(WORLD.job.task, optimizer=optimizer))))
         desk.collect(*NAMES[:4], values=np.arange(64))
         desk.take(DeadlinePassed())
 
@@ -498,7 +504,7 @@ class TestRelease:
 
         desk.take(RoundWanted())
 
-        assert (desk.plan.plan.round, desk.plan.plan.task.model_version, desk.state.accepted, desk.state.answers) == (2, 0, {}, {})
+        assert (desk.plan.plan.round, desk.plan.plan.task.model_version, type(desk.state), desk.state.accepted) == (2, 0, Collecting, {})
 
 
 class TestRoster:
@@ -510,7 +516,7 @@ class TestRoster:
 
         assert [type(change) for change in changes(effects)] == [KeepOutcome, KeepRoster]
         assert record_in(effects).reason == "a new roster"
-        assert (desk.state.phase, desk.state.roster.digest) == (Phase.IDLE, newer.roster.digest)
+        assert (type(desk.state), desk.state.memory.roster.digest) == (NoRound, newer.roster.digest)
         desk.take(RoundWanted())
         assert desk.plan.plan.roster_hash == newer.roster.digest
 
@@ -526,7 +532,7 @@ class TestRoster:
         desk = collecting()
 
         assert desk.take(RosterArrived(encode_signed(WORLD.roster.signed))) == ()
-        assert desk.state.phase is Phase.COLLECTING
+        assert isinstance(desk.state, Collecting)
 
     def test_an_older_roster_changes_nothing(self):
         desk = collecting(WORLD.newer())
@@ -587,19 +593,19 @@ class TestAbort:
         assert (record.outcome, record.reason, record.duration_ms) == (Outcome.ABORTED, "the operator said so", 2000)
         assert isinstance(changes(effects)[0], KeepOutcome)
         assert published(effects, Kind.PLAN) == [b""]
-        assert desk.state.phase is Phase.IDLE
+        assert isinstance(desk.state, NoRound)
 
 
 ILLEGAL = {
-    Phase.IDLE: [AnswerArrived(NAMES[0], b""), DeadlinePassed(), AbortWanted("x"), object()],
-    Phase.COLLECTING: [RoundWanted(), AnswerArrived(NAMES[0], b""), object()],
-    Phase.DECRYPTING: [RoundWanted(), object()],
+    NoRound: [AnswerArrived(NAMES[0], b""), DeadlinePassed(), AbortWanted("x"), object()],
+    Collecting: [RoundWanted(), AnswerArrived(NAMES[0], b""), object()],
+    Decrypting: [RoundWanted(), object()],
 }
 
 
 @pytest.mark.parametrize(("phase", "event"), [(phase, event) for phase, events in ILLEGAL.items() for event in events])
 def test_an_event_at_the_wrong_time_raises_and_leaves_the_state(phase, event):
-    desk = {Phase.IDLE: Desk, Phase.COLLECTING: collecting, Phase.DECRYPTING: decrypting}[phase]()
+    desk = {NoRound: Desk, Collecting: collecting, Decrypting: decrypting}[phase]()
     before = desk.state
 
     with refused(Refusal.PHASE, PhaseError):
@@ -616,12 +622,13 @@ def test_without_noise_the_released_model_is_plain_fedavg_within_the_rounding():
     plan = SILENT.plan().plan
     mean = SILENT.model.parameters.astype(float) + np.mean(list(updates.values()), axis=0)
     # Each device's rounding moves each of the 64 coordinates by less than one step.
-    assert np.linalg.norm(company.coordinator.state.model.parameters - mean) < np.sqrt(64) / plan.scale + 1e-5
+    assert np.linalg.norm(own(company.coordinator.state.memory.progress).model.parameters - mean) < np.sqrt(64) / plan.scale + 1e-5
     assert np.linalg.norm(SILENT.model.parameters - mean) > np.sqrt(64) / plan.scale
 
 
 def test_momentum_is_carried_from_round_to_round_and_through_aborts():
-    world = replace(SILENT, job=replace(SILENT.job, optimizer=OptimizerSettings("fedavgm", (("momentum", 0.5),))))
+    task = replace(SILENT.job.task, optimizer=OptimizerSettings("fedavgm", (("momentum", 0.5),)))
+    world = replace(SILENT, job=replace(SILENT.job, task=task))
     company, constant = Company(world), np.full(10, 0.25)
 
     company.run_round(dict.fromkeys(NAMES[:4], constant))
@@ -629,7 +636,7 @@ def test_momentum_is_carried_from_round_to_round_and_through_aborts():
     company.orchestrate(AbortWanted("in between"))
     company.run_round(dict.fromkeys(NAMES[:4], constant))
 
-    moved = company.coordinator.state.model.parameters - world.model.parameters
+    moved = own(company.coordinator.state.memory.progress).model.parameters - world.model.parameters
     assert np.linalg.norm(moved - (1 + 1.5) * constant) < np.linalg.norm(moved - 2 * constant) / 4
 
 
@@ -637,25 +644,25 @@ def test_the_noise_of_every_contributor_is_in_the_sum():
     company = Company(WORLD)
     n, rounds, seen = WORLD.plan().plan.privacy, 25, []
     for _ in range(rounds):
-        before = company.coordinator.state.model.parameters
+        before = own(company.coordinator.state.memory.progress).model.parameters
         company.run_round(dict.fromkeys(NAMES[:4]))
-        seen.append((company.coordinator.state.model.parameters - before) * 4 * WORLD.plan().plan.scale)
+        seen.append((own(company.coordinator.state.memory.progress).model.parameters - before) * 4 * WORLD.plan().plan.scale)
 
     # The rotation is orthogonal, so each of the 250 values has the variance of a sum of four noises.
     measured = np.mean(np.square(seen)) / (4 * n.variance)
     assert 0.65 < measured < 1.45
 
 
-def test_a_model_that_the_judge_refuses_reaches_nobody():
+def test_a_model_that_is_not_approved_reaches_nobody():
     def strict(before, after):
         assert before == WORLD.model
         raise PeerError(Refusal.HOLDOUT_GATE, f"version {after.version} is worse")
 
     desk = decrypting()
-    desk.machine = replace(desk.machine, judge=strict)
+    desk.machine = replace(desk.machine, job=replace(desk.machine.job, task=replace(desk.machine.job.task, approve_model=strict)))
     effects = [effect for name in NAMES[:3] for effect in desk.take(AnswerArrived(name, desk.answer(name)))]
 
-    assert desk.state.model == WORLD.model
+    assert desk.model == WORLD.model
     assert not published(effects, Kind.MODEL)
     record = record_in(effects)
     assert (record.outcome, record.reason) == (Outcome.ABORTED, "holdout-gate")

@@ -1,0 +1,66 @@
+"""The handlers of a round's second half: answers come in, the sum is opened, the round is released (PROTOCOL 5.4, 5.5)."""
+
+from dataclasses import replace
+
+from hushfleet.codec import decode
+from hushfleet.documents import Outcome
+from hushfleet.encryption.sealing import unseal
+from hushfleet.errors import FaultyMember, PeerError, Refusal
+from hushfleet.labels import Label
+from hushfleet.randomness import Randomness
+from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.coordinator.closing import aborted, finished
+from hushfleet.rounds.coordinator.machine import TRANSITIONS, Coordinator, CoordinatorStep, Decrypting
+from hushfleet.rounds.effects import Refused
+from hushfleet.rounds.events import AnswerArrived, DeadlinePassed
+from hushfleet.rounds.release import release
+from hushfleet.signing import Signed, VerifyKey
+from hushfleet.wire import Answer, SealedAnswer, answer_seal_context
+from hushfleet.wire.limits import LIMITS
+
+
+@TRANSITIONS.on(AnswerArrived)
+def _on_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived, _: Randomness) -> CoordinatorStep:
+    roster = state.memory.roster
+    index = roster.member_index(event.device_id)
+    if index in state.answers:
+        return state, ()
+    answer, signed = _open_answer(coordinator, state, event, index)
+    state.total.check_answer(answer)
+    state = replace(state, answers={**state.answers, index: (answer, signed)})
+    if len(state.answers) < roster.threshold:
+        return state, ()
+    return _release(coordinator, state, event.now_ms)
+
+
+def _open_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived, index: int) -> tuple[Answer, Signed]:
+    plan = state.terms.plan
+    context = answer_seal_context(plan.key_id, plan.round, index)
+    plain = unseal(coordinator.sealing_key, Label.SEAL_ANSWER, context, event.data)
+    signed = decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer
+    content = VerifyKey(state.memory.roster.device(event.device_id).verify_key).open(Label.ANSWER, signed)
+    answer = decode(Answer, content, max_bytes=LIMITS.answer)
+    if answer.index != index:
+        raise FaultyMember(Refusal.ANSWER_MEMBER, index, f"answered as member {answer.index}")
+    root = cohort_of(state.terms.plan_hash, state.request.bodies)
+    if (answer.key_id, answer.round, answer.plan_hash, answer.root) != (plan.key_id, plan.round, state.terms.plan_hash, root):
+        raise FaultyMember(Refusal.ANSWER_ROUND, index, "answered for another round or cohort")
+    return answer, signed
+
+
+def _release(coordinator: Coordinator, state: Decrypting, now_ms: int) -> CoordinatorStep:
+    try:
+        answers = {index: answer for index, (answer, _) in state.answers.items()}
+        total = state.total.open(answers, executor=coordinator.executor)
+        progress = release(state.terms, total, coordinator.job.task, state.memory.progress, count=len(state.accepted))
+        coordinator.job.task.approve(state.memory.progress, progress)
+    except PeerError as error:
+        after, effects = aborted(coordinator, state, error.reason.value, now_ms)
+        return after, (Refused(error), *effects)
+    return finished(coordinator, state, Outcome.RELEASED, progress, now_ms=now_ms)
+
+
+@TRANSITIONS.on(DeadlinePassed, Decrypting)
+def _on_deadline(coordinator: Coordinator, state: Decrypting, event: DeadlinePassed, _: Randomness) -> CoordinatorStep:
+    text = f"{len(state.answers)} committee answers, {state.memory.roster.threshold} are needed"
+    return aborted(coordinator, state, text, event.now_ms)

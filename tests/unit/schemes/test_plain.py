@@ -1,0 +1,184 @@
+"""A second scheme, thrown away after the test: whole rounds through the real machines, store, restart and audit, nothing else touched."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hushfleet.audit import verify_job
+from hushfleet.documents import Outcome, open_record
+from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.program.verify_command import read_archive
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.coordinator import Decrypting, NoRound
+from hushfleet.rounds.effects import Publish
+from hushfleet.rounds.events import (
+    AnswerArrived,
+    Connected,
+    ContributionsArrived,
+    DeadlinePassed,
+    InboxArrived,
+    RequestArrived,
+    RoundWanted,
+)
+from hushfleet.rounds.member import MemberMemory, Ready, Waiting
+from hushfleet.rounds.tasks.train import own
+from hushfleet.schemes.devices import DEVICE_SCHEMES
+from hushfleet.schemes.members import MEMBER_SCHEMES
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from hushfleet.wire import Kind
+from tests.support.company import Company
+from tests.support.plain_scheme.scheme import NAME, PlainDevice, PlainMember, PlainOrchestrator
+from tests.support.refusals import refused
+from tests.support.scheme_contract import SchemeContract, with_body
+from tests.support.stored_orchestrator import StoredOrchestrator, new_store
+from tests.support.world import World, make_world, of, published, raise_refusal, update_of, without_privacy
+
+
+@pytest.fixture(autouse=True)
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheme in the three registries, and nowhere else."""
+    monkeypatch.setitem(DEVICE_SCHEMES, NAME, PlainDevice())
+    monkeypatch.setitem(MEMBER_SCHEMES, NAME, PlainMember())
+    monkeypatch.setitem(ORCHESTRATOR_SCHEMES, NAME, PlainOrchestrator())
+
+
+def make_plain_world() -> World:
+    return make_world(policy={"schemes": (NAME,)}, job={"scheme": NAME})
+
+
+class TestPlain(SchemeContract):
+    scheme = NAME
+
+    def world(self) -> World:
+        return make_world(key=self.key, devices=10, max_devices=8, policy={"schemes": (NAME,)}, job={"scheme": NAME})
+
+    def tampers(self, _: object):
+        return {
+            "a hash less": (with_body(items=lambda items: items[:-1]), Refusal.CIPHERTEXT_COUNT),
+            "a shorter hash": (with_body(items=lambda items: (items[0][1:], *items[1:])), Refusal.CIPHERTEXT_COUNT),
+            "a proof": (with_body(proof=b"proof"), Refusal.CIPHERTEXT_COUNT),
+        }
+
+
+def test_a_round_through_the_machines_releases_the_mean_of_the_updates():
+    company = Company(without_privacy(make_plain_world()))
+    updates = {name: update_of(name.encode()) for name in company.world.names[:4]}
+    company.start()
+    company.collect({name: company.contribute(name, update) for name, update in updates.items()})
+    _deliver(company, company.orchestrate(DeadlinePassed(2000)))
+    company.decrypt()
+
+    model = own(company.coordinator.state.memory.progress).model
+    step = model.parameters - company.world.model.parameters
+    np.testing.assert_allclose(step, np.mean(list(updates.values()), axis=0), atol=0.05)
+
+
+def test_a_member_without_its_shares_waits_for_them_and_then_answers():
+    company = Company(make_plain_world())
+    company.start()
+    company.collect({name: company.contribute(name, update_of(name.encode())) for name in company.world.names[:4]})
+    effects = company.orchestrate(DeadlinePassed(2000))
+    name = company.world.parties.committee[0]
+    member = company.members[name]
+
+    assert not published(company.take(name, member, RequestArrived(company.request)), Kind.PARTIAL)
+    assert isinstance(member.state, Waiting)
+    inbox = [one for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == name]
+    assert published(company.take(name, member, InboxArrived(inbox[0].data)), Kind.PARTIAL)
+    assert isinstance(member.state, Ready)
+
+
+def test_a_share_that_is_not_the_one_in_the_body_is_no_answer():
+    company = Company(make_plain_world())
+    company.start()
+    company.collect({name: company.contribute(name, update_of(name.encode())) for name in company.world.names[:4]})
+    effects = company.orchestrate(DeadlinePassed(2000))
+    first, second = company.world.parties.committee[:2]
+    others = next(one.data for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == second)
+    company.take(first, company.members[first], InboxArrived(others))
+
+    effects = company.take(first, company.members[first], RequestArrived(company.request))
+
+    assert not published(effects, Kind.PARTIAL)
+    with refused(Refusal.SHARE_MISMATCH, PeerError):
+        raise_refusal(effects)
+
+
+def test_a_masked_vector_that_is_not_the_one_in_the_body_is_refused():
+    world = make_plain_world()
+    plan = world.plan()
+    company = Company(world)
+    company.start()
+    sealed = company.contribute("device-01", update_of(b"x"))
+    contribution = world.unsealed(plan, "device-01", sealed)
+    other = world.sealed(plan, "device-01", contribution.body, bytes(len(contribution.masked_vector)), contribution.sealed_shares)
+
+    with refused(Refusal.MASKED_VECTOR, PeerError):
+        raise_refusal(company.orchestrate(ContributionsArrived((("device-01", other),))))
+
+
+def test_store_restart_and_verify(tmp_path: Path):
+    """The orchestrator dies after each step of the round; an outsider verifies what it left."""
+    world = make_plain_world()
+    new_store(world, tmp_path)
+    company, sent = Company(world), []
+    _life(world, tmp_path, sent, RoundWanted())
+    plan = _latest(sent, Kind.PLAN)
+    company.plan = plan
+    for name in world.names[:4]:
+        _life(world, tmp_path, sent, ContributionsArrived(((name, company.contribute(name, update_of(name.encode()))),)))
+    _life(world, tmp_path, sent, DeadlinePassed())
+    sent.clear()
+    _life(world, tmp_path, sent, Connected())
+    answers = {name: _answer(world, name, sent) for name in world.parties.committee}
+    orchestrator = StoredOrchestrator(world, tmp_path)
+    assert isinstance(orchestrator.state, Decrypting)
+    for name, answer in answers.items():
+        orchestrator.take(AnswerArrived(name, answer))
+    assert isinstance(orchestrator.state, NoRound)
+    assert own(orchestrator.state.memory.progress).model.version == 1
+    archive = orchestrator.store.archive(orchestrator.store.job()).folder
+    orchestrator.store.close()
+
+    report = verify_job(read_archive(archive), world.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
+
+    assert report.released == 1
+    assert report.rounds[0].devices == 4
+    record = open_record(orchestrator.state.memory.record, world.roster.orchestrator)
+    assert record.outcome is Outcome.RELEASED
+
+
+def test_an_archived_sum_that_was_altered_is_noticed(tmp_path: Path):
+    test_store_restart_and_verify(tmp_path)
+    (path,) = tmp_path.glob("archive/*/epoch-*/sum")
+    altered = bytearray(path.read_bytes())
+    altered[7] ^= 1 << 6
+    path.write_bytes(bytes(altered))
+
+    with pytest.raises((PeerError, LocalError)):
+        verify_job(read_archive(path.parents[1]), make_plain_world().parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
+
+
+def _life(world: World, folder: Path, sent: list[Publish], event: object) -> None:
+    """One life of the orchestrator: it comes back from its store, takes one event and dies."""
+    orchestrator = StoredOrchestrator(world, folder, sent.append)
+    orchestrator.take(event)
+    orchestrator.store.close()
+
+
+def _latest(sent: list[Publish], kind: Kind) -> bytes:
+    return [one.data for one in sent if one.topic.kind is kind][-1]
+
+
+def _answer(world: World, name: str, sent: list[Publish]) -> bytes:
+    inbox = next(one.data for one in sent if one.topic.kind is Kind.INBOX and one.topic.device == name)
+    state, _ = world.member(name).step(Ready(MemberMemory(), world.roster), InboxArrived(inbox), SystemRandomness())
+    _, effects = world.member(name).step(state, RequestArrived(_latest(sent, Kind.REQUEST)), SystemRandomness())
+    return published(effects, Kind.PARTIAL)[0]
+
+
+def _deliver(company: Company, effects) -> None:
+    for one in of(effects, Publish):
+        if one.topic.kind is Kind.INBOX:
+            company.take(one.topic.device, company.members[one.topic.device], InboxArrived(one.data))

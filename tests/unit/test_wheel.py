@@ -59,7 +59,7 @@ def test_the_wheel_works_in_an_application_with_its_own_models(wheel: Path, tmp_
     application = tmp_path / "application"
     (application / "models").mkdir(parents=True)
     (application / "models/__init__.py").write_text(OWN_MODELS)
-    body = example(PAGE, "private-round") if PAGE.exists() else IMPORTS
+    body = example(PAGE, "private-fleet") if PAGE.exists() else IMPORTS
     (application / "main.py").write_text(MAIN.format(body=body))
 
     result = _run([str(python), "main.py"], application)

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
 from edge_agent.folder import DeviceKeys
 from edge_agent.reminders import Reminders
 from edge_agent.store import Store
-from edge_agent.trainers import Build, Trainers
+from edge_agent.trainers import Build, SameThread, Trainers
 from hushfleet.documents import TrainTask, VerifiedRoster
 from hushfleet.errors import LocalError, PhaseError, Refusal
 from hushfleet.link import Arrived, LinkError, Messenger
@@ -32,7 +32,7 @@ from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.tasks.device import wanted_input
 from hushfleet.signing import VerifyKey
-from hushfleet.training import Data, LocalUpdate, Trainer, train
+from hushfleet.training import Data, Trainer, TrainingRun, fetch_update, start_training
 from hushfleet.wire import Kind, Presence
 
 Report = Callable[[str, Note | Alert | Refused], None]
@@ -55,7 +55,10 @@ _FOR_MEMBERS = (Kind.INBOX, Kind.REQUEST)
 
 @dataclass(frozen=True)
 class Work:
-    """What a device can train, and on what. Whatever `read_data` raises, the device contributes zero plus noise."""
+    """The training that a device can do, its data, and the executor that it runs on.
+
+    Whatever `read_data` raises, the device contributes zero plus noise.
+    """
 
     trainers: Mapping[bytes, Trainer]
     read_data: Callable[[], Data]
@@ -63,42 +66,58 @@ class Work:
     """Builds the trainer of a plan that is not among `trainers`, by the model's name."""
     randomness: Randomness = field(default_factory=SystemRandomness)
     """Picks batches; may be seeded. Keys, noise and masks never come from here."""
+    executor: Executor = field(default_factory=SameThread)
+    """Runs one training after the other."""
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """A device's keys and the fleet that they belong to. `insecure_keys` accepts threshold keys that anyone can break: for tests."""
+
+    keys: DeviceKeys
+    fleet: str
+    root: VerifyKey
+    insecure_keys: bool = False
+
+
+@dataclass(frozen=True)
+class _Training:
+    """The training of one plan."""
+
+    plan_hash: bytes
+    run: TrainingRun
 
 
 class Agent:
-    """Feeds deliveries to the machines and carries out their effects. Not for two threads at once; it locks itself.
+    """A device at work: deliveries are fed to its machines, and their effects carried out. Not for two threads at once; it locks itself.
 
-    With an `executor` training runs there, one at a time, while `pump` goes on handling what arrives; its result is taken in by a
-    later `pump`. Without one `pump` trains. `threads` spread a committee answer. `member`
-    None: it answers for the committee whenever the roster in force names it.
+    Trainings run on the executor of `work`, one at a time, while `pump` goes on handling what arrives; a later `pump` takes the
+    result in. `threads`: those that a committee answer is spread on. `member` None: it answers for the committee whenever the
+    roster in force names it.
     """
 
     def __init__(
         self,
-        keys: DeviceKeys,
-        root: VerifyKey,
+        enrolment: Enrolment,
         store: Store,
         messenger: Messenger,
         work: Work,
         *,
-        fleet: str,
         member: bool | None = False,
         report: Report = lambda _, __: None,
-        insecure_keys: bool = False,
-        executor: Executor | None = None,
         reminders: Reminders | None = None,
         threads: Executor | None = None,
     ) -> None:
-        self._keys, self._messenger, self._work, self._report = keys, messenger, work, report
-        self._fleet, self._executor, self._root = fleet, executor, root
+        self._messenger, self._work, self._report, self._store = messenger, work, report, store
+        self._keys, self._fleet, self._root = enrolment.keys, enrolment.fleet, enrolment.root
+        self._insecure_keys, self._follows_roster = enrolment.insecure_keys, member is None
         self._trainers = Trainers(work.trainers, work.build)
-        self._training: Future[TaskDone] | None = None
+        self._training: _Training | None = None
         self._reminders = reminders or Reminders()
         self._lock = threading.Lock()
         randomness = SystemRandomness()
-        device = Device(keys.device_id, keys.signing, root, insecure_keys)
-        self._device = Running(device, store.device_state(root), store.persist, randomness)
-        self._store, self._insecure_keys, self._follows_roster = store, insecure_keys, member is None
+        device = Device(self._keys.device_id, self._keys.signing, self._root, self._insecure_keys)
+        self._device = Running(device, store.device_state(self._root), store.persist, randomness)
         self._threads = threads
         self._member = self._new_member() if member or (member is None and self._on_committee()) else None
 
@@ -125,7 +144,7 @@ class Agent:
 
     @property
     def presence(self) -> Presence:
-        """What everybody may know: working from an accepted plan to the finished contribution, then waiting for its receipt."""
+        """The state that everybody may know: working from an accepted plan to the finished contribution, then waiting for its receipt."""
         if not isinstance(self.state, Unenrolled | Idle):
             return Presence.WORKING
         return Presence.SENT if self.state.memory.sent is not None else Presence.IDLE
@@ -257,27 +276,33 @@ class Agent:
     def _start_task(self, wanted: DoTask) -> None:
         if isinstance(self._device.state, Working):
             self._reminders.deadline_s = self._device.state.terms.plan.deadline_s
-        if self._executor is None:
-            self._carry_out(self._device.offer(self._do(wanted)))
-            return
         if self._training is not None:
-            self._training.cancel()  # one that waits for its turn is for a round that is over
-        self._training = self._executor.submit(self._do, wanted)
-
-    def _take_in_training(self) -> None:
-        if self._training is not None and self._training.done():
-            trained, self._training = self._training.result(), None
-            self._carry_out(self._device.offer(trained))
-
-    def _do(self, wanted: DoTask) -> TaskDone:
+            self._training.run.cancel()  # one that waits for its turn is for a round that is over
+            self._training = None
         try:
-            update = self._train(wanted)
-        except Exception as error:  # noqa: BLE001 -- whatever is wrong with its data, this device contributes (PROTOCOL 5.2)
-            return TaskDone(wanted.plan_hash, None, f"{type(error).__name__}: {error}")
-        return TaskDone(wanted.plan_hash, update)
+            self._training = _Training(wanted.plan_hash, self._start_training(wanted))
+        except Exception as error:  # noqa: BLE001 -- without a trainer too this device contributes (PROTOCOL 5.2)
+            self._carry_out(self._device.offer(_failed(wanted.plan_hash, error)))
+        else:
+            self._take_in_training()
 
-    def _train(self, wanted: DoTask) -> LocalUpdate:
+    def _start_training(self, wanted: DoTask) -> TrainingRun:
         if wanted.model is None or not isinstance(wanted.task, TrainTask):
             raise PhaseError("only training is prepared for")
-        trainer = self._trainers.require(wanted.task, wanted.model.dimension)
-        return train(trainer, wanted.model, wanted.task.training, self._work.read_data(), self._work.randomness)
+        trainer, work = self._trainers.require(wanted.task, wanted.model.dimension), self._work
+        return start_training(trainer, wanted.model, wanted.task.training, work.read_data, work.randomness, executor=work.executor)
+
+    def _take_in_training(self) -> None:
+        training = self._training
+        if training is None or not training.run.done:
+            return
+        self._training = None
+        try:
+            done = TaskDone(training.plan_hash, fetch_update(training.run))
+        except Exception as error:  # noqa: BLE001 -- whatever is wrong with its data, this device contributes (PROTOCOL 5.2)
+            done = _failed(training.plan_hash, error)
+        self._carry_out(self._device.offer(done))
+
+
+def _failed(plan_hash: bytes, error: Exception) -> TaskDone:
+    return TaskDone(plan_hash, None, f"{type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from edge_agent.agent import Agent, Work
+from edge_agent.agent import Agent, Enrolment, Work
 from edge_agent.config import Config
 from edge_agent.data import read_data
 from edge_agent.folder import DeviceKeys, StateFolder
@@ -117,18 +117,8 @@ def run(folder: StateFolder, config: Config) -> None:
         notifier = Notifier()
         watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S), on_stuck=lambda text: LOG.error("%s", text))
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
-        agent = Agent(
-            keys,
-            fleet.root,
-            store,
-            messenger,
-            _work(config),
-            fleet=fleet.fleet,
-            member=None,
-            report=report,
-            insecure_keys=config.testing.insecure_keys,
-            executor=TrainingThread(config.training.nice),
-        )
+        enrolment = Enrolment(keys, fleet.fleet, fleet.root, config.testing.insecure_keys)
+        agent = Agent(enrolment, store, messenger, _work(config), member=None, report=report)
         daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch)
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
         watch.start()
@@ -162,7 +152,12 @@ def _work(config: Config) -> Work:
     if not config.training.enabled:
         return Work({}, lambda: read_data(None))
     trainers = [catalogue.trainer(name, threads=config.training.threads) for name in config.training.models]
-    return Work({trainer.architecture.digest: trainer for trainer in trainers}, lambda: read_data(config.data), catalogue.built_in)
+    return Work(
+        {trainer.architecture.digest: trainer for trainer in trainers},
+        lambda: read_data(config.data),
+        catalogue.built_in,
+        executor=TrainingThread(config.training.nice),
+    )
 
 
 def _with(fleet: Membership, config: Config) -> Membership:

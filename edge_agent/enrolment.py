@@ -15,7 +15,7 @@ from hushfleet.program.folder import Offer
 from hushfleet.program.terminal import ask
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Device
-from hushfleet.rounds.effects import Effect, Refused
+from hushfleet.rounds.effects import require_accepted
 from hushfleet.rounds.events import GrantArrived, RosterArrived
 from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.member import Member
@@ -105,15 +105,9 @@ def _through_the_machines(store: Store, offer: Offer[DeviceKeys], *, insecure_ke
     member = Member(keys.device_id, keys.signing, keys.sealing, root, insecure_keys)
     as_device = Running(device, store.device_state(root), store.persist, randomness)
     as_member = Running(member, store.member_state(root), store.persist, randomness)
-    _accepted(together((as_device, as_member), roster))
+    require_accepted(together((as_device, as_member), roster))
     if offer.is_member and offer.bundle.grant:
-        _accepted(as_member.step(GrantArrived(offer.bundle.grant)))
-
-
-def _accepted(effects: tuple[Effect, ...]) -> None:
-    for effect in effects:
-        if isinstance(effect, Refused):
-            raise effect.error
+        require_accepted(as_member.step(GrantArrived(offer.bundle.grant)))
 
 
 def write_request(request: RequestFile, folder: Path) -> Path:

@@ -53,7 +53,7 @@ _Task = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class TrainingThread(Executor):
-    """A thread that runs one training after the other. `nice`: its priority, from 0 as others to 19 after all others.
+    """A thread that runs one training after the other, at a low priority. `nice`: 0 as others, 19 after all others.
 
     The standard pool would keep a process alive until its last task is done; this one dies with it, and the round starts anew.
     """
@@ -80,3 +80,16 @@ class TrainingThread(Executor):
             except BaseException as error:  # noqa: BLE001 -- whoever asks for the result gets it
                 future.set_exception(error)
             del future, fn, args, kwargs  # an update must not wait in memory for the next task
+
+
+class SameThread(Executor):
+    """The caller's own thread: what is submitted is done before `submit` returns."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do the call."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 -- whoever asks for the result gets it
+            future.set_exception(error)
+        return future

@@ -23,7 +23,7 @@ def _task_text(task: Task) -> str:
 
 
 class Screen:
-    """A job on `console`. Hands every line of state to `status` (systemd's). Satisfies `orchestrator.loop.Watcher`."""
+    """A job on `console`. Hands every line of state to `status` (systemd's). Satisfies `orchestrator.loop.JobListener`."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Screen:
         self._line("connected to the broker" if connections == 1 else f"connected again (connection {connections})")
 
     def began(self, state: Collecting | Decrypting) -> None:
-        """A round was begun, or is gone on with."""
+        """Print the round that begins, or is gone on with."""
         plan = state.terms.plan
         cohort = f"at least {plan.privacy.min_devices} of at most {plan.privacy.max_devices} devices"
         privacy = "no DP" if plan.privacy.variance == 0 else cohort
@@ -62,7 +62,7 @@ class Screen:
         self.moved(state)
 
     def moved(self, state: Collecting | Decrypting) -> None:
-        """Something arrived for the round."""
+        """Show how much has arrived for the round."""
         number, least = state.terms.plan.round, state.terms.plan.privacy.min_devices
         if isinstance(state, Collecting):
             text = f"round {number}: {len(state.accepted)} contributions, {least} needed"

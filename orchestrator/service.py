@@ -10,7 +10,7 @@ from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Decrypting, NoRound, publications
-from hushfleet.rounds.effects import Alert, Change, Effect, Note, Publish, Refused
+from hushfleet.rounds.effects import Alert, Change, Effect, Note, Publish, Refused, require_accepted
 from hushfleet.rounds.events import (
     AbortWanted,
     AnswerArrived,
@@ -82,11 +82,7 @@ class Orchestrator:
 
     def start_round(self) -> None:
         """Publish the next plan. Raises `PhaseError` while a round is under way, `LocalError` if no plan can hold the job."""
-        effects = self._running.step(RoundWanted(self._now_ms()))
-        for effect in effects:
-            if isinstance(effect, Refused):
-                raise effect.error
-        self._carry_out(effects)
+        self._carry_out(require_accepted(self._running.step(RoundWanted(self._now_ms()))))
 
     def end_collection(self) -> None:
         """Tell the coordinator that the deadline has passed."""
@@ -105,8 +101,8 @@ class Orchestrator:
         if isinstance(self.state, Decrypting):
             self._carry_out(publications.committee_publications(self.state))
 
-    def tell_missing(self, transfer: Incomplete) -> bool:
-        """A receipt that names what is missing of a contribution to the open round; whether it is one."""
+    def report_missing(self, transfer: Incomplete) -> bool:
+        """Send a receipt that names the missing chunks of a contribution to the open round. False for any other transfer."""
         plan, topic = self.open_plan, transfer.topic
         if plan is None or topic.kind is not Kind.CONTRIBUTION or topic.number != plan.round or topic.device is None:
             return False
@@ -140,7 +136,7 @@ class Orchestrator:
         return len(batch)
 
     def _take_contributions(self, arrived: list[Arrived]) -> None:
-        """Those of the latest round go to the machine together. What is left of an earlier one ends here: its sender waits for word."""
+        """Give those of the latest round to the machine together. Late ones get a refusing receipt: their devices stop sending."""
         latest = self.open_plan or (self.state.closed.plan.plan if isinstance(self.state, NoRound) and self.state.closed else None)
         in_time = [one for one in arrived if latest is None or one.topic.number == latest.round]
         if in_time:
@@ -204,7 +200,7 @@ class Orchestrator:
             self._report(Note(f"{topic.kind.name.lower()} was not sent: {error}"))
 
     def _expiry_s(self, kind: Kind) -> int | None:
-        """What belongs to a round means nothing after it."""
+        """The expiry of a message that belongs to a round and means nothing after it; None for others."""
         plan = self.open_plan
         if kind not in (Kind.REQUEST, Kind.RECEIPT) or plan is None:
             return None

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
@@ -18,8 +18,6 @@ import numpy as np
 
 from edge_agent.store import Store
 from hushfleet.codec import encode
-from hushfleet.documents import Policy
-from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link import Messenger
 from hushfleet.link.mqtt.client import MqttLink, MqttOptions
@@ -28,18 +26,17 @@ from hushfleet.owner.certificates import Authority, now
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, Coordinator, CoordinatorMemory, NoRound
 from hushfleet.rounds.effects import Note, Refused
-from hushfleet.rounds.planning import Job
 from hushfleet.rounds.tasks.train import TrainingProgress
+from hushfleet.system.clock import now_ms
 from hushfleet.system.durable import write_durably
-from hushfleet.training import Data, GlobalModel
+from hushfleet.training import Data
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Topic
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
 from provisioning.broker import Access
 from simulation import broker
 from simulation.device_process import BROKER_FOLDER, CA_FILE, CERTIFICATE_FILE, DATA_FILE, KEY_FILE, Spec
-from simulation.fleet import PartyLog
-from simulation.parties import Parties
+from simulation.fleet import FleetSetup, PartyLog
 
 PATIENCE_S = 60.0
 TURN_S = 0.01
@@ -48,21 +45,11 @@ TURN_S = 0.01
 class BrokerFleet:
     """The running fleet; satisfies `Fleet`. `close` ends every process."""
 
-    def __init__(
-        self,
-        parties: Parties,
-        dealing: Dealing,
-        policy: Policy,
-        job: Job,
-        model: GlobalModel,
-        *,
-        model_name: str,
-        data: Mapping[str, Data],
-        folder: Path,
-    ) -> None:
-        self.parties, self.job, self.log, self.folder = parties, job, PartyLog(), folder
+    def __init__(self, setup: FleetSetup, folder: Path, *, model_name: str) -> None:
+        parties, self.folder = setup.parties, folder
+        self.parties, self.job, self.log = parties, setup.job, PartyLog()
         self._model_name = model_name
-        self.roster = parties.roster(dealing, policy)
+        self.roster = parties.roster(setup.dealing, setup.policy)
         self._fleet, self._port = parties.owner.fleet, broker.free_port()
         self._carried: dict[tuple[str, int], bytes] = {}
         self._held: set[str] = set()
@@ -70,16 +57,16 @@ class BrokerFleet:
         self._processes: list[subprocess.Popen[str]] = []
         self._exits = ExitStack()
         try:
-            self._start(dealing, model, data)
+            self._start(setup)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, dealing: Dealing, model: GlobalModel, data: Mapping[str, Data]) -> None:
+    def _start(self, setup: FleetSetup) -> None:
         me = self.parties.orchestrator
         configuration = self._write_broker(me.device_id)
         for name in self.parties.devices:
-            self._write_device(name, data[name])
+            self._write_device(name, setup.data[name])
         self._exits.enter_context(broker.running(configuration, self._port))
         self.messenger = self._connect(me.device_id, orchestrator=True)
         self.network = self._connect(broker.NETWORK, leave_to_broker=True)
@@ -87,15 +74,15 @@ class BrokerFleet:
         root = self.parties.owner.root.verify_key
         self.orchestrator = Orchestrator(
             Coordinator(me.signing, me.sealing, root, self.job),
-            NoRound(CoordinatorMemory(self.roster, TrainingProgress.start(model))),
+            NoRound(CoordinatorMemory(self.roster, TrainingProgress.start(setup.model))),
             self.messenger,
             Archive(self.folder / "archive", root),
-            now_ms=lambda: time.monotonic_ns() // 1_000_000,
+            now_ms=now_ms,
             report=lambda happening: self.log.add("orchestrator", happening),
         )
         self.orchestrator.connect()
         self._start_processes()
-        for name, grant in self.parties.owner.grants(self.roster, dealing).items():
+        for name, grant in self.parties.owner.grants(self.roster, setup.dealing).items():
             self.messenger.send(Topic(self._fleet, Kind.INBOX, device=name, chunk=0), encode(Inbox(KeyShareDelivery(grant))))
 
     def close(self) -> None:

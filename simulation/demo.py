@@ -34,7 +34,7 @@ from simulation.attacks import Attack, Attacks
 from simulation.broker import find_mosquitto
 from simulation.broker_fleet import BrokerFleet
 from simulation.edges import FloatArray, brightness, edges
-from simulation.fleet import Fleet
+from simulation.fleet import Fleet, FleetSetup
 from simulation.memory_fleet import MemoryFleet
 from simulation.parties import Parties
 from simulation.screen import DemoScreen, RoundProgress
@@ -219,15 +219,9 @@ def _build(
         parties = Parties.generate(FLEET, settings.devices, COMMITTEE, randomness)
         dealing = deal(KEY_BITS, (COMMITTEE - 1) // 3, randomness, executor=executor, on_progress=progress)
         make = partial(BrokerFleet, model_name=name) if settings.broker else partial(MemoryFleet, trainer=model, executor=executor)
-        return make(
-            parties,
-            dealing,
-            _policy(settings, model),
-            _job(settings, model),
-            model.initial(randomness),
-            data=dict(zip(parties.devices, split.devices, strict=True)),
-            folder=folder,
-        )
+        data = dict(zip(parties.devices, split.devices, strict=True))
+        setup = FleetSetup(parties, dealing, _policy(settings, model), _job(settings, model), model.initial(randomness), data)
+        return make(setup, folder)
 
 
 def _policy(settings: Settings, model: Model) -> Policy:

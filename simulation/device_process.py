@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge_agent.agent import Agent, Work
+from edge_agent.agent import Agent, Enrolment, Work
 from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.link import Messenger
@@ -63,12 +63,10 @@ class Player:
         self._link = MqttLink(options, SystemRandomness(), lambda text: _say(party=name, kind="problem", text=text))
         trainer = _trainer(spec.model)
         self._agent = Agent(
-            DeviceKeys.load(folder),
-            VerifyKey(bytes.fromhex(spec.root_key)),
+            Enrolment(DeviceKeys.load(folder), spec.fleet, VerifyKey(bytes.fromhex(spec.root_key))),
             Store(folder),
             Messenger(self._link, folder / "spool"),
             Work({trainer.architecture.digest: trainer}, lambda: _data(folder / DATA_FILE)),
-            fleet=spec.fleet,
             member=spec.members,
             report=_report,
         )

@@ -1,13 +1,15 @@
 """The interface of a fleet to the demo and its attacks, over whatever link it runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from hushfleet.documents import VerifiedRoster
+from hushfleet.documents import Policy, VerifiedRoster
+from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.link import Messenger
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.rounds.planning import Job
+from hushfleet.training import Data, GlobalModel
 from orchestrator.service import Orchestrator
 from simulation.parties import Parties
 
@@ -28,6 +30,18 @@ class PartyLog:
         """The refusals since the last call."""
         taken, self.entries = self.entries, []
         return [(party, happening) for party, happening in taken if isinstance(happening, Refused)]
+
+
+@dataclass(frozen=True)
+class FleetSetup:
+    """The beginning of a fleet: parties and their dealt key, the owner's policy, the job with its first model, each device's rows."""
+
+    parties: Parties
+    dealing: Dealing
+    policy: Policy
+    job: Job
+    model: GlobalModel
+    data: Mapping[str, Data]
 
 
 class Fleet(Protocol):

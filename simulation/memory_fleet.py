@@ -4,29 +4,25 @@ Every device has its own state folder and link session. Committee answers and tr
 arithmetic releases the interpreter's lock.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 
-from edge_agent.agent import Agent, Work
+from edge_agent.agent import Agent, Enrolment, Work
 from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.codec import encode
-from hushfleet.documents import Policy
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.link import MemoryBroker, MemoryLink, Messenger
-from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, Coordinator, CoordinatorMemory, NoRound
 from hushfleet.rounds.effects import Refused
-from hushfleet.rounds.planning import Job
 from hushfleet.rounds.tasks.train import TrainingProgress
-from hushfleet.training import Data, GlobalModel, Trainer
+from hushfleet.system.clock import now_ms
+from hushfleet.training import Trainer
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Topic
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
-from simulation.fleet import PartyLog
-from simulation.parties import Parties
+from simulation.fleet import FleetSetup, PartyLog
 
 
 class MemoryFleet:
@@ -34,23 +30,17 @@ class MemoryFleet:
 
     def __init__(
         self,
-        parties: Parties,
-        dealing: Dealing,
-        policy: Policy,
-        job: Job,
-        model: GlobalModel,
+        setup: FleetSetup,
+        folder: Path,
         *,
         trainer: Trainer,
-        data: Mapping[str, Data],
-        folder: Path,
         executor: Executor,
-        target: int | None = None,
         insecure_keys: bool = False,
-        batches: Randomness | None = None,
     ) -> None:
-        self.parties, self.job, self.log, self.folder = parties, job, PartyLog(), folder
+        parties, self.folder = setup.parties, folder
+        self.parties, self.job, self.log = parties, setup.job, PartyLog()
         self.broker = MemoryBroker(parties.owner.fleet)
-        self.roster = parties.roster(dealing, policy)
+        self.roster = parties.roster(setup.dealing, setup.policy)
         self._executor = executor
         root = parties.owner.root.verify_key
         self.orchestrator_link = self.broker.connect(parties.orchestrator.device_id, orchestrator=True)
@@ -64,13 +54,13 @@ class MemoryFleet:
         self._carried: dict[tuple[str, int], bytes] = {}
         self._held: set[str] = set()
         keys = parties.orchestrator
-        self.coordinator = Coordinator(keys.signing, keys.sealing, root, job, target, insecure_keys)
+        self.coordinator = Coordinator(keys.signing, keys.sealing, root, setup.job, None, insecure_keys)
         self.orchestrator = Orchestrator(
             self.coordinator,
-            NoRound(CoordinatorMemory(self.roster, TrainingProgress.start(model))),
+            NoRound(CoordinatorMemory(self.roster, TrainingProgress.start(setup.model))),
             self.messenger,
             Archive(folder / "archive", root),
-            now_ms=lambda: time.monotonic_ns() // 1_000_000,
+            now_ms=now_ms,
             report=lambda happening: self.log.add("orchestrator", happening),
         )
         trainers: dict[bytes, Trainer] = {trainer.architecture.digest: trainer}
@@ -78,9 +68,9 @@ class MemoryFleet:
         self.agents: dict[str, Agent] = {}
         self.stores: list[Store] = []
         for name, device_keys in parties.devices.items():
-            work = Work(trainers, lambda name=name: data[name], randomness=batches or SystemRandomness())  # type: ignore[misc]  # binds name now
+            work = Work(trainers, lambda name=name: setup.data[name])  # type: ignore[misc]  # binds name now
             self._add_agent(name, device_keys, work, insecure_keys=insecure_keys)
-        self._deliver_grants(dealing)
+        self._deliver_grants(setup.dealing)
 
     def _add_agent(self, name: str, keys: DeviceKeys, work: Work, *, insecure_keys: bool) -> None:
         folder = self.folder / "devices" / name
@@ -90,16 +80,14 @@ class MemoryFleet:
         member = name in self.parties.committee
         self.stores.append(store)
         self.links[name] = self.broker.connect(name, member=member)
+        owner = self.parties.owner
         self.agents[name] = Agent(
-            keys,
-            self.parties.owner.root.verify_key,
+            Enrolment(keys, owner.fleet, owner.root.verify_key, insecure_keys),
             store,
             Messenger(self.links[name], folder / "spool"),
             work,
-            fleet=self.parties.owner.fleet,
             member=member,
             report=self.log.add,
-            insecure_keys=insecure_keys,
         )
 
     def _deliver_grants(self, dealing: Dealing) -> None:

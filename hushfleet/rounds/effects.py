@@ -233,3 +233,11 @@ def sorted_out(effects: tuple[Effect, ...]) -> tuple[tuple[Change, ...], tuple[E
     """The changes to store in one transaction, and what to do once they are durable."""
     changes = tuple(change for effect in effects if isinstance(effect, Persist) for change in effect.changes)
     return changes, tuple(effect for effect in effects if not isinstance(effect, Persist))
+
+
+def require_accepted(effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
+    """The same effects, for a step that nobody else will hear of. Raises the error of the first `Refused` among them."""
+    for effect in effects:
+        if isinstance(effect, Refused):
+            raise effect.error
+    return effects

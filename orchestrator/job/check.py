@@ -87,7 +87,7 @@ class CheckedJob:
 
     @property
     def identity(self) -> bytes:
-        """Which jobs are one and the same."""
+        """The identity of a job: two files of one identity are versions of the same job."""
         return self.file.identity(self.model.architecture)
 
 

@@ -1,13 +1,9 @@
 """The score of a model on rows that no device has, and the gate that keeps a worse model back."""
 
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-
-from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.errors import PeerError, Refusal
+from hushfleet.program.npz import read_arrays
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.rounds.tasks.train import Approval, approve_all, own
 from hushfleet.training import Data, GlobalModel
@@ -65,13 +61,8 @@ class Holdout:
 
 
 def open_holdout(table: EvaluationTable, model: catalogue.Model) -> Holdout:
-    """The rows that `[evaluation]` names. Raises `LocalError(CONFIG_INVALID)`, `DataError`, `OSError`."""
-    arrays = _read(table.path)
-    missing = [name for name in (table.features, table.labels) if name not in arrays]
-    if missing:
-        have = ", ".join(arrays) or "none"
-        raise LocalError(Refusal.CONFIG_INVALID, f"{table.path} has no array {' and no array '.join(missing)}; it has {have}")
-    return Holdout(model, Data(arrays[table.features], arrays[table.labels]))
+    """The rows that `[evaluation]` names. Raises `DataError`: `DATA_SOURCE` for a file or an array that is not there."""
+    return Holdout(model, Data(*read_arrays(table.path, table.features, table.labels, section="evaluation")))
 
 
 def approval_of(job: JobFile, holdout: Holdout | None) -> Approval:
@@ -79,11 +70,3 @@ def approval_of(job: JobFile, holdout: Holdout | None) -> Approval:
     if job.evaluation is None or job.evaluation.gate is None or holdout is None:
         return approve_all
     return holdout.gate(job.evaluation.gate)
-
-
-def _read(path: Path) -> Mapping[str, "np.ndarray[tuple[int, ...], np.dtype[np.generic]]"]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
-        raise LocalError(Refusal.CONFIG_INVALID, f"{path} is no npz file of numbers: {error}") from error

@@ -1,6 +1,5 @@
 """The archive: one folder per finished round, which an outsider can check with `hushfleet verify`."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from hushfleet.documents.archive import ROOT_KEY_FILE, digest, folder_name, root
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.rounds.effects import Change, KeepOutcome
 from hushfleet.signing import VerifyKey
-from hushfleet.system.durable import sync_folder
+from hushfleet.system.durable import sync_folder, write_new
 
 Files = Mapping[str, bytes]
 
@@ -44,10 +43,7 @@ class Archive:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         for file_name, data in files.items():
-            with (beside / file_name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            write_new(beside / file_name, data, mode=0o644)
         sync_folder(beside)
         sync_folder(self.folder)
         return name

@@ -158,7 +158,7 @@ class Store:
         """The folder of a job's finished rounds."""
         return Archive(self.folder / "archive" / f"{job.id:03d}-{job.name}", self.root)
 
-    def hear(self, statuses: Mapping[str, bytes]) -> None:
+    def keep_statuses(self, statuses: Mapping[str, bytes]) -> None:
         """Keep what devices last said of themselves, in one transaction."""
         with self.engine.begin() as connection:
             for device_id, status in statuses.items():

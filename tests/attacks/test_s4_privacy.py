@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import chi2
 
-from edge_agent.agent import Agent
+from edge_agent.agent import Agent, Enrolment
 from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.audit import verify_job
@@ -239,14 +239,11 @@ def restart(stage: Stage, name: str) -> None:
     fleet.stores[position] = store = Store(folder)
     work, report = fleet.agents[name]._work, fleet.log.add
     fleet.agents[name] = Agent(
-        DeviceKeys.load(folder),
-        root,
+        Enrolment(DeviceKeys.load(folder), FLEET, root, insecure_keys=True),
         store,
         Messenger(fleet.links[name], folder / "spool"),
         work,
-        fleet=FLEET,
         report=report,
-        insecure_keys=True,
     )
 
 

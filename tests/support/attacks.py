@@ -47,6 +47,7 @@ from hushfleet.training import Architecture, Data
 from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_seal_context, decode_signed, encode_signed
 from hushfleet.wire.limits import LIMITS
 from simulation import memory_fleet as fleet_module
+from simulation.fleet import FleetSetup
 from simulation.memory_fleet import MemoryFleet
 from tests.support.chunked import framed, wholes
 from tests.support.refusals import refused
@@ -376,14 +377,9 @@ def staged(
     assert isinstance(world.job.task, TrainingTask)
     with ThreadPoolExecutor(1) as executor:
         fleet = MemoryFleet(
-            world.parties,
-            world.dealing,
-            world.policy,
-            world.job,
-            world.model,
+            FleetSetup(world.parties, world.dealing, world.policy, world.job, world.model, known),
+            folder,
             trainer=ByHeart(world.job.task.architecture),
-            data=known,
-            folder=folder,
             executor=executor,
             insecure_keys=True,
         )

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_agent.agent import Agent, Work
+from edge_agent.agent import Agent, Enrolment, Work
 from edge_agent.reminders import Reminders
 from edge_agent.store import Store
+from edge_agent.trainers import SameThread
 from hushfleet.documents import VerifiedPlan, VerifiedRoster
 from hushfleet.link import MemoryBroker, Messenger
 from hushfleet.rounds.effects import Refused
@@ -48,17 +49,14 @@ class Bench:
         self.start()
 
     def start(self) -> None:
+        trainers = {TRAINER.architecture.digest: TRAINER} if self.configured else {}
         self.agent = Agent(
-            WORLD.parties.devices[NAME],
-            WORLD.parties.owner.root.verify_key,
+            Enrolment(WORLD.parties.devices[NAME], FLEET, WORLD.parties.owner.root.verify_key, insecure_keys=True),
             self.store,
             Messenger(self.link, self.folder / "spool"),
-            Work({TRAINER.architecture.digest: TRAINER} if self.configured else {}, self.read_data, catalogue.built_in),
-            fleet=FLEET,
+            Work(trainers, self.read_data, catalogue.built_in, executor=self.executor or SameThread()),
             member=self.member,
             report=lambda _, happening: self.reports.append(happening),
-            insecure_keys=True,
-            executor=self.executor,
             reminders=self.reminders,
         )
         if self.connects:
@@ -110,5 +108,9 @@ class OnDemand(Executor):
 
     def run(self, number: int = 0) -> None:
         future, fn, args = self.tasks.pop(number)
-        if future.set_running_or_notify_cancel():
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
             future.set_result(fn(*args))
+        except Exception as error:  # noqa: BLE001 -- as any executor
+            future.set_exception(error)

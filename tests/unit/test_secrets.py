@@ -24,6 +24,7 @@ from hushfleet.rounds.events import TaskDone
 from hushfleet.signing import SigningKey
 from hushfleet.training import Data, LocalUpdate
 from models import catalogue
+from simulation.fleet import FleetSetup
 from simulation.memory_fleet import MemoryFleet
 from tests.support.company import Company
 from tests.support.world import allowing, make_world
@@ -134,14 +135,9 @@ def journal(tmp_path_factory):
     rows["device-02"] = Data(np.full((3, 4), 0.987654321), np.array([0, 1, 7]))
     with ThreadPoolExecutor(1) as executor:
         fleet = MemoryFleet(
-            world.parties,
-            world.dealing,
-            world.policy,
-            world.job,
-            world.model,
+            FleetSetup(world.parties, world.dealing, world.policy, world.job, world.model, rows),
+            tmp_path_factory.mktemp("fleet"),
             trainer=trainer,
-            data=rows,
-            folder=tmp_path_factory.mktemp("fleet"),
             executor=executor,
             insecure_keys=True,
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.agent import Agent, Work
+from edge_agent.agent import Agent, Enrolment, Work
 from edge_agent.store import Store
 from hushfleet.errors import DataError, Refusal
 from hushfleet.link import MemoryBroker, Messenger
@@ -42,7 +42,8 @@ class _Place:
         keys = WORLD.parties.devices["device-05"]
         work = Work({ARCHITECTURE.digest: _NeverTrained()}, _no_data)  # type: ignore[dict-item]  # it never gets as far as its types
         messenger = Messenger(self.link, folder / "spool")
-        self.agent = Agent(keys, WORLD.parties.owner.root.verify_key, store, messenger, work, fleet=FLEET, insecure_keys=True)
+        enrolment = Enrolment(keys, FLEET, WORLD.parties.owner.root.verify_key, insecure_keys=True)
+        self.agent = Agent(enrolment, store, messenger, work)
         self.agent.connect()
         for publication in (roster_publication(WORLD.roster), plan_publication(WORLD.plan())):
             self.orchestrator.send(publication.topic, publication.data)

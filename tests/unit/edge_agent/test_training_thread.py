@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.trainers import TrainingThread
+from edge_agent.trainers import SameThread, TrainingThread
 
 ROOT = Path(__file__).parents[3]
 
@@ -54,3 +54,13 @@ def test_a_process_ends_while_a_task_runs():
     code += "w.TrainingThread().submit(lambda: (started.set(), threading.Event().wait()))\nstarted.wait()"
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False).returncode == 0
+
+
+def test_the_callers_own_thread_has_done_the_task_when_submit_returns():
+    future = SameThread().submit(threading.get_ident)
+    broken = SameThread().submit(lambda: 1 / 0)
+
+    assert future.done()
+    assert future.result() == threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        broken.result()

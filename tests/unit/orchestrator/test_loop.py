@@ -10,7 +10,7 @@ from hushfleet.link import LinkError, MemoryBroker, Messenger
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import Note, Publish
 from hushfleet.wire import Kind, Topic, decode_decryption_request, decode_signed, encode_signed, parse
-from orchestrator.loop import Loop, Pace
+from orchestrator.loop import Goal, Loop, Pace, Surroundings
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
 from tests.support.crowd import Clock, Crowd, LivelyLink
@@ -69,16 +69,16 @@ class Stage:
             self.messenger,
             self,
             self.log,
-            released=0,
-            wanted=wanted,
-            now_s=self.clock,
-            pending_rosters=lambda: tuple(sorted(self.inbox.iterdir())),
-            stale_topics=lambda: (Publish(Topic(FLEET, Kind.RECORD, number=77, chunk=0), b""),),
+            Goal(released=0, wanted=wanted, give_up=give_up),
+            surroundings=Surroundings(
+                now_s=self.clock,
+                pending_rosters=lambda: tuple(sorted(self.inbox.iterdir())),
+                stale_topics=lambda: (Publish(Topic(FLEET, Kind.RECORD, number=77, chunk=0), b""),),
+            ),
             pace=pace,
-            give_up=give_up,
         )
 
-    def hear(self, statuses):
+    def keep_statuses(self, statuses):
         self.heard |= statuses
 
     def _record(self, identity, delivery):
@@ -90,7 +90,7 @@ class Stage:
 
     def turn(self, times=1):
         for _ in range(times):
-            self.loop.turn()
+            self.loop.step()
 
 
 @pytest.fixture

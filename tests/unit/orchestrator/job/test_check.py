@@ -88,8 +88,8 @@ def test_a_noise_that_no_plan_can_hold_hides_nothing_else(tmp_path):
         ({"rounds": "rounds = 100000"}, "lifetime budget"),
         ({"deadline_s": "deadline_s = 99999999"}, "deadline"),
         ({"path": 'path = "nowhere.npz"'}, "No such file"),
-        ({"path": 'path = "job.toml"'}, "is no npz file of numbers"),
-        ({"path": 'path = "holdout.npz"\nlabels = "z"'}, "has no array z; it has x, y"),
+        ({"path": 'path = "job.toml"'}, "cannot be read as npz"),
+        ({"path": 'path = "holdout.npz"\nlabels = "z"'}, "holds no array 'z'; it holds x, y"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, changes, text):

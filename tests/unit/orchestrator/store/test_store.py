@@ -333,8 +333,8 @@ def test_damage_to_a_contribution_is_noticed_at_the_next_start(tmp_path):
 
 
 def test_what_devices_say_replaces_what_they_said(store):
-    store.hear({"device-01": b"one", "device-02": b"two"})
-    store.hear({"device-01": b"three"})
+    store.keep_statuses({"device-01": b"one", "device-02": b"two"})
+    store.keep_statuses({"device-01": b"three"})
 
     with store.engine.connect() as connection:
         found = {row.device_id: row.status for row in connection.execute(sa.select(presence))}

@@ -1,0 +1,90 @@
+"""The job that a `run` works on: the one in the store is continued, left for another, or a new one is begun."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from hushfleet.documents import newer_roster, open_roster
+from hushfleet.errors import LocalError, Refusal
+from hushfleet.randomness import SystemRandomness
+from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, NoRound
+from hushfleet.rounds.effects import KeepRoster, require_accepted
+from hushfleet.rounds.events import AbortWanted, RosterArrived
+from hushfleet.rounds.machine import Running
+from hushfleet.system.clock import now_ms
+from hushfleet.wire import decode_signed
+from models import catalogue
+from orchestrator import pending_rosters
+from orchestrator.config import Config
+from orchestrator.folder import OrchestratorKeys, StateFolder
+from orchestrator.job import file as job_file
+from orchestrator.job.check import CheckedJob
+from orchestrator.store.restore import coordinator_state
+from orchestrator.store.store import CurrentJob, Store
+
+
+class JobChoice:
+    """The choice of the job that a `run` works on: the one in the store, continued or left, or the one in the file."""
+
+    def __init__(self, folder: StateFolder, config: Config, keys: OrchestratorKeys, store: Store) -> None:
+        self.folder, self.config, self.keys, self.store = folder, config, keys, store
+
+    def coordinator(self, checked: CheckedJob) -> Coordinator:
+        """The machine of a job."""
+        signing, sealing, insecure = self.keys.signing, self.keys.sealing, self.config.testing.insecure_keys
+        return Coordinator(signing, sealing, self.store.root, checked.job, checked.target, insecure)
+
+    def state(self, coordinator: Coordinator) -> CoordinatorState:
+        """As of the last transaction."""
+        return coordinator_state(self.store, coordinator, now_ms=now_ms(), now_s=time.time())
+
+    def take_waiting_rosters(self) -> None:
+        """Take the rosters that wait: a job is checked against the newest one, and a round open under an older one ends."""
+        for path in pending_rosters.waiting(self.folder):
+            data = path.read_bytes()
+            if self.store.job() is None:
+                candidate = open_roster(decode_signed(data), self.store.root)
+                current = self.store.roster()
+                if newer_roster(current, candidate).digest != current.digest:
+                    self.store.persist((KeepRoster(candidate.signed),))
+            else:
+                require_accepted(self._earlier().step(RosterArrived(data)))
+            path.unlink()
+
+    def choose(self, checked: CheckedJob, path: Path, console: Console, *, new: bool) -> CurrentJob:
+        """The job to go on with, or a new one. Raises `LocalError(JOB_UNFINISHED)`."""
+        current = self.store.job()
+        if current is None:
+            return self._begin(checked)
+        if current.identity == checked.identity and not new:
+            before = job_file.parse(current.settings, path.with_name(f"{current.name} as it began"))
+            for change in job_file.changes(before, checked.file):
+                console.print(f"changed since it began: {change}", markup=False, highlight=False, soft_wrap=True)
+            return self.store.continue_job(checked.text)
+        if not current.ended and not new:
+            wanted = job_file.parse(current.settings, Path(current.name)).job.rounds
+            message = f"the job {current.name} is unfinished: {current.released} of {wanted} rounds are released"
+            raise LocalError(Refusal.JOB_UNFINISHED, message, next_step="Go on with that one, or leave it: add --new")
+        self._leave(current)
+        return self._begin(checked)
+
+    def _begin(self, checked: CheckedJob) -> CurrentJob:
+        return self.store.begin_job(checked.file.job.name, checked.identity, checked.text, checked.first)
+
+    def _leave(self, current: CurrentJob) -> None:
+        """An open round of a job that is left is aborted, with its record."""
+        earlier = self._earlier()
+        if not isinstance(earlier.state, NoRound):
+            earlier.step(AbortWanted(f"{current.name} was left for another job", now_ms()))
+
+    def _earlier(self) -> Running[CoordinatorState]:
+        """The machine of the current job as it was begun, without a link."""
+        current = self.store.job()
+        if current is None:
+            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here")
+        file = job_file.parse(current.settings, Path(current.name))
+        job = file.to_job(catalogue.architecture(file.model.full_name))
+        insecure = self.config.testing.insecure_keys
+        machine = Coordinator(self.keys.signing, self.keys.sealing, self.store.root, job, None, insecure)
+        return Running(machine, self.state(machine), self.store.persist, SystemRandomness())

@@ -59,11 +59,10 @@ class Reminders:
 
     def due(self, state: DeviceState, incomplete: Iterable[Incomplete]) -> Iterator[Kind]:
         """`ROSTER` and `MODEL`: subscribe again, for they are retained. `CONTRIBUTION`: send it again."""
-        if isinstance(state, Unenrolled):
-            return
+        waiting = None if isinstance(state, Unenrolled) else state.waiting
         missing = {(one.topic.kind, one.topic.digest, one.missing) for one in incomplete}
         rosters = {gap for gap in missing if gap[0] is Kind.ROSTER}
-        if self._roster.due((state.waiting, rosters) if state.waiting or rosters else None, first_s=ASK_S):
+        if self._roster.due((waiting, rosters) if waiting or rosters else None, first_s=ASK_S):
             yield Kind.ROSTER
         wanted = state.terms.plan_hash if isinstance(state, Fetching) else None
         # What has come so far belongs to the cause: a transfer that moves is left alone.

@@ -11,7 +11,7 @@ from hushfleet.aggregation import OptimizerState
 from hushfleet.documents import OptimizerSettings
 from hushfleet.labels import Label
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.planning import make_optimizer
+from hushfleet.rounds.tasks.train import make_optimizer
 from hushfleet.training import Data, GlobalModel, LocalTraining, train
 from models import catalogue
 from models.evaluation import Model

@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.folder import DeviceKeys
 from hushfleet.codec import encode
-from hushfleet.documents import KeyShareGrant, SignedGrant
+from hushfleet.documents import GrantedShare, KeyShareGrant, SignedGrant
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.encryption.paillier.share import KeyShare
 from hushfleet.encryption.sealing import SealingKey
@@ -21,6 +21,7 @@ from hushfleet.privacy import clip
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.effects import Alert, KeepShare, Note, Refused
 from hushfleet.rounds.events import TaskDone
+from hushfleet.schemes.base import MemberKeys
 from hushfleet.signing import SigningKey
 from hushfleet.training import Data, LocalUpdate
 from models import catalogue
@@ -70,6 +71,8 @@ SECRETS = {
     "dealing": Secret(Dealing(WORLD.dealing.public, WORLD.dealing.shares), SHARE_TRACES),
     "grant": Secret(KeyShareGrant("fleet", bytes(32), "pi-01", 1, SHARE_BYTES), SHARE_TRACES, picklable=True),
     "signed grant": Secret(SignedGrant(SigningKey(SEED).sign(Label.KEY_SHARE, SHARE_BYTES)), SHARE_TRACES, picklable=True),
+    "granted share": Secret(GrantedShare(SHARE_BYTES), SHARE_TRACES),
+    "member's keys": Secret(MemberKeys(1, SealingKey(SEED), GrantedShare(SHARE_BYTES)), (*SHARE_TRACES, *traces_of_bytes(SEED))),
     "share to keep": Secret(KeepShare(bytes(32), SHARE_BYTES), SHARE_TRACES, picklable=True),
     "member": Secret(WORLD.member(), traces_of_bytes(WORLD.parties.devices["device-01"].signing.seed())),
     "member's state": Secret(WORLD.member_state(), SHARE_TRACES),

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import numpy as np
 import pytest
 
@@ -5,9 +7,11 @@ from hushfleet.codec import encode
 from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
 from hushfleet.errors import DataError, PeerError, Refusal
 from hushfleet.labels import sha256
+from hushfleet.privacy import Ledger
+from hushfleet.rounds.device import DeviceMemory, DeviceState, Fetching, Idle, Preparing, Sent, Unenrolled, Working
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import Data
-from hushfleet.wire import Inbox, KeyShareDelivery, Kind, encode_signed
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence, encode_signed
 from tests.support.bench import FLEET, GOOD, NAME, WORLD, Bench
 from tests.support.refusals import refused
 
@@ -17,6 +21,28 @@ def bench(tmp_path):
     bench = Bench(tmp_path)
     yield bench
     bench.store.close()
+
+
+MEMORY = DeviceMemory(Ledger())
+SENT = DeviceMemory(Ledger(), sent=Sent(WORLD.roster.key_id, 1, b"sealed"))
+TERMS = WORLD.terms(WORLD.plan())
+PRESENCES = [
+    (Unenrolled(MEMORY), Presence.IDLE),
+    (Idle(MEMORY, WORLD.roster), Presence.IDLE),
+    (Idle(SENT, WORLD.roster), Presence.SENT),
+    *((phase(memory, TERMS), Presence.WORKING) for phase in (Preparing, Fetching, Working) for memory in (MEMORY, SENT)),
+]
+
+
+@pytest.mark.parametrize(("state", "presence"), PRESENCES, ids=lambda value: type(value).__name__)
+def test_everybody_may_know_whether_a_device_works_or_waits_for_its_receipt(bench, state, presence):
+    bench.agent._device.state = state
+
+    assert bench.agent.presence is presence
+
+
+def test_the_presence_of_every_phase_is_known():
+    assert {type(state) for state, _ in PRESENCES} == set(get_args(DeviceState))
 
 
 SHARE = WORLD.dealing.shares[0].to_bytes(WORLD.dealing.public)

@@ -1,9 +1,12 @@
 """An agent that follows the roster: called to the committee, and dismissed, while it runs."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
+from edge_agent.store import Store
 from hushfleet.codec import encode
 from hushfleet.rounds.device import Working
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind
@@ -64,6 +67,58 @@ def test_who_is_dismissed_stops_listening_and_has_no_share(bench):
     assert not listens(bench)
     assert not bench.store.holds_share(WORLD.roster.key_id)
     assert "no longer on the committee" in bench.texts()
+
+
+class TestNewKeyEpoch:
+    """Device and member follow a roster in one transaction: a share never outlives its key, on the committee or off it."""
+
+    STAYS = WORLD.newer(key_epoch=1)
+    GOES = WORLD.newer(parties=replace(WORLD.parties, committee=WORLD.names[1:5]), key_epoch=1)
+    ROOT = WORLD.parties.owner.root.verify_key
+    SHARE = WORLD.dealing.shares[0].to_bytes(WORLD.dealing.public)
+
+    @pytest.fixture
+    def bench(self, bench, tmp_path):
+        bench.announce()
+        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
+        bench.agent.pump()
+        assert self.SHARE in (tmp_path / "agent.db").read_bytes()
+        return bench
+
+    def take(self, bench, newer):
+        bench.publish(Kind.ROSTER, bench.signed(newer.roster), number=2, chunk=0)
+        bench.agent.pump()
+
+    @pytest.mark.parametrize("newer", [STAYS, GOES], ids=["stays", "goes"])
+    def test_roster_and_share_change_in_one_transaction(self, bench, tmp_path, newer):
+        commits = []
+        bench.store._connection.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+        self.take(bench, newer)
+
+        assert len(commits) == 1
+        assert bench.agent.roster == newer.roster
+        assert self.SHARE not in (tmp_path / "agent.db").read_bytes()
+
+    @pytest.mark.parametrize("newer", [STAYS, GOES], ids=["stays", "goes"])
+    def test_a_crash_before_the_commit_leaves_both_at_the_old_roster(self, bench, tmp_path, newer):
+        bench.store._connection.execute("CREATE TRIGGER power BEFORE DELETE ON share BEGIN SELECT RAISE(ABORT, 'the power went'); END")
+        with pytest.raises(sqlite3.IntegrityError, match="the power went"):
+            self.take(bench, newer)
+        assert bench.agent.roster == bench.agent._member.state.roster == WORLD.roster
+        bench.store.close()
+        with closing(Store(tmp_path)) as store:
+            device, member = store.device_state(self.ROOT), store.member_state(self.ROOT)
+            assert device.roster == member.roster == WORLD.roster
+            assert member.share.data == self.SHARE
+            store._connection.execute("DROP TRIGGER power")
+
+        bench.store = Store(tmp_path)
+        bench.start()
+        bench.agent.pump()
+
+        assert bench.agent.roster == newer.roster
+        assert bench.agent.is_member == (newer is self.STAYS)
+        assert self.SHARE not in (tmp_path / "agent.db").read_bytes()
 
 
 def test_a_roster_that_changes_nothing_about_it_changes_nothing(bench):

@@ -10,6 +10,7 @@ from hushfleet.codec import decode
 from hushfleet.documents import open_enrolment_request
 from hushfleet.documents.enrolment import EnrolledRole, fingerprint
 from hushfleet.errors import FaultyOwner, LocalError, PeerError, Refusal
+from hushfleet.rounds.member import Ready
 from hushfleet.signing import Signed
 from tests.support.bundles import CA, CERTIFICATE, DEVICE, MEMBER, approved, bundle, enrolled, joined
 from tests.support.refusals import refused
@@ -95,7 +96,7 @@ def test_a_member_joins_with_roster_share_certificates_and_broker(tmp_path):
     assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (CA, CERTIFICATE)
     with closing(Store(folder.path)) as store:
         member = store.member_state(root)
-        assert (store.roster(root), member.share.data) == (world.roster, share_of(world))
+        assert (store.roster(root), type(member), member.share.data) == (world.roster, Ready, share_of(world))
 
 
 def test_a_device_that_is_no_member_joins_without_a_share(tmp_path):

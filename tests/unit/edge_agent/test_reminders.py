@@ -9,7 +9,7 @@ from hushfleet.labels import sha256
 from hushfleet.link.transfers import Incomplete
 from hushfleet.privacy import Ledger
 from hushfleet.randomness import SeededRandomness
-from hushfleet.rounds.device import DeviceMemory, Fetching, Idle, Sent
+from hushfleet.rounds.device import DeviceMemory, Fetching, Idle, Sent, Unenrolled
 from hushfleet.wire import Kind, Presence, Topic, encode_signed
 from hushfleet.wire.topics import subscription
 from tests.support.bench import FLEET, NAME, WORLD, Bench
@@ -167,25 +167,28 @@ def test_a_receipt_for_a_part_gives_time_for_the_rest(bench, clock):
     assert bench.arrived(Kind.CONTRIBUTION) == []
 
 
+@pytest.mark.parametrize(
+    "state", [Unenrolled(DeviceMemory(Ledger())), Idle(DeviceMemory(Ledger()), WORLD.roster)], ids=["first roster", "newer roster"]
+)
 class TestTransfersInParts:
     @staticmethod
     def roster(*missing: tuple[int, int]) -> Incomplete:
         return Incomplete(Topic(FLEET, Kind.ROSTER, number=1, chunk=0), bytes(32), missing, 0.0)
 
-    def test_one_that_moves_is_left_alone(self, clock):
-        reminders, state = Reminders(clock, SeededRandomness(b"parts")), Idle(DeviceMemory(Ledger()), WORLD.roster)
+    def test_one_that_moves_is_left_alone(self, clock, state):
+        reminders = Reminders(clock, SeededRandomness(b"parts"))
         for missing in range(9, 0, -1):
             assert list(reminders.due(state, [self.roster((0, missing))])) == []
             clock.now_s += 0.9 * ASK_S
 
-    def test_one_that_stands_still_is_asked_for_again(self, clock):
-        reminders, state = Reminders(clock, SeededRandomness(b"parts")), Idle(DeviceMemory(Ledger()), WORLD.roster)
+    def test_one_that_stands_still_is_asked_for_again(self, clock, state):
+        reminders = Reminders(clock, SeededRandomness(b"parts"))
         assert list(reminders.due(state, [self.roster((0, 2))])) == []
         clock.now_s += LATER * ASK_S
         assert list(reminders.due(state, [self.roster((0, 2))])) == [Kind.ROSTER]
 
-    def test_without_any_nothing_is_due(self, clock):
-        reminders, state = Reminders(clock, SeededRandomness(b"parts")), Idle(DeviceMemory(Ledger()), WORLD.roster)
+    def test_without_any_nothing_is_due(self, clock, state):
+        reminders = Reminders(clock, SeededRandomness(b"parts"))
         for _ in range(3):
             assert list(reminders.due(state, [])) == []
             clock.now_s += LATER * ASK_S

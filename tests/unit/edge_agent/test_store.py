@@ -4,10 +4,12 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.store import Store
-from hushfleet.documents import GrantedShare
+from hushfleet.codec import encode
+from hushfleet.documents import NO_SHARE, GrantedShare
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.privacy import Ledger, Participation, WithoutPrivacy
+from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds import device, member
 from hushfleet.rounds.effects import (
     DropContribution,
@@ -19,7 +21,10 @@ from hushfleet.rounds.effects import (
     KeepSeen,
     KeepShare,
     KeepStop,
+    Persist,
+    Refused,
 )
+from hushfleet.rounds.events import GrantArrived, RequestArrived
 from tests.support.refusals import refused
 from tests.support.world import make_world
 
@@ -266,6 +271,20 @@ class TestShare:
             store = again(store, tmp_path)
             assert store.member_state(ROOT).share == GrantedShare(SHARE.to_bytes(WORLD.dealing.public))
         store.close()
+
+    @pytest.mark.parametrize("insecure_keys", [False, True])
+    def test_test_keys_are_used_only_where_they_were_asked_for(self, store, insecure_keys):
+        """The store holds a share for its scheme unread; the member judges the key before it imports or uses one."""
+        store.persist(EVERYTHING)
+        plan, strict = WORLD.plan(3), replace(WORLD.member(), insecure_keys=insecure_keys)
+        without = replace(store.member_state(ROOT), share=NO_SHARE)
+        request = RequestArrived(encode(WORLD.request(plan, WORLD.bodies(plan))))
+        for state, event in ((without, GrantArrived(WORLD.grants["device-01"])), (store.member_state(ROOT), request)):
+            after, effects = strict.step(state, event, SeededRandomness(b"member"))
+            reasons = [one.error.reason for one in effects if isinstance(one, Refused)]
+            assert reasons == ([] if insecure_keys else [Refusal.KEY_TOO_SMALL])
+            assert any(isinstance(one, Persist) for one in effects) == insecure_keys
+            assert (after == state) != insecure_keys
 
 
 def test_every_change_of_a_device_or_member_has_its_place(store):

@@ -4,10 +4,13 @@ import pytest
 
 from hushfleet.codec import encode
 from hushfleet.errors import DataError, Refusal
-from hushfleet.rounds.device import Working
-from hushfleet.rounds.effects import Note
-from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence
-from tests.support.bench import NAME, WORLD, Bench, OnDemand
+from hushfleet.rounds.device import Idle, Working
+from hushfleet.rounds.effects import Note, Refused
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence, encode_signed
+from hushfleet.wire.topics import subscription
+from models import catalogue
+from tests.support.bench import FLEET, NAME, TRAINER, WORLD, Bench, OnDemand
+from tests.support.world import allowing, make_world
 
 
 @pytest.fixture
@@ -108,6 +111,64 @@ def test_a_trainer_is_found_for_a_plan_that_waited_for_its_roster(tmp_path):
     bench.agent.pump()
 
     assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+    bench.store.close()
+
+
+class Builds(list):
+    """Notes the names that trainers are built of."""
+
+    def __init__(self, monkeypatch, build) -> None:
+        monkeypatch.setattr(catalogue, "built_in", lambda name: self.append(name) or build(name))
+
+
+OF_ANOTHER_POLICY = make_world(job={"architecture": TRAINER.architecture})
+OF_ANOTHER_OWNER = make_world(policy={"models": allowing(TRAINER.architecture)}, job={"architecture": TRAINER.architecture}, seed=b"other")
+
+
+@pytest.mark.parametrize(
+    ("roster", "plan"),
+    [
+        (None, encode_signed(WORLD.plan().signed)),
+        (WORLD.roster, b"garbage"),
+        (WORLD.roster, encode_signed(OF_ANOTHER_OWNER.plan().signed)),
+        (OF_ANOTHER_POLICY.roster, encode_signed(OF_ANOTHER_POLICY.plan().signed)),
+    ],
+    ids=["no roster", "garbage", "another orchestrator", "not allowed"],
+)
+def test_nobody_but_owner_and_orchestrator_makes_a_device_build_a_trainer(tmp_path, monkeypatch, roster, plan):
+    builds = Builds(monkeypatch, catalogue.built_in)
+    bench = Bench(tmp_path, configured=False)
+    if roster is not None:
+        bench.publish(Kind.ROSTER, bench.signed(roster), number=1, chunk=0)
+    bench.publish(Kind.PLAN, plan)
+    assert bench.agent.pump() == 1 + (roster is not None)
+    assert builds == []
+    bench.store.close()
+
+
+def test_the_owners_and_orchestrators_plan_builds_the_trainer_that_it_names_once(tmp_path, monkeypatch):
+    builds = Builds(monkeypatch, catalogue.built_in)
+    bench = Bench(tmp_path, configured=False)
+    for number in (1, 2):
+        bench.announce(WORLD.plan(number))
+
+    assert len(bench.arrived(Kind.CONTRIBUTION)) == 2
+    assert builds == ["softmax:4x2"]
+    bench.store.close()
+
+
+def test_a_device_without_a_trainer_stays_out_and_pays_nothing(tmp_path, monkeypatch):
+    Builds(monkeypatch, lambda _: None)
+    bench = Bench(tmp_path, configured=False)
+    bench.announce()
+
+    (refusal,) = [report.error for report in bench.reports if isinstance(report, Refused)]
+    assert refusal.reason is Refusal.PLAN_ARCHITECTURE
+    assert "agent.toml" in refusal.next_step
+    assert (type(bench.agent.state), bench.agent.presence, bench.agent.round) == (Idle, Presence.IDLE, 1)
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+    assert bench.store.ledger().events == ()
+    assert subscription(FLEET, Kind.MODEL, digest=WORLD.model.digest.hex()) not in bench.link.patterns
     bench.store.close()
 
 

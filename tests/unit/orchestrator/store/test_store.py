@@ -140,18 +140,38 @@ def migrations():
     return config
 
 
-def test_a_store_of_protocol_version_1_in_use_is_refused_by_name(tmp_path):
-    engine = database.connect(database.default_url(tmp_path))
+def store_of_version_1(folder, statements=()):
+    engine = database.connect(database.default_url(folder))
     with engine.begin() as connection:
         config = migrations()
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")
-        connection.exec_driver_sql("INSERT INTO rosters VALUES (1, x'00', 0.0)")
-    engine.dispose()
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+    return engine
+
+
+def test_an_unused_store_of_protocol_version_1_gets_the_tables_of_this_one(tmp_path):
+    store_of_version_1(tmp_path).dispose()
+
+    store = Store(tmp_path, ROOT)
+
+    with store.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    store.close()
+
+
+def test_a_store_of_protocol_version_1_in_use_is_refused_by_name(tmp_path):
+    engine = store_of_version_1(tmp_path, ["INSERT INTO rosters VALUES (1, x'00', 0.0)"])
 
     with pytest.raises(LocalError, match="protocol version 1, which is no longer spoken") as caught:
         Store(tmp_path, ROOT)
     assert caught.value.reason is Refusal.STORE_UNUSABLE
+    assert "deal the committee's key anew" in caught.value.next_step
+    with engine.connect() as connection:
+        assert database._revision(connection) == "0001"
+        assert connection.exec_driver_sql("SELECT count(*) FROM rosters").scalar_one() == 1
+    engine.dispose()
 
 
 def test_a_restart_needs_neither_the_sealed_bytes_nor_the_masked_vectors(tmp_path):

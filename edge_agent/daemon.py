@@ -3,9 +3,11 @@
 Whoever imports this has set the number of threads for numpy before (`edge_agent.cli`).
 """
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
@@ -118,7 +120,8 @@ def run(folder: StateFolder, config: Config) -> None:
         watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S), on_stuck=lambda text: LOG.error("%s", text))
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
         enrolment = Enrolment(keys, fleet.fleet, fleet.root, config.testing.insecure_keys)
-        agent = Agent(enrolment, store, messenger, _work(config), member=None, report=report)
+        threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "answer")
+        agent = Agent(enrolment, store, messenger, _work(config), member=None, report=report, threads=threads)
         daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch)
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
         watch.start()

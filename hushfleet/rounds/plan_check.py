@@ -36,7 +36,7 @@ SELECTION_RANGE = range(65_537)
 
 
 class Standing(Enum):
-    """How a plan's roster stands to the roster held here."""
+    """The relation of a plan's roster to the roster held here."""
 
     SAME = "same"
     WAIT = "wait for the roster that the plan names"
@@ -66,7 +66,7 @@ def plan_problems(plan: Plan, roster: VerifiedRoster, schemes: Mapping[str, Sche
 
 
 def nano_rho(plan: Plan, roster: VerifiedRoster) -> int:
-    """What one participation costs, in 10^-9 rho, from the plan's integers and the policy's c (PROTOCOL 6). 0 without privacy."""
+    """The cost of one participation, in 10^-9 rho, from the plan's integers and the policy's c (PROTOCOL 6). 0 without privacy."""
     if plan.privacy.variance == 0:
         return 0
     return rho_nano(plan.privacy.b2, honest(plan, roster), plan.privacy.variance)

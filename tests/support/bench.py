@@ -35,6 +35,7 @@ class Bench:
     member: bool | None = True
     connects: bool = True
     executor: Executor | None = None
+    threads: Executor | None = None
     configured: bool = True
     reminders: Reminders | None = None
     reports: list[Any] = field(default_factory=list)
@@ -58,6 +59,7 @@ class Bench:
             member=self.member,
             report=lambda _, happening: self.reports.append(happening),
             reminders=self.reminders,
+            threads=self.threads,
         )
         if self.connects:
             self.agent.connect()

@@ -67,6 +67,7 @@ PLAIN = (
     *(f"hushfleet/{room}" for room in ("aggregation", "audit", "documents", "encryption", "link", "owner", "privacy", "program")),
     *(f"hushfleet/{room}" for room in ("sharing", "system", "training", "wire")),
     *(f"hushfleet/{file}.py" for file in ("cli", "codec", "errors", "ids", "labels", "randomness", "signing", "__init__")),
+    *(f"hushfleet/{room}" for room in ("rounds", "schemes")),
     "edge_agent",
     "models",
     "orchestrator",

@@ -1,6 +1,8 @@
 """An agent that follows the roster: called to the committee, and dismissed, while it runs."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 
@@ -42,6 +44,20 @@ def test_who_is_called_listens_from_then_on_and_goes_on_training(bench):
     bench.executor.run()
     bench.agent.pump()
     assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
+
+
+def test_an_answer_is_worked_out_on_the_threads_of_the_agent(tmp_path):
+    with ThreadPoolExecutor(2, "answer", initializer=lambda: began.append(threading.current_thread().name)) as threads:
+        began: list[str] = []
+        bench = Bench(tmp_path, member=None, executor=OnDemand(), threads=threads)
+        plan = bench.announce()
+        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
+        bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+        bench.agent.pump()
+        assert len(bench.arrived(Kind.PARTIAL)) == 1
+        bench.store.close()
+
+    assert began
 
 
 def test_a_restarted_member_is_one_at_once(bench):

@@ -42,9 +42,10 @@ def demo(*, devices: int, rounds: int, noise_multiplier: float, model: str, tran
     from rich.console import Console  # noqa: PLC0415 -- the help needs no fleet
 
     from simulation import demo as demo_module  # noqa: PLC0415 -- as above
+    from simulation.outcome import Settings  # noqa: PLC0415 -- as above
     from simulation.screen import DemoScreen  # noqa: PLC0415 -- as above
 
-    settings = demo_module.Settings(devices, rounds, noise_multiplier, model, keep, transport)
+    settings = Settings(devices, rounds, noise_multiplier, model, keep, transport)
     result = demo_module.run(settings, DemoScreen(Console(stderr=as_json)))
     if as_json:
         click.echo(result.to_json())

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from simulation import demo
+from simulation.outcome import Settings
 from simulation.screen import DemoScreen
 
 WIDTH = 96
@@ -18,7 +19,7 @@ def draw(target: Path) -> None:
     console = Console(record=True, width=WIDTH, force_terminal=True)
     target = target.absolute()
     with TemporaryDirectory() as folder, chdir(folder):
-        demo.run(demo.Settings(keep=Path("my-demo")), DemoScreen(console, moving=False))
+        demo.run(Settings(keep=Path("my-demo")), DemoScreen(console, moving=False))
     console.save_svg(str(target), title="hushfleet demo")
 
 

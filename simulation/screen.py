@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
@@ -13,9 +12,7 @@ from rich.text import Text
 
 from hushfleet.training import Architecture
 from simulation.attacks import Attack
-
-if TYPE_CHECKING:
-    from simulation.demo import Result, RoundFigures, Settings
+from simulation.outcome import Result, RoundFigures, Settings
 
 _COLUMNS = ("round", "devices", "answers", "accuracy", "epsilon", "bytes up/value", "seconds")
 _BAR_WIDTH = 24
@@ -45,7 +42,7 @@ class DemoScreen:
         self.console = console
         self._moving = moving and console.is_terminal
 
-    def opening(self, settings: "Settings", architecture: Architecture, rows: int) -> None:
+    def opening(self, settings: Settings, architecture: Architecture, rows: int) -> None:
         """First line: the transport. Then what is about to happen."""
         link = "memory (one process, every party its own keys)"
         if settings.broker:
@@ -86,7 +83,7 @@ class DemoScreen:
             answers = bar.add_task(f"round {number}: committee answers verified", total=threshold)
             yield RoundProgress(bar, contributions, answers)
 
-    def round_done(self, figures: "RoundFigures") -> None:
+    def round_done(self, figures: RoundFigures) -> None:
         """Print the round as one line of the table."""
         cells = (
             f"{figures.number}",
@@ -109,7 +106,7 @@ class DemoScreen:
             line = Text.assemble(("refused", "bold green"), words, (f"[{attack.reason.value}]", "dim"))
             self.console.print(Padding(line, (0, 0, 0, 3)))
 
-    def closing(self, result: "Result") -> None:
+    def closing(self, result: Result) -> None:
         """The last lines: the files that hold the results, and what an outsider's check says."""
         last = result.rounds[-1]
         self.console.print()

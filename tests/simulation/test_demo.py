@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hushfleet.errors import LocalError, Refusal
 from simulation import demo
+from simulation.outcome import Settings
 from simulation.screen import DemoScreen
 from tests.support.keys import load
 from tests.support.refusals import refused
@@ -112,7 +113,7 @@ def test_a_small_fleet_is_attacked_too_and_keep_keeps_everything(tmp_path: Path)
 def test_a_convolutional_net_from_an_onnx_file_is_trained_by_processes_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     key, seen = load("test-2048"), io.StringIO()
     monkeypatch.setattr(demo, "deal", lambda *_, **__: key)
-    settings = demo.Settings(devices=5, rounds=2, model="lenet", keep=tmp_path / "kept", transport="mosquitto")
+    settings = Settings(devices=5, rounds=2, model="lenet", keep=tmp_path / "kept", transport="mosquitto")
 
     result = demo.run(settings, DemoScreen(Console(file=seen), moving=False))
 
@@ -124,7 +125,7 @@ def test_a_convolutional_net_from_an_onnx_file_is_trained_by_processes_too(monke
 @pytest.mark.parametrize("wrong", [{"devices": 4}, {"rounds": 1}])
 def test_settings_that_cannot_work_are_refused_before_anything_is_made(wrong: dict[str, int]):
     with refused(Refusal.SETTINGS_INVALID, LocalError):
-        demo.Settings(**wrong)
+        Settings(**wrong)
 
 
 def test_an_attack_that_nobody_refuses_ends_the_demo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -132,7 +133,7 @@ def test_an_attack_that_nobody_refuses_ends_the_demo(monkeypatch: pytest.MonkeyP
     key = load("test-2048")
     monkeypatch.setattr(demo, "deal", lambda *_, **__: key)
     monkeypatch.setattr("hushfleet.schemes.paillier.cohort.verify_batch", lambda *_: ())
-    settings = demo.Settings(devices=5, rounds=2, keep=tmp_path / "kept", transport="memory")
+    settings = Settings(devices=5, rounds=2, keep=tmp_path / "kept", transport="memory")
 
     with refused(Refusal.ATTACK_NOT_REFUSED, LocalError):
         demo.run(settings, DemoScreen(Console(file=io.StringIO()), moving=False))

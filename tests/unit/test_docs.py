@@ -15,13 +15,13 @@ from hushfleet.privacy.integer_rules import slot_limit
 from hushfleet.rounds import plan_check
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.wire import Kind
-from simulation import demo
+from simulation import outcome
 from tests.support.world import make_world
 
 HOUSE = Path(__file__).parents[2]
 PAGES = sorted((HOUSE / "docs").rglob("*.md"))
-K_MIN = demo.Settings().min_devices  # the worked example is the demo
-COLLUDING, DELTA = demo.COLLUDING, demo.DELTA
+K_MIN = outcome.Settings().min_devices  # the worked example is the demo
+COLLUDING, DELTA = outcome.COLLUDING, outcome.DELTA
 
 
 def section(page: str, heading: str) -> str:
@@ -49,7 +49,7 @@ def missing_or_unknown(text: str) -> set[str]:
 
 
 def example(z: int) -> PlanIntegers:
-    devices = demo.Settings().devices
+    devices = outcome.Settings().devices
     return derive(dimension=650, clip_norm=1.0, noise_multiplier=z, k_min=K_MIN, k_max=devices, colluding=COLLUDING)
 
 

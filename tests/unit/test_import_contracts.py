@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +105,26 @@ def test_the_tree_as_it_is_keeps_every_contract(house: Path) -> None:
 
 def test_every_contract_has_a_violation() -> None:
     assert {violation.contract for violation in VIOLATIONS} == set(_contracts())
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    imports = _imports()
+
+    assert set(TopologicalSorter(imports).static_order()) == set(imports)
+
+
+def test_a_circle_would_be_found() -> None:
+    imports = _imports()
+    imports["simulation.screen"].add("simulation.demo")
+
+    with pytest.raises(CycleError):
+        TopologicalSorter(imports).prepare()
+
+
+def _imports() -> dict[str, set[str]]:
+    """What each module of ours imports, at its top or late, types included."""
+    graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=False)
+    return {module: set(graph.find_modules_directly_imported_by(module)) for module in graph.modules}
 
 
 @pytest.fixture

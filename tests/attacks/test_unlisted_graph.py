@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from hushfleet.rounds.tasks.train import TrainingTask
 from hushfleet.training import Data
 from models.onnx import runtime
 from models.onnx.trainer import OnnxTrainer
+from simulation.fleet import FleetSetup
 from simulation.memory_fleet import MemoryFleet
 from simulation.parties import Parties
 from tests.support.hand_made_model import hand_made
@@ -32,10 +32,10 @@ def test_only_a_listed_graph_is_loaded(tmp_path, monkeypatch, listed):
     task = TrainingTask(trainer.architecture, LocalTraining.make(2, 4, 0.1), OptimizerSettings("fedavg", ()))
     job = Job(task, 1.0, 4.0, 4, 5)
     data = {name: Data(np.ones((6, 4)), np.arange(6) % 3) for name in parties.devices}
-    make = partial(MemoryFleet, trainer=trainer, data=data, folder=tmp_path, insecure_keys=True)
+    setup = FleetSetup(parties, load("insecure-512"), policy, job, trainer.initial(randomness), data)
     with (
         ThreadPoolExecutor(1) as executor,
-        closing(make(parties, load("insecure-512"), policy, job, trainer.initial(randomness), executor=executor)) as fleet,
+        closing(MemoryFleet(setup, tmp_path, trainer=trainer, executor=executor, insecure_keys=True)) as fleet,
     ):
         if listed:
             assert fleet.run_round()

@@ -93,7 +93,8 @@ def test_the_owners_bundle_is_said_to_be_one(tmp_path):
     for ask in (catalogue.architecture, catalogue.trainer):
         with pytest.raises(LocalError, match="is the owner's bundle for a device, not a trainable model") as caught:
             ask(str(bundle))
-        assert caught.value.reason is Refusal.FILE_KIND
+        with refused(Refusal.FILE_KIND, LocalError):
+            raise caught.value
         assert f"hushfleet agent join {bundle}" in caught.value.next_step
         assert "hushfleet model prepare" in caught.value.next_step
 

@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from hushfleet.documents.grant import NO_SHARE
 from hushfleet.encryption.paillier.packing import plaintext_count
 from hushfleet.errors import FaultyDevice, LocalError, Refusal
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import SystemRandomness
+from hushfleet.schemes.base import MemberKeys
 from hushfleet.schemes.paillier.device import PaillierDevice
+from hushfleet.schemes.paillier.member import PaillierMember
 from hushfleet.schemes.paillier.orchestrator import PaillierOrchestrator
 from hushfleet.schemes.paillier.profile import ciphertext_count, key_of
 from tests.support.refusals import refused
@@ -83,6 +86,15 @@ def test_a_value_past_its_slot_never_leaves_the_device():
     values[3] = 1 << (terms.plan.privacy.slot_bits - 1)
     with refused(Refusal.VALUE_OUT_OF_SLOT, LocalError):
         PaillierDevice().encrypt(terms, "device-01", EncodedVector(values), SystemRandomness())
+
+
+def test_a_member_without_its_share_is_told_what_to_join_with():
+    world = make_world()
+    name = world.roster.roster.committee[0]
+    keys = MemberKeys(1, world.parties.devices[name].sealing, NO_SHARE)
+
+    with refused(Refusal.SHARE_MISSING, LocalError):
+        PaillierMember().check_keys(world.roster, keys, insecure_keys=True)
 
 
 def test_an_empty_cohort_has_no_faulty_contribution():

@@ -100,14 +100,10 @@ def _record(coordinator: Coordinator, state: Open, outcome: Outcome, progress: P
 
 
 def _archive(state: Open, progress: Progress, record: Signed) -> RoundArchive:
-    asked = isinstance(state, Decrypting)
-    return RoundArchive(
-        state.terms.roster.signed,
-        state.terms.verified_plan.signed,
-        record,
-        state.memory.progress.result,
-        progress.result,
-        state.request if isinstance(state, Decrypting) else None,
-        state.total.archived() if asked else b"",
-        {index: encode_signed(signed) for index, (_, signed) in state.answers.items()} if isinstance(state, Decrypting) else {},
+    archive = RoundArchive(
+        state.terms.roster.signed, state.terms.verified_plan.signed, record, state.memory.progress.result, progress.result
     )
+    if not isinstance(state, Decrypting):
+        return archive
+    answers = {index: encode_signed(signed) for index, (_, signed) in state.answers.items()}
+    return replace(archive, request=state.request, total=state.total.archived(), answers=answers)

@@ -10,7 +10,7 @@ import click
 from edge_agent.config import ENVIRONMENT, Config, load
 from hushfleet.errors import PeerError
 from hushfleet.program.settings import strange_variables
-from hushfleet.program.terminal import ask, config_option, json_option, print_json, state_option, yes_option
+from hushfleet.program.terminal import ask, config_option, json_option, print_json, say, state_option, yes_option
 
 if TYPE_CHECKING:
     from edge_agent.folder import StateFolder
@@ -23,7 +23,7 @@ _SERVICE = click.option("--service", is_flag=True, help="The service's state fol
 def agent() -> None:
     """This device: its keys, its fleet, its service."""
     for text in strange_variables(Config, os.environ, ENVIRONMENT, ("STATE", "CONFIG")):
-        click.echo(f"Warning: {text}", err=True)
+        say(f"Warning: {text}", err=True)
 
 
 @agent.command(epilog="Example: sudo hushfleet agent enrol --service --name pi-01")
@@ -43,11 +43,11 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
         ask("New keys mean a new device to the fleet, and an empty ledger: what was spent of its budget is forgotten. Go on?", yes=yes)
     request = enrolment.enrol(folder, device_id, anew=anew)
     path = enrolment.write_request(request, out)
-    click.echo(
-        f"Keys made in {folder.path}; they stay there.\n"
-        f"Request:     {path}\n"
-        f"Fingerprint: {request.fingerprint}\n"
-        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}\n"
+    say(
+        f"Keys made in {folder.path}; they stay there.",
+        f"Request:     {path}",
+        f"Fingerprint: {request.fingerprint}",
+        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}",
         "and compares the fingerprint with this one. Then, with the bundle that comes back, type here:  "
         + (f"sudo hushfleet agent install {request.device_id}.bundle" if service else f"hushfleet agent join {request.device_id}.bundle"),
         err=as_json,
@@ -72,7 +72,7 @@ def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path |
     if as_json:
         print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "member": offer.is_member})
     else:
-        click.echo("Next: hushfleet agent run")
+        say("Next: hushfleet agent run")
 
 
 @agent.command(epilog="Example: hushfleet agent run --config agent.toml")
@@ -102,7 +102,7 @@ def status(*, state: Path | None, service: bool, as_json: bool) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        click.echo(found.as_text())
+        say(*found.as_lines())
 
 
 @agent.group()
@@ -120,7 +120,7 @@ def check(*, config_path: Path | None, with_data: bool, as_json: bool) -> None:
     if as_json:
         print_json(told)
     else:
-        click.echo("\n".join(f"{name}: {value}" for name, value in told.items()))
+        say(*(f"{name}: {value}" for name, value in told.items()))
 
 
 @agent.command(epilog="Example: sudo hushfleet agent install pi-01.bundle")
@@ -140,7 +140,7 @@ def install(*, bundle: Path | None, config_path: Path | None, state: Path | None
     wanted = installing.Wanted(bundle, config_path, state, yes=yes)
     installing.carry_out(installing.install(machine, wanted), machine, dry_run=dry_run)
     if not dry_run and (note := installing.data_note(machine)):
-        click.echo(note, err=True)
+        say(note, err=True)
 
 
 @agent.command(epilog="Example: sudo hushfleet agent uninstall --purge")

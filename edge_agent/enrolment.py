@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
-
 from edge_agent.config import Config
 from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.store import Store
@@ -12,7 +10,7 @@ from hushfleet.documents import fingerprint
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link.tls import make_key_and_request
 from hushfleet.program.folder import Offer
-from hushfleet.program.terminal import ask
+from hushfleet.program.terminal import ask, say
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.device import Device
 from hushfleet.rounds.effects import require_accepted
@@ -120,12 +118,12 @@ def write_request(request: RequestFile, folder: Path) -> Path:
 def join_fleet(folder: StateFolder, bundle: Path, *, yes: bool, config: Config, err: bool) -> Offer[DeviceKeys]:
     """Show whose bundle it is, ask, join, and delete a bundle that held a key share (PROTOCOL 2)."""
     offer = read_bundle(folder, folder.bundle_bytes(bundle))
-    click.echo(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=err)
+    say(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=err)
     if not offer.pinned:
         ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
     join(folder, offer, insecure_keys=config.testing.insecure_keys)
-    click.echo(f"Joined as {offer.bundle.device_id}{', a committee member' if offer.is_member else ''}.", err=err)
+    say(f"Joined as {offer.bundle.device_id}{', a committee member' if offer.is_member else ''}.", err=err)
     if offer.bundle.grant:
         bundle.unlink()
-        click.echo(f"{bundle} is deleted: it held this member's key share. Delete copies of it.", err=err)
+        say(f"{bundle} is deleted: it held this member's key share. Delete copies of it.", err=err)
     return offer

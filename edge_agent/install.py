@@ -15,12 +15,11 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
-import click
-
 from edge_agent.config import load
 from edge_agent.enrolment import enrolled, join_fleet
 from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.program.terminal import say
 from hushfleet.system.durable import write_durably
 
 UNIT = "hushfleet-agent.service"
@@ -110,7 +109,7 @@ def carry_out(actions: Sequence[Action], machine: TargetMachine, *, dry_run: boo
     if not dry_run and machine.user_id != 0:
         raise PermissionError("a service is installed and removed by root: type sudo in front")
     for action in actions:
-        click.echo(f"would {action.text}" if dry_run else action.text)
+        say(f"would {action.text}" if dry_run else action.text)
         if not dry_run:
             action.do()
 

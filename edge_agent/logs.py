@@ -15,6 +15,7 @@ from typing import TextIO
 
 import msgspec
 
+from hushfleet.system.plain_text import plain
 from hushfleet.system.repeats import Repeats
 
 LOG = logging.getLogger("hushfleet.agent")
@@ -50,7 +51,7 @@ class Lines(logging.Formatter):
         text = " ".join(record.getMessage().split())
         trace = self.formatException(record.exc_info).splitlines() if record.exc_info else []
         head = _priority(record.levelno) if self._journal else f"{self.formatTime(record, '%Y-%m-%d %H:%M:%S')} {record.levelname.lower()} "
-        return "\n".join(head + _printable(line) for line in (text, *trace))
+        return "\n".join(head + plain(line) for line in (text, *trace))
 
 
 def start_logging(level: str, stream: TextIO | None = None, environment: Mapping[str, str] = os.environ) -> None:
@@ -61,11 +62,6 @@ def start_logging(level: str, stream: TextIO | None = None, environment: Mapping
     LOG.handlers[:] = [handler]
     LOG.setLevel(level.upper())
     LOG.propagate = False
-
-
-def _printable(line: str) -> str:
-    """The line without anything that could steer a terminal: a peer may have chosen its text."""
-    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _priority(level: int) -> str:

@@ -43,9 +43,9 @@ class Status:
         """The fields by name, for `--json`."""
         return asdict(self)
 
-    def as_text(self) -> str:
+    def as_lines(self) -> tuple[str, ...]:
         """The state in lines for a person."""
-        return "\n".join(f"{name:<14} {value}" for name, value in self._rows())
+        return tuple(f"{name:<14} {value}" for name, value in self._rows())
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [

@@ -6,9 +6,7 @@ A command's module is imported when the command is typed, not when the list is p
 It returns None, or leaves through `ctx.exit(code)` with a code of `ExitCode`.
 """
 
-import json
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,6 +17,7 @@ import click
 
 from hushfleet import __version__
 from hushfleet.errors import BudgetError, HushfleetError, PeerError, Refusal
+from hushfleet.program.terminal import keep_terminal_plain, print_json, say, say_traceback
 
 ENTRY_POINT_GROUP = "hushfleet.commands"
 DISTRIBUTION = "hushfleet"
@@ -77,13 +76,14 @@ class Failure:
     message: str
     next_step: str = ""
 
-    def as_json(self) -> str:
-        """One line: `{"error": {"kind", "message", "next"}}`."""
-        return json.dumps({"error": {"kind": self.kind, "message": self.message, "next": self.next_step}})
+    def as_json(self) -> dict[str, dict[str, str]]:
+        """`{"error": {"kind", "message", "next"}}`."""
+        return {"error": {"kind": self.kind, "message": self.message, "next": self.next_step}}
 
-    def as_text(self) -> str:
-        """The text for a person: what happened, why, and what to type next."""
-        return f"Error: {self.message} [{self.kind}]" + (f"\nNext: {self.next_step}" if self.next_step else "")
+    def as_lines(self) -> tuple[str, ...]:
+        """The lines for a person: what happened, why, and what to type next. A message's further lines are indented: none poses as ours."""
+        first, *more = f"{self.message} [{self.kind}]".splitlines()
+        return (f"Error: {first}", *(f"  {line}" for line in more), *((f"Next: {self.next_step}",) if self.next_step else ()))
 
 
 class Commands(click.Group):
@@ -130,6 +130,7 @@ def hushfleet() -> None:
 
 def main() -> NoReturn:
     """Entry point of the `hushfleet` script."""
+    keep_terminal_plain()
     sys.exit(run(sys.argv[1:]))
 
 
@@ -145,9 +146,9 @@ def run(arguments: Sequence[str], command: click.Command = hushfleet) -> int:
         return ExitCode.USAGE
     except Exception as error:  # noqa: BLE001 -- the one boundary where every error becomes a message and an exit code
         failure = failure_of(error)
-        click.echo(failure.as_text(), err=True)
+        say(*failure.as_lines(), err=True)
         if "--json" in arguments:
-            click.echo(failure.as_json())
+            print_json(failure.as_json())
         return failure.code
     return result if isinstance(result, int) else ExitCode.DONE
 
@@ -163,7 +164,7 @@ def failure_of(error: Exception) -> Failure:
             return Failure(ExitCode.FAILED, "interrupted", "interrupted")
         case OSError():
             return _failure_of_system(error)
-    traceback.print_exception(error)
+    say_traceback(error)
     return Failure(ExitCode.FAILED, "defect", f"{type(error).__name__}: {error}", "report this together with the traceback above")
 
 

@@ -9,7 +9,7 @@ import click
 
 from hushfleet.cli import ExitCode
 from hushfleet.program.settings import strange_variables
-from hushfleet.program.terminal import ask, config_option, json_option, print_json, state_option, yes_option
+from hushfleet.program.terminal import ask, config_option, json_option, print_json, say, state_option, yes_option
 from orchestrator.config import ENVIRONMENT, Config, load
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _JOB = click.argument("job", type=click.Path(dir_okay=False, path_type=Path))
 def orchestrator() -> None:
     """Training jobs: check, run and watch them, and take the model home."""
     for text in strange_variables(Config, os.environ, ENVIRONMENT, ("STATE", "CONFIG")):
-        click.echo(f"Warning: {text}", err=True)
+        say(f"Warning: {text}", err=True)
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator enrol --out .")
@@ -42,11 +42,11 @@ def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
     data = make_keys(folder, name)
     path = out / f"{name}.request"
     write_durably(path, data, mode=0o644)
-    click.echo(
-        f"Keys made in {folder.path}; they stay there.\n"
-        f"Request:     {path}\n"
-        f"Fingerprint: {fingerprint(data)}\n"
-        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}\n"
+    say(
+        f"Keys made in {folder.path}; they stay there.",
+        f"Request:     {path}",
+        f"Fingerprint: {fingerprint(data)}",
+        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}",
         f"and compares the fingerprint with this one. Then type here:  hushfleet orchestrator join {name}.bundle",
         err=as_json,
     )
@@ -66,16 +66,16 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
 
     folder, config = _folder(state), load(config_path)
     offer = enrolment.read_bundle(folder, folder.bundle_bytes(bundle))
-    click.echo(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=as_json)
+    say(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=as_json)
     if not offer.pinned:
         ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
     enrolment.join(folder, offer, url=config.store.url)
     roster = offer.roster.roster
-    click.echo(f"Joined as {offer.bundle.device_id}; roster {roster.serial} has {len(roster.devices)} devices.", err=as_json)
+    say(f"Joined as {offer.bundle.device_id}; roster {roster.serial} has {len(roster.devices)} devices.", err=as_json)
     if as_json:
         print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "roster": roster.serial})
     else:
-        click.echo("Next: hushfleet orchestrator check job.toml")
+        say("Next: hushfleet orchestrator check job.toml")
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator check job.toml")
@@ -95,7 +95,7 @@ def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: b
     with _reading(folder, config) as reports:
         roster = pending_rosters.newest(folder, reports.roster())
     checked = check_job(file, text, job, roster)
-    click.echo("\n".join(cost_lines(checked)), err=as_json)
+    say(*cost_lines(checked), err=as_json)
     if as_json:
         cost = checked.cost
         print_json(
@@ -125,12 +125,11 @@ def run(
     context: click.Context, *, job: Path, new: bool, give_up_after: int, state: Path | None, config_path: Path | None, as_json: bool
 ) -> None:
     """Run JOB round by round until its model is released as often as it asks, or go on with it."""
-    from rich.console import Console  # noqa: PLC0415 -- as above
-
+    from orchestrator.console import PlainConsole  # noqa: PLC0415 -- as above
     from orchestrator.run import Options  # noqa: PLC0415 -- as above
     from orchestrator.run import run as run_job  # noqa: PLC0415 -- as above
 
-    console = Console(stderr=as_json)
+    console = PlainConsole(stderr=as_json)
     summary = run_job(_folder(state), load(config_path), job, console, Options(new=new, give_up=give_up_after))
     if as_json:
         last = summary.last
@@ -166,7 +165,7 @@ def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> No
     with _reading(folder, config) as reports:
         job, roster = reports.job(), reports.roster().roster
     if not as_json:
-        click.echo("\n".join(status_lines(fleet, roster, job)))
+        say(*status_lines(fleet, roster, job))
         return
     body: dict[str, Any] = {"fleet": fleet.fleet, "roster": roster.serial, "devices": len(roster.devices), "job": None}
     if job is not None:
@@ -187,7 +186,7 @@ def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> N
     if as_json:
         print_json({"devices": [asdict(one) for one in found]})
     else:
-        click.echo("\n".join(device_lines(found)))
+        say(*device_lines(found))
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator rounds")
@@ -203,7 +202,7 @@ def rounds(*, state: Path | None, config_path: Path | None, as_json: bool) -> No
     if as_json:
         print_json({"rounds": [asdict(one) for one in found]})
     else:
-        click.echo("\n".join(round_lines(found)))
+        say(*round_lines(found))
 
 
 @orchestrator.command("round", epilog="Example: hushfleet orchestrator round 3")
@@ -219,7 +218,7 @@ def one_round(*, number: int, state: Path | None, config_path: Path | None, as_j
         print_json(found)
     else:
         width = max(map(len, found))
-        click.echo("\n".join(f"{name:{width}}  {_plain(value)}" for name, value in found.items()))
+        say(*(f"{name:{width}}  {_plain(value)}" for name, value in found.items()))
 
 
 @orchestrator.group()
@@ -241,7 +240,7 @@ def export(*, file: Path, best: bool, onnx: bool, state: Path | None, config_pat
     folder = _folder(state)
     with _reading(folder, load(config_path)) as reports:
         metadata = export_model(reports, file, best=best, onnx=onnx)
-    click.echo(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json)
+    say(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json)
     if as_json:
         print_json({"file": str(file), **metadata})
 
@@ -265,7 +264,7 @@ def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, 
     lines = [] if new.digest == current.digest else list(pending_rosters.differences(current, new))
     if lines:
         pending_rosters.hand_over(folder, new)
-    click.echo("\n".join(lines) or f"roster {current.roster.serial} is here already", err=as_json)
+    say(*(lines or (f"roster {current.roster.serial} is here already",)), err=as_json)
     if as_json:
         print_json({"roster": new.roster.serial, "changes": lines})
 

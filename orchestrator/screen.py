@@ -11,6 +11,7 @@ from hushfleet.privacy import epsilon
 from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.rounds.tasks.base import Progress
+from hushfleet.system.plain_text import plain
 from orchestrator.job.check import CheckedJob
 from orchestrator.job.holdout import Score
 
@@ -126,7 +127,7 @@ class Screen:
         return f"epsilon {epsilon(self._spent_nano, self._job.file.privacy.delta):.2f}"
 
     def _line(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True, highlight=False)
+        self._console.print(plain(text), soft_wrap=True, highlight=False)
 
     def _move(self, text: str) -> None:
         if not self._console.is_terminal:

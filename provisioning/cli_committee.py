@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from provisioning.command import OwnerCommand, owner_command, say
+from hushfleet.program.terminal import say, say_in_place
+from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import VaultContents
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _fresh_key(bits: int, f: int, *, insecure: bool) -> "Dealing":
     from hushfleet.encryption.paillier.dealing import deal  # noqa: PLC0415 -- as above
     from hushfleet.randomness import SystemRandomness  # noqa: PLC0415 -- as above
 
-    say([f"Searching two safe primes of {bits // 2} bits: seconds on a laptop, minutes on a small machine."])
+    say(f"Searching two safe primes of {bits // 2} bits: seconds on a laptop, minutes on a small machine.", err=True)
     progress = _Progress()
     with ThreadPoolExecutor(2) as executor:
         try:
@@ -108,10 +109,10 @@ class _Progress:
         if now - self._told >= _REPORT_EVERY_S:
             self._told = now
             text = f"{now - self._started:.0f} s, about {2 * tried} candidates"
-            click.echo(f"\r{text}" if self._in_place else text, err=True, nl=not self._in_place)
+            say_in_place(text) if self._in_place else say(text, err=True)
 
     def end(self) -> None:
         """Leave the terminal's line, and stop whoever still searches."""
         self._ended = True
         if self._in_place and self._told != self._started:
-            click.echo(err=True)
+            say_in_place("")

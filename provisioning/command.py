@@ -1,7 +1,7 @@
 """The parts that all of the owner's commands share: options, showing a change, asking, signing, and the result."""
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from hushfleet.errors import PhaseError
-from hushfleet.program.terminal import ask, json_option, print_json
+from hushfleet.program.terminal import ask, json_option, print_json, say
 from provisioning.contents import VaultContents
 from provisioning.folder import VaultFolder
 from provisioning.passphrase import PassphraseSource
@@ -59,9 +59,9 @@ class OwnerCommand:
         What can be refused is refused before anybody is asked, and the passphrase is asked for before `finish` takes its time.
         """
         shown = propose(self.registry)
-        say(shown.lines or ("There is nothing to sign.",))
+        say(*(shown.lines or ("There is nothing to sign.",)), err=True)
         if self.dry_run:
-            say(["Dry run: nothing was changed."])
+            say("Dry run: nothing was changed.", err=True)
         if self.dry_run or shown.is_empty:
             return shown, False
         self.confirm("Do it?")
@@ -80,13 +80,7 @@ class OwnerCommand:
         if self.as_json:
             print_json(result)
         elif lines:
-            click.echo("\n".join(lines))
-
-
-def say(lines: Iterable[str]) -> None:
-    """Print lines for a person on standard error, so that standard output stays the result."""
-    for line in lines:
-        click.echo(line, err=True)
+            say(*lines)
 
 
 def owner_command(*, passphrase: bool = False, consent: bool = False) -> Callable[[Body], Callable[..., Any]]:

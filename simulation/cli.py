@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from hushfleet.program.terminal import json_option
+from hushfleet.program.terminal import json_option, print_json
 from simulation.short_names import SHORT_NAMES
 
 
@@ -39,13 +39,12 @@ def demo(*, devices: int, rounds: int, noise_multiplier: float, model: str, tran
 
     Real data (handwritten digits), real keys, real proofs; no broker needed. Takes about half a minute.
     """
-    from rich.console import Console  # noqa: PLC0415 -- the help needs no fleet
-
+    from orchestrator.console import PlainConsole  # noqa: PLC0415 -- the help needs no fleet
     from simulation import demo as demo_module  # noqa: PLC0415 -- as above
     from simulation.outcome import Settings  # noqa: PLC0415 -- as above
     from simulation.screen import DemoScreen  # noqa: PLC0415 -- as above
 
     settings = Settings(devices, rounds, noise_multiplier, model, keep, transport)
-    result = demo_module.run(settings, DemoScreen(Console(stderr=as_json)))
+    result = demo_module.run(settings, DemoScreen(PlainConsole(stderr=as_json)))
     if as_json:
-        click.echo(result.to_json())
+        print_json(result.as_json())

@@ -4,7 +4,6 @@ Reads commands on standard input, one a line: `hold NAME`, `release NAME`. Ends 
 outlives its demo. Writes JSON lines: who is ready, and what the parties note, refuse and raise alarms about.
 """
 
-import json
 import os
 import sys
 import threading
@@ -22,6 +21,7 @@ from edge_agent.store import Store
 from hushfleet.link import Messenger
 from hushfleet.link.mqtt.client import MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
+from hushfleet.program.terminal import print_json
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.signing import VerifyKey
@@ -113,7 +113,7 @@ def _report(party: str, happening: Note | Alert | Refused) -> None:
 
 
 def _say(**fields: Any) -> None:  # noqa: ANN401 -- JSON
-    print(json.dumps(fields), flush=True)
+    print_json(fields)
 
 
 if __name__ == "__main__":

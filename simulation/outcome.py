@@ -1,6 +1,5 @@
 """The outcome of the demo, and the settings that it came from: what the demo works out and its screen shows."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ class RoundFigures:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome of the demo; `to_json` is the contract of `--json`."""
+    """The outcome of the demo; `as_json` is the contract of `--json`."""
 
     settings: Settings
     model: str
@@ -110,28 +109,26 @@ class Result:
     model_file: Path
     seconds: float
 
-    def to_json(self) -> str:
-        """The result as one line of JSON."""
+    def as_json(self) -> dict[str, object]:
+        """The result for `--json`."""
         last = self.rounds[-1]
-        return json.dumps(
-            {
-                "transport": "mosquitto" if self.settings.broker else "memory",
-                "scheme": "paillier",
-                "model": self.model,
-                "values": self.values,
-                "devices": self.settings.devices,
-                "committee": {"members": COMMITTEE, "threshold": COMMITTEE - (COMMITTEE - 1) // 3},
-                "key_bits": KEY_BITS,
-                "rounds_released": self.audit.released,
-                "accuracy": round(last.accuracy, 4),
-                "accuracy_without_privacy": round(self.accuracy_without_privacy, 4),
-                "epsilon": round(last.epsilon, 3),
-                "delta": DELTA,
-                "noise_multiplier": self.settings.noise_multiplier,
-                "bytes_up_per_value": round(last.bytes_up_per_value, 2),
-                "seconds": round(self.seconds, 1),
-                "attacks": [{"name": a.name, "refused_by": a.refused_by, "reason": a.reason.value} for a in self.attacks],
-                "archive": str(self.archive),
-                "model_file": str(self.model_file),
-            }
-        )
+        return {
+            "transport": "mosquitto" if self.settings.broker else "memory",
+            "scheme": "paillier",
+            "model": self.model,
+            "values": self.values,
+            "devices": self.settings.devices,
+            "committee": {"members": COMMITTEE, "threshold": COMMITTEE - (COMMITTEE - 1) // 3},
+            "key_bits": KEY_BITS,
+            "rounds_released": self.audit.released,
+            "accuracy": round(last.accuracy, 4),
+            "accuracy_without_privacy": round(self.accuracy_without_privacy, 4),
+            "epsilon": round(last.epsilon, 3),
+            "delta": DELTA,
+            "noise_multiplier": self.settings.noise_multiplier,
+            "bytes_up_per_value": round(last.bytes_up_per_value, 2),
+            "seconds": round(self.seconds, 1),
+            "attacks": [{"name": a.name, "refused_by": a.refused_by, "reason": a.reason.value} for a in self.attacks],
+            "archive": str(self.archive),
+            "model_file": str(self.model_file),
+        }

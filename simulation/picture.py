@@ -5,8 +5,7 @@ from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rich.console import Console
-
+from orchestrator.console import PlainConsole
 from simulation import demo
 from simulation.outcome import Settings
 from simulation.screen import DemoScreen
@@ -16,7 +15,7 @@ WIDTH = 96
 
 def draw(target: Path) -> None:
     """Play the demo and write what a terminal shows of it, without the moving bars."""
-    console = Console(record=True, width=WIDTH, force_terminal=True)
+    console = PlainConsole(record=True, width=WIDTH, force_terminal=True)
     target = target.absolute()
     with TemporaryDirectory() as folder, chdir(folder):
         demo.run(Settings(keep=Path("my-demo")), DemoScreen(console, moving=False))

@@ -1,12 +1,23 @@
-"""The terminal as every program uses it: the options that commands share, one question, and one JSON object as the result."""
+"""The terminal as every program uses it: the options that commands share, lines, one question, and one JSON object as the result.
+
+Everything that a program prints goes through here, so that no name, reason or version that came from elsewhere reaches a terminal
+as it is: a line is given whole, and each character of it that is not plain text is shown as its escape. A rich console is
+`orchestrator.console.PlainConsole`, and a log has `edge_agent.logs.Lines`; both do the same.
+"""
 
 import json
+import logging
 import sys
+import threading
+import traceback
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from hushfleet.system.plain_text import plain
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,10 +47,43 @@ def ask(question: str, *, yes: bool, instead: str = "Answer at a terminal, or ad
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} {instead}")
-    if not click.confirm(question, err=True):
+    if not click.confirm(plain(question), err=True):
         raise click.ClickException("nothing was changed")
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines on standard output, or standard error with `err`. A line break inside a line is shown as its escape."""
+    for line in lines:
+        click.echo(plain(line), err=err)
+
+
+def say_in_place(text: str) -> None:
+    """Write the moving line of standard error anew. Empty text leaves it."""
+    click.echo(f"\r{plain(text)}" if text else "", err=True, nl=not text)
 
 
 def print_json(body: Mapping[str, Any]) -> None:
     """Print the result of a command with `--json`: one object on one line of standard output."""
-    click.echo(json.dumps(body))
+    click.echo(json.dumps(body).replace("\x7f", "\\u007f"))  # the one control character that JSON writes as it is
+
+
+def say_traceback(error: BaseException) -> None:
+    """Print a defect's traceback on standard error."""
+    say(*"".join(traceback.format_exception(error)).splitlines(), err=True)
+
+
+def keep_terminal_plain() -> None:
+    """Send what Python itself would print through `say`: tracebacks of the program and its threads, warnings, logs of libraries."""
+    sys.excepthook = lambda _, error, __: say_traceback(error)
+    threading.excepthook = lambda told: say_traceback(told.exc_value) if told.exc_value is not None else None
+    sys.unraisablehook = lambda told: say_traceback(told.exc_value) if told.exc_value is not None else None
+    warnings.showwarning = lambda message, kind, *_: say(f"Warning: {kind.__name__}: {message}", err=True)
+    logging.lastResort = _Last(logging.WARNING)
+
+
+class _Last(logging.Handler):
+    """The handler for loggers that nobody configured."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message without a traceback."""
+        say(record.getMessage(), err=True)

@@ -8,7 +8,7 @@ import click
 
 from hushfleet.documents.archive import ROOT_KEY_FILE, folder_name, read_root_key, round_in
 from hushfleet.errors import PeerError
-from hushfleet.program.terminal import json_option, print_json
+from hushfleet.program.terminal import json_option, print_json, say
 
 if TYPE_CHECKING:  # the cryptography, when it is needed
     from hushfleet.audit import JobReport
@@ -40,9 +40,9 @@ def verify(*, folder: Path, root_key: Path | None, as_json: bool) -> None:
     from hushfleet.randomness import SystemRandomness  # noqa: PLC0415 -- as above
 
     if root_key is None:
-        click.echo(f"Note: the root key is the archive's own; compare it with the owner's: cat {folder / ROOT_KEY_FILE}", err=True)
+        say(f"Note: the root key is the archive's own; compare it with the owner's: cat {folder / ROOT_KEY_FILE}", err=True)
     report = verify_job(read_archive(folder), _root_key(root_key or folder / ROOT_KEY_FILE), SystemRandomness())
-    click.echo(report.summary(), err=as_json)
+    say(report.summary(), err=as_json)
     if as_json:
         print_json(_json(report))
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from hushfleet.system.plain_text import plain
+
 _MICRO = 1_000_000
 
 
@@ -27,7 +29,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """One line for `systemctl status`."""
-        self._send("STATUS=" + " ".join(text.split()))
+        self._send("STATUS=" + plain(" ".join(text.split())))
 
     def alive(self) -> None:
         """Postpone the watchdog."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from hushfleet.program.terminal import json_option, print_json
+from hushfleet.program.terminal import json_option, print_json, say
 from models.onnx.manifest import Frozen, Manifest, Sizes, Tensor
 from models.onnx.prepare.loss_names import LOSS_NAMES
 
@@ -48,9 +48,9 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
     trainable = prepare(file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options)
     folder = out or file.with_suffix(".trainable")
     trainable.save(folder)
-    click.echo(_tables(trainable.manifest), err=as_json)
-    click.echo(_verdict(reports[0]), err=as_json)
-    click.echo(f"{folder}: architecture {trainable.architecture.digest.hex()}", err=as_json)
+    say(*_tables(trainable.manifest), err=as_json)
+    say(_verdict(reports[0]), err=as_json)
+    say(f"{folder}: architecture {trainable.architecture.digest.hex()}", err=as_json)
     if as_json:
         print_json({"trainable": str(folder), **_facts(trainable), "check": _checked(reports[0])})
 
@@ -69,8 +69,8 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
 
     if path.is_dir() or path.suffix == ".bundle":
         trainable = load_trainable(path)
-        click.echo(_tables(trainable.manifest), err=as_json)
-        click.echo(f"architecture {trainable.architecture.digest.hex()}", err=as_json)
+        say(*_tables(trainable.manifest), err=as_json)
+        say(f"architecture {trainable.architecture.digest.hex()}", err=as_json)
         if as_json:
             print_json(_facts(trainable))
         return
@@ -79,10 +79,10 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
     operators = Counter(node.op_type for node in graph.nodes)
     unknown = sorted(operators.keys() - registry.load().keys())
     shapes = {name: graph.initializers[name].shape for name in graph.parameters}
-    click.echo("\n".join(_parameters(shapes, source.frozen)), err=as_json)
-    click.echo(f"output {source.logits}: {graph.shape(source.logits)}", err=as_json)
-    click.echo("operators: " + ", ".join(f"{count} {name}" for name, count in sorted(operators.items())), err=as_json)
-    click.echo(f"without a derivative: {', '.join(unknown) or 'none'}", err=as_json)
+    say(*_parameters(shapes, source.frozen), err=as_json)
+    say(f"output {source.logits}: {graph.shape(source.logits)}", err=as_json)
+    say("operators: " + ", ".join(f"{count} {name}" for name, count in sorted(operators.items())), err=as_json)
+    say(f"without a derivative: {', '.join(unknown) or 'none'}", err=as_json)
     if as_json:
         frozen = msgspec.to_builtins(source.frozen)
         print_json({"parameters": shapes, "frozen": frozen, "operators": operators, "without_derivative": unknown, "output": source.logits})
@@ -99,8 +99,8 @@ def check(*, trainable: Path, seed: int, as_json: bool) -> None:
 
     report = check_gradients(load_trainable(trainable), seed=seed)
     width = max(map(len, report.errors))
-    click.echo("\n".join(f"{name:{width}}  {error:.1e}" for name, error in report.errors.items()), err=as_json)
-    click.echo(_verdict(report), err=as_json)
+    say(*(f"{name:{width}}  {error:.1e}" for name, error in report.errors.items()), err=as_json)
+    say(_verdict(report), err=as_json)
     if as_json:
         print_json(_checked(report))
 
@@ -116,13 +116,13 @@ def bench(*, trainable: Path, batch: int, steps: int, as_json: bool) -> None:
     from models.onnx.trainable import load_trainable  # noqa: PLC0415 -- as above
 
     found = time_steps(load_trainable(trainable), batch, steps)
-    click.echo(f"{1e3 * found.step_s:.3f} ms a step of {batch} rows, {1e3 * found.inference_s:.3f} ms to infer them", err=as_json)
+    say(f"{1e3 * found.step_s:.3f} ms a step of {batch} rows, {1e3 * found.inference_s:.3f} ms to infer them", err=as_json)
     if as_json:
         print_json({"batch": batch, "steps": steps, "step_s": found.step_s, "inference_s": found.inference_s})
 
 
 def _progress(what: str) -> None:
-    click.echo(f"{what} ...", err=True)
+    say(f"{what} ...", err=True)
 
 
 def _sizes(given: Sequence[str]) -> dict[str, int]:
@@ -149,11 +149,11 @@ def _ranges(given: Sequence[str]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _tables(manifest: Manifest) -> str:
+def _tables(manifest: Manifest) -> tuple[str, ...]:
     shapes = {one.name: one.shape for one in manifest.parameters}
     fed = [*manifest.features, manifest.targets, *filter(None, [manifest.weights])]
     lines = [*_parameters(shapes, manifest.frozen), "", *(f"fed      {_fed(one)}" for one in fed)]
-    return "\n".join([*lines, f"loss     {manifest.loss} of {manifest.logits.output}{_removed(manifest)}"])
+    return (*lines, f"loss     {manifest.loss} of {manifest.logits.output}{_removed(manifest)}")
 
 
 def _removed(manifest: Manifest) -> str:

@@ -99,4 +99,4 @@ def test_a_line_is_one_line():
 
 
 def test_what_a_peer_says_cannot_steer_a_terminal():
-    assert Lines(journal=True).format(record("\x1b[2Jgone\x07\x00")) == "<6>?[2Jgone??"
+    assert Lines(journal=True).format(record("\x1b[2Jgone\x07\x00")) == "<6>\\x1b[2Jgone\\x07\\x00"

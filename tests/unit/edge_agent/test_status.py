@@ -29,7 +29,7 @@ def test_before_joining(tmp_path):
     status = read_status(folder)
 
     assert (status.device_id, status.fleet, status.roster_serial, status.rho_budget) == (MEMBER, None, None, None)
-    assert "not joined yet" in status.as_text()
+    assert "not joined yet" in "\n".join(status.as_lines())
 
 
 def test_a_member_that_took_part(tmp_path):
@@ -47,8 +47,8 @@ def test_a_member_that_took_part(tmp_path):
     )
     assert (status.committee, status.key_share, status.stopped, status.round, status.waits_for_receipt) == (True, True, False, 7, True)
     assert (status.rho_spent, status.rho_budget, status.rounds_left) == (budget // 4 / 1e9, budget / 1e9, 3)
-    assert "about 3 more rounds" in status.as_text()
-    assert "waits for its receipt" in status.as_text()
+    assert "about 3 more rounds" in "\n".join(status.as_lines())
+    assert "waits for its receipt" in "\n".join(status.as_lines())
 
 
 def test_what_keeps_a_device_out_is_said(tmp_path):
@@ -58,8 +58,8 @@ def test_what_keeps_a_device_out_is_said(tmp_path):
     status = read_status(folder)
 
     assert (status.stopped, status.without_privacy, status.committee, status.rounds_left) == (True, True, False, None)
-    assert "ask the owner" in status.as_text()
-    assert "without privacy" in status.as_text()
+    assert "ask the owner" in "\n".join(status.as_lines())
+    assert "without privacy" in "\n".join(status.as_lines())
 
 
 def test_the_last_problems_and_the_running_agent_are_shown(tmp_path):
@@ -71,7 +71,7 @@ def test_the_last_problems_and_the_running_agent_are_shown(tmp_path):
         status = read_status(folder)
 
     assert status.problems[0]["text"] == "the disk is full"
-    assert "the disk is full" in status.as_text()
+    assert "the disk is full" in "\n".join(status.as_lines())
     assert status.running.startswith("process ")
     assert read_status(folder).running is None
 

@@ -33,7 +33,7 @@ from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.tasks.device import wanted_input
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Data, Trainer, TrainingRun, fetch_update, start_training
-from hushfleet.wire import Kind, Presence
+from hushfleet.wire import Kind, Presence, Readiness
 
 Report = Callable[[str, Note | Alert | Refused], None]
 """A listener for every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
@@ -68,6 +68,8 @@ class Work:
     """Picks batches; may be seeded. Keys, noise and masks never come from here."""
     executor: Executor = field(default_factory=SameThread)
     """Runs one training after the other."""
+    enabled: bool = True
+    """False on a box that only decrypts: it stays out of every round, and its status says so."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ class Agent:
         self._insecure_keys, self._follows_roster = enrolment.insecure_keys, member is None
         self._trainers = Trainers(work.trainers, work.build)
         self._training: _Training | None = None
+        self._left_nano: int | None = None
         self._reminders = reminders or Reminders()
         self._lock = threading.Lock()
         randomness = SystemRandomness()
@@ -148,6 +151,18 @@ class Agent:
         if not isinstance(self.state, Unenrolled | Idle):
             return Presence.WORKING
         return Presence.SENT if self.state.memory.sent is not None else Presence.IDLE
+
+    def readiness(self, certificate_day: int = 0, shown: str = "") -> Readiness:
+        """The part that this device can take in rounds, as everybody may know. Follows plan, ledger and installation, never data.
+
+        While it works, what is left is what was left when the work began: the charge is shown once the contribution leaves.
+        """
+        if isinstance(self.state, Unenrolled):
+            return Readiness(None, None, certificate_day, shown)
+        out = self.state.out if isinstance(self.state, Idle) else None
+        if self._left_nano is None or self.presence is not Presence.WORKING:
+            self._left_nano = max(0, self.state.roster.policy.budget_nano_rho - self.state.memory.ledger.spent_nano)
+        return Readiness(out if self._work.enabled else Refusal.TRAINING_DISABLED, self._left_nano, certificate_day, shown)
 
     @property
     def round(self) -> int:
@@ -269,6 +284,8 @@ class Agent:
             self._carry_out(self._device.offer(Prepared(wanted.plan_hash)))
 
     def _trainer(self, wanted: Prepare) -> Trainer:
+        if not self._work.enabled:
+            raise LocalError(Refusal.TRAINING_DISABLED, "this device does not train", next_step="Set [training] enabled in agent.toml.")
         if not isinstance(wanted.task, TrainTask):
             raise LocalError(Refusal.PLAN_TASK, "this device cannot do this task", next_step="Install a version that can.")
         return self._trainers.require(wanted.task, wanted.dimension)

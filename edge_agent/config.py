@@ -46,6 +46,12 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["error", "warning", "info", "debug"] = "info"
 
 
+class StatusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The line that everybody who may read this device's status sees beside its name; nothing by default."""
+
+    shown: Annotated[str, msgspec.Meta(max_length=80, pattern="^[ -~]*$")] = ""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole configuration. `data` is None on a box that only decrypts."""
 
@@ -53,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: DataSettings | None = None
     training: TrainingChoice = TrainingChoice()
     log: LogSettings = LogSettings()
+    status: StatusSettings = StatusSettings()
     testing: TestingSettings = TestingSettings()
 
 

@@ -23,13 +23,13 @@ from hushfleet.documents import EMPTY_JOURNAL
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
-from hushfleet.link.tls import client_context
+from hushfleet.link.tls import certificate_day, client_context
 from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
-from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, build, new_boot_id, sign_status
+from hushfleet.wire import DeviceStatus, Kind, Presence, Readiness, Topic, build, new_boot_id, sign_status
 from models import catalogue
 
 IDLE_S = 1.0
@@ -42,15 +42,25 @@ _FORGET_S = 6 * 3600.0
 
 @dataclass(frozen=True)
 class Voice:
-    """Makes and signs what this device says of itself, under the boot id of this process."""
+    """Makes and signs what this device says of itself, under the boot id of this process.
+
+    `certificate_day` and `shown` as in `Readiness`.
+    """
 
     keys: DeviceKeys
     fleet: str
     boot_id: bytes
+    certificate_day: int = 0
+    shown: str = ""
 
-    def status(self, presence: Presence, round_number: int) -> DeviceStatus:
-        """A status of this boot."""
-        return DeviceStatus(self.fleet, self.keys.device_id, presence, round_number, __version__, self.boot_id, EMPTY_JOURNAL)
+    def status(self, presence: Presence, round_number: int, readiness: Readiness | None = None) -> DeviceStatus:
+        """A status of this boot. Without `readiness` it says nothing of budget and rounds."""
+        told = readiness or Readiness(None, None, self.certificate_day, self.shown)
+        return DeviceStatus(self.fleet, self.keys.device_id, presence, round_number, __version__, self.boot_id, EMPTY_JOURNAL, told)
+
+    def of(self, agent: Agent, presence: Presence | None = None) -> DeviceStatus:
+        """The status of `agent`, or with its readiness another `presence`."""
+        return self.status(presence or agent.presence, agent.round, agent.readiness(self.certificate_day, self.shown))
 
     def signed(self, status: DeviceStatus) -> bytes:
         """As it is published."""
@@ -78,7 +88,7 @@ class Daemon:
         while not self._stopping.is_set():
             self.step()
         self._notifier.stopping()
-        self._say(self._voice.status(Presence.OFFLINE, self._agent.round))
+        self._say(self._voice.of(self._agent, Presence.OFFLINE))
 
     def step(self) -> None:
         """One step of the main loop: handle a new connection, what arrived and what training gave, and publish this device's status."""
@@ -88,7 +98,7 @@ class Daemon:
             LOG.info("Connected to the broker %s.", self._fleet.broker_host)
         self._agent.pump(TRAINING_S if self._agent.training else IDLE_S)
         if self._connections:
-            self._say(self._voice.status(self._agent.presence, self._agent.round))
+            self._say(self._voice.of(self._agent))
         if self._messenger.link.connected:
             self._agent.remind()
         self._messenger.forget_idle(_FORGET_S)
@@ -113,7 +123,7 @@ def run(folder: StateFolder, config: Config) -> None:
     """
     require_64_bit()
     fleet, keys = _with(folder.joined(), config), DeviceKeys.load(folder.path)
-    voice = Voice(keys, fleet.fleet, new_boot_id(SystemRandomness()))
+    voice = Voice(keys, fleet.fleet, new_boot_id(SystemRandomness()), certificate_day(folder.certificate), config.status.shown)
     kept = RecentProblems(folder.path).recorded()
     with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, voice, config) as link, kept:
         notifier = Notifier()
@@ -153,7 +163,7 @@ def require_64_bit(max_size: int = sys.maxsize) -> None:
 
 def _work(config: Config) -> Work:
     if not config.training.enabled:
-        return Work({}, lambda: read_data(None))
+        return Work({}, lambda: read_data(None), enabled=False)
     trainers = [catalogue.trainer(name, threads=config.training.threads) for name in config.training.models]
     return Work(
         {trainer.architecture.digest: trainer for trainer in trainers},

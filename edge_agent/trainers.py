@@ -30,11 +30,11 @@ class Trainers:
         self._built: OrderedDict[bytes, Trainer] = OrderedDict()
 
     def require(self, task: TrainTask, dimension: int) -> Trainer:
-        """The trainer of the plan's model; its hash is the plan's. Raises `LocalError(PLAN_ARCHITECTURE)` if there is none here."""
+        """The trainer of the plan's model; its hash is the plan's. Raises `LocalError(MODEL_ABSENT)` if there is none here."""
         found = self._configured.get(task.architecture_hash) or self._built.get(task.architecture_hash) or self._build(task.model)
         if found is None or (found.architecture.digest, found.architecture.dimension) != (task.architecture_hash, dimension):
             raise LocalError(
-                Refusal.PLAN_ARCHITECTURE,
+                Refusal.MODEL_ABSENT,
                 f"this device has no trainer for the plan's model {task.model}",
                 next_step="Name its file under [training] models in agent.toml.",
             )

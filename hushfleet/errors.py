@@ -92,6 +92,8 @@ class Refusal(StrEnum):
     MODEL_NOT_FINITE = "model-not-finite"
     MODEL_TOO_LARGE = "model-too-large"
     MODEL_NAME = "model-name"
+    MODEL_ABSENT = "model-absent"
+    TRAINING_DISABLED = "training-disabled"
     ARCHITECTURE_INVALID = "architecture-invalid"
 
     # model files made trainable

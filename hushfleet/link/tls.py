@@ -14,6 +14,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.ids import parse_id
 
 _PROBE_S = 5.0
+_DAY_S = 24 * 3600
 _REJECTION_S = 5.0  # a busy broker, or one at the end of a slow line
 
 _NOT_YET_VALID, _EXPIRED, _UNKNOWN_ISSUERS, _WRONG_NAMES = 9, 10, (2, 18, 19, 20, 21), (62, 64)  # openssl's X509_V_ERR numbers
@@ -73,6 +74,17 @@ def client_context(ca: Path, certificate: Path, key: Path) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise _unusable(f"the certificate {certificate} with the key {key}", error) from error
     return context
+
+
+def certificate_day(certificate: Path) -> int:
+    """The day, counted from 1970-01-01 in UTC, on which a certificate in PEM ends; 0 where none can be read."""
+    from cryptography import x509  # noqa: PLC0415 -- likewise
+
+    try:
+        ends = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return 0
+    return max(0, int(ends.timestamp()) // _DAY_S)
 
 
 def diagnose(host: str, port: int, context: ssl.SSLContext) -> Diagnosis | None:

@@ -68,6 +68,7 @@ from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import SigningKey, VerifyKey
 from hushfleet.wire import Kind, Topic, decode_signed
+from hushfleet.wire.status import STAYS_OUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,16 @@ class Unenrolled:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """No plan is being worked on. `waiting` is a plan, as it arrived, that names a roster not held yet."""
+    """No plan is being worked on.
+
+    `waiting` is a plan, as it arrived, that names a roster not held yet; `out` the reason why this device stays out of the round it
+    last saw, for its status, where it is one of `STAYS_OUT`.
+    """
 
     memory: DeviceMemory
     roster: VerifiedRoster
     waiting: bytes | None = field(default=None, repr=False)
+    out: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,8 @@ def _on_plan(device: Device, state: Enrolled, event: PlanArrived, _: Randomness)
     where = standing(plan.plan, state.roster)
     if where is not Standing.SAME:
         waiting = event.data if where is Standing.WAIT else state.waiting
-        return replace(state, waiting=waiting), (Note(f"round {plan.plan.round}: {where.value}"),)
+        reason = Refusal.ROSTER_OLDER if where is Standing.WAIT else Refusal.PLAN_ROSTER
+        return _out(replace(state, waiting=waiting), reason), (Note(f"round {plan.plan.round}: {where.value}"),)
     if not isinstance(state, Idle) and state.terms.plan_hash == plan.digest:
         return state, ()
     if plan.plan.key_id != state.roster.key_id:
@@ -210,7 +217,7 @@ def _on_plan(device: Device, state: Enrolled, event: PlanArrived, _: Randomness)
     try:
         _judge(device, state, plan)
     except HushfleetError as error:
-        return state, (*remember, Refused(error))
+        return _out(state, error.reason), (*remember, Refused(error))
     if not is_selected(plan, device.device_id):
         return state, (*remember, Note(f"round {plan.plan.round}: not asked this time"))
     terms = RoundTerms(plan, state.roster, device.insecure_keys)
@@ -246,7 +253,7 @@ def _on_prepared(_: Device, state: Preparing, event: Prepared, __: Randomness) -
         return state, ()
     if event.problem is not None:
         # It depends on the plan and on this device's installation, not on its data: the device may stay out.
-        return _idle(state), (Refused(event.problem),)
+        return _out(_idle(state), event.problem.reason), (Refused(event.problem),)
     digest = wanted_input(terms.plan.task)
     if digest is None:
         return Working(state.memory, terms, state.waiting), (DoTask(terms.plan_hash, terms.plan.task, None),)
@@ -261,7 +268,7 @@ def _on_fetched(_: Device, state: Fetching, event: Fetched, __: Randomness) -> D
     try:
         model = opened_input(terms, event.data)
     except PeerError as error:
-        return _idle(state), (Refused(error),)
+        return _out(_idle(state), error.reason), (Refused(error),)
     return Working(state.memory, terms, state.waiting), (DoTask(terms.plan_hash, terms.plan.task, model),)
 
 
@@ -321,6 +328,11 @@ def _stop(state: Enrolled, keep: KeepStop, text: str) -> DeviceStep:
 
 def _idle(state: Preparing | Fetching | Working) -> Idle:
     return Idle(state.memory, state.roster, state.waiting)
+
+
+def _out(state: Enrolled, reason: Refusal) -> Enrolled:
+    """Remember why no part is taken, as far as everybody may know. Work that is under way goes on."""
+    return replace(state, out=reason if reason in STAYS_OUT else None) if isinstance(state, Idle) else state
 
 
 def _enrolled(state: DeviceState) -> Enrolled:

@@ -22,10 +22,11 @@ from hushfleet.wire.messages import (
     encode_signed,
     masked_vector_hash,
 )
-from hushfleet.wire.status import DeviceStatus, Presence, new_boot_id, open_status, sign_status
+from hushfleet.wire.status import NOTHING_KNOWN, DeviceStatus, Presence, Readiness, new_boot_id, open_status, sign_status
 from hushfleet.wire.topics import Kind, Role, Topic, acl, build, parse
 
 __all__ = [
+    "NOTHING_KNOWN",
     "NO_MASKED_VECTOR",
     "Answer",
     "Body",
@@ -37,6 +38,7 @@ __all__ = [
     "Kind",
     "Limits",
     "Presence",
+    "Readiness",
     "Role",
     "SealedAnswer",
     "SharesDelivery",

@@ -12,7 +12,28 @@ from hushfleet.signing import Signed, SigningKey, VerifyKey
 from hushfleet.wire.limits import LIMITS
 
 BOOT_ID_BYTES = 16
+MAX_SHOWN = 80
+"""Characters of the line that an owner lets everybody see."""
 _MAX_SOFTWARE = 40
+_MAX_DAYS = 1_000_000
+
+STAYS_OUT = frozenset(
+    one
+    for one in Refusal
+    if one.value.startswith("plan-") and one not in {Refusal.PLAN_ROUND_REPEATED, Refusal.PLAN_ROUND_STALE, Refusal.PLAN_UNREACHABLE}
+) | {
+    Refusal.BUDGET_EXHAUSTED,
+    Refusal.EQUIVOCATION,
+    Refusal.MODEL_ABSENT,
+    Refusal.MODEL_NOT_FINITE,
+    Refusal.MODEL_SHAPE,
+    Refusal.MODEL_TOO_LARGE,
+    Refusal.NOT_ENROLLED,
+    Refusal.ROSTER_OLDER,
+    Refusal.TRAINING_DISABLED,
+}
+"""The reasons that a device may give for staying out of a round: each follows from the plan, what was signed before it, the ledger and
+the installation. No reason that could follow from data is among them."""
 
 
 class Presence(StrEnum):
@@ -26,12 +47,42 @@ class Presence(StrEnum):
     """Its contribution waits for the receipt."""
 
 
+def _require_line(text: str, most: int) -> None:
+    if not (len(text) <= most and text.isascii() and text.isprintable()):
+        raise PeerError(Refusal.MESSAGE_MALFORMED, f"expected one line of at most {most} plain characters")
+
+
+class Readiness(Message, frozen=True):
+    """The part that a device can take in rounds, and the rest of its budget.
+
+    `out` is the reason why it stays out of the round it last saw, None if it does not; `left_nano` the rest of its budget in 10^-9 rho,
+    None where that is not known; `certificate_day` the day, from 1970-01-01, on which its certificate ends, 0 if unknown; `shown` one
+    line that its owner wrote for everybody, empty by default. Raises `PeerError(MESSAGE_MALFORMED)`.
+    """
+
+    out: Refusal | None
+    left_nano: int | None
+    certificate_day: int
+    shown: str
+
+    def __post_init__(self) -> None:
+        if self.out is not None and self.out not in STAYS_OUT:
+            raise PeerError(Refusal.MESSAGE_MALFORMED, f"no reason that a device may give for staying out: {self.out}")
+        require_counts(*(() if self.left_nano is None else (self.left_nano,)))
+        require_counts(self.certificate_day, most=_MAX_DAYS)
+        _require_line(self.shown, MAX_SHOWN)
+
+
+NOTHING_KNOWN = Readiness(None, None, 0, "")
+"""The readiness of a device that knows neither its fleet nor its certificate."""
+
+
 class DeviceStatus(Message, frozen=True):
     """The status that a device tells, retained; the last will is an `offline` that it signed when it started.
 
-    Holds nothing that depends on data. `round` is the last round seen (0: none), `software` the version it runs, `boot_id` 16 bytes
-    drawn when its process started, `journal` the head of its journal. A broker can play an old one again: nothing that grants
-    anything may rest on it. Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
+    Holds nothing that depends on data, `readiness` included. `round` is the last round seen (0: none), `software` the version it runs,
+    `boot_id` 16 bytes drawn when its process started, `journal` the head of its journal. A broker can play an old one again: nothing
+    that grants anything may rest on it. Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
     """
 
     fleet: str
@@ -41,12 +92,12 @@ class DeviceStatus(Message, frozen=True):
     software: str
     boot_id: bytes
     journal: JournalHead
+    readiness: Readiness
 
     def __post_init__(self) -> None:
         require_ids(self.fleet, self.device_id)
         require_counts(self.round)
-        if not (len(self.software) <= _MAX_SOFTWARE and self.software.isascii() and self.software.isprintable()):
-            raise PeerError(Refusal.MESSAGE_MALFORMED, "a software version is one short line")
+        _require_line(self.software, _MAX_SOFTWARE)
         if len(self.boot_id) != BOOT_ID_BYTES:
             raise PeerError(Refusal.MESSAGE_MALFORMED, f"a boot id has {BOOT_ID_BYTES} bytes, not {len(self.boot_id)}")
 

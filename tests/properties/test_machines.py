@@ -88,7 +88,7 @@ INBOX = [
     *(encode(Inbox(KeyShareDelivery(grant))) for grant in GRANTS),
     encode(Inbox(SharesDelivery(PLANS[0].digest, bytes(32), (b"share",)))),
 ]
-NO_TRAINER = LocalError(Refusal.PLAN_ARCHITECTURE, "no trainer", next_step="Install it.")
+NO_TRAINER = LocalError(Refusal.MODEL_ABSENT, "no trainer", next_step="Install it.")
 
 
 def flipped(data: bytes, bit: int) -> bytes:

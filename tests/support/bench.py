@@ -37,6 +37,7 @@ class Bench:
     executor: Executor | None = None
     threads: Executor | None = None
     configured: bool = True
+    enabled: bool = True
     reminders: Reminders | None = None
     reports: list[Any] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ class Bench:
             Enrolment(WORLD.parties.devices[NAME], FLEET, WORLD.parties.owner.root.verify_key, insecure_keys=True),
             self.store,
             Messenger(self.link, self.folder / "spool"),
-            Work(trainers, self.read_data, catalogue.built_in, executor=self.executor or SameThread()),
+            Work(trainers, self.read_data, catalogue.built_in, executor=self.executor or SameThread(), enabled=self.enabled),
             member=self.member,
             report=lambda _, happening: self.reports.append(happening),
             reminders=self.reminders,

@@ -15,7 +15,7 @@ from hushfleet.link import Delivery, MemoryBroker, MemoryLink, Messenger
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.events import RequestArrived
 from hushfleet.signing import Signed
-from hushfleet.wire import DeviceStatus, Kind, Presence, Topic, decode_signed, sign_status
+from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, Kind, Presence, Readiness, Topic, decode_signed, sign_status
 from tests.support.world import World, published
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ class Crowd:
                     self._answer(name, arrived.data)
                 messenger.acknowledge(arrived)
 
-    def say(self, names: Iterable[str], presence: Presence = Presence.IDLE) -> None:
+    def say(self, names: Iterable[str], presence: Presence = Presence.IDLE, number: int = 0, readiness: Readiness = NOTHING_KNOWN) -> None:
         for name in names:
             own, fleet = self.world.parties.devices[name].signing, self.world.roster.roster.fleet
-            status = sign_status(DeviceStatus(fleet, name, presence, 0, "1.0", bytes(16), EMPTY_JOURNAL), own)
+            status = sign_status(DeviceStatus(fleet, name, presence, number, "1.0", bytes(16), EMPTY_JOURNAL, readiness), own)
             self.messengers[name].send(Topic(self.world.roster.roster.fleet, Kind.STATUS, device=name), status)
 
     def _contribute(self, name: str, data: bytes) -> None:

@@ -29,10 +29,11 @@ from hushfleet.documents import (
     sign_roster,
 )
 from hushfleet.encryption.sealing import SealingKey
+from hushfleet.errors import Refusal
 from hushfleet.labels import sha256
 from hushfleet.randomness import SeededRandomness
 from hushfleet.signing import SigningKey
-from hushfleet.wire import Answer, Body, DeviceStatus, Presence
+from hushfleet.wire import Answer, Body, DeviceStatus, Presence, Readiness
 from hushfleet.wire.chunks import Chunk
 
 FLEET = "greenhouse"
@@ -244,6 +245,7 @@ def status(**changes: object):
         "software": "1.2.3",
         "boot_id": bytes(range(16)),
         "journal": JOURNAL,
+        "readiness": Readiness(Refusal.BUDGET_EXHAUSTED, 125_000_000, 20_500, "north bench"),
     }
     return DeviceStatus(**{**fields, **changes})
 

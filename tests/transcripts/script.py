@@ -128,7 +128,7 @@ class Script:
         return come.Prepared(self.states[party].terms.plan_hash)
 
     def _cannot(self, party: str) -> object:
-        return come.Prepared(self.states[party].terms.plan_hash, LocalError(Refusal.PLAN_ARCHITECTURE, "there is no trainer here"))
+        return come.Prepared(self.states[party].terms.plan_hash, LocalError(Refusal.MODEL_ABSENT, "there is no trainer here"))
 
     def _model(self, _: str) -> object:
         return come.Fetched(self.sent[ORCHESTRATOR, Kind.MODEL] if (ORCHESTRATOR, Kind.MODEL) in self.sent else self.world.model.to_bytes())

@@ -5,13 +5,14 @@ import pytest
 
 from hushfleet.codec import encode
 from hushfleet.documents import Receipt, ReceiptStatus, sign_receipt
-from hushfleet.errors import DataError, PeerError, Refusal
+from hushfleet.errors import DataError, LocalError, PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.privacy import Ledger
+from hushfleet.privacy.ledger import Participation
 from hushfleet.rounds.device import DeviceMemory, DeviceState, Fetching, Idle, Preparing, Sent, Unenrolled, Working
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import Data
-from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence, encode_signed
+from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence, Readiness, encode_signed
 from tests.support.bench import FLEET, GOOD, NAME, WORLD, Bench
 from tests.support.refusals import refused
 
@@ -39,6 +40,42 @@ def test_everybody_may_know_whether_a_device_works_or_waits_for_its_receipt(benc
     bench.agent._device.state = state
 
     assert bench.agent.presence is presence
+
+
+def test_what_is_left_is_shown_as_it_was_until_the_contribution_leaves(bench):
+    budget = WORLD.roster.policy.budget_nano_rho
+    bench.agent._device.state = Working(MEMORY, TERMS)
+    assert bench.agent.readiness().left_nano == budget
+
+    charged = DeviceMemory(Ledger((Participation(WORLD.roster.key_id, 1, 5),)))
+    bench.agent._device.state = Working(charged, TERMS)
+    assert bench.agent.readiness().left_nano == budget
+
+    bench.agent._device.state = Idle(charged, WORLD.roster)
+    assert bench.agent.readiness().left_nano == budget - 5
+
+
+def test_a_box_that_only_decrypts_says_so_before_and_after_a_plan(bench):
+    bench.enabled = False
+    bench.restart()
+    bench.announce()
+
+    assert bench.arrived(Kind.CONTRIBUTION) == []
+    assert bench.agent.readiness(20_000, "in the cellar") == Readiness(
+        Refusal.TRAINING_DISABLED, WORLD.roster.policy.budget_nano_rho, 20_000, "in the cellar"
+    )
+    (told,) = [one.error for one in bench.reports if isinstance(one, Refused)]
+    with refused(Refusal.TRAINING_DISABLED, LocalError):
+        raise told
+
+
+def test_a_model_that_is_not_here_is_said_in_the_status(tmp_path):
+    bench = Bench(tmp_path, configured=False)
+    bench.agent._trainers._build = lambda _: None
+    bench.announce()
+
+    assert bench.agent.readiness().out is Refusal.MODEL_ABSENT
+    bench.store.close()
 
 
 def test_the_presence_of_every_phase_is_known():

@@ -13,7 +13,7 @@ from hushfleet.link import LinkError
 from hushfleet.program.folder import Membership
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.system.systemd import Notifier, Watch
-from hushfleet.wire import DeviceStatus, Kind, Presence, open_status
+from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, Kind, Presence, Readiness, open_status
 from tests.support.bench import FLEET, NAME, WORLD, Bench, OnDemand
 from tests.support.refusals import refused
 from tests.support.waiting import eventually
@@ -63,19 +63,25 @@ def desk(tmp_path, monkeypatch):
     desk.bench.store.close()
 
 
-def status(presence, number):
-    return DeviceStatus(FLEET, NAME, presence, number, __version__, BOOT, EMPTY_JOURNAL)
+BUDGET = WORLD.roster.policy.budget_nano_rho
+AFRESH = Readiness(None, BUDGET, 0, "")
+
+
+def status(presence, number, readiness=AFRESH):
+    return DeviceStatus(FLEET, NAME, presence, number, __version__, BOOT, EMPTY_JOURNAL, readiness)
 
 
 def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(desk):
     desk.daemon.step()
     desk.bench.announce(pump=False)
     desk.daemon.step()
-    assert desk.statuses() == [status(Presence.IDLE, 0), status(Presence.WORKING, 1)]
+    assert desk.statuses() == [status(Presence.IDLE, 0, NOTHING_KNOWN), status(Presence.WORKING, 1)]
 
     desk.bench.executor.run()
     desk.daemon.step()
-    assert desk.statuses() == [status(Presence.SENT, 1)]
+    paid = desk.bench.store.ledger().spent_nano
+    assert paid > 0
+    assert desk.statuses() == [status(Presence.SENT, 1, Readiness(None, BUDGET - paid, 0, ""))]
 
 
 def test_a_status_is_said_once_and_again_after_a_new_connection(desk):
@@ -138,7 +144,7 @@ def test_running_says_ready_then_stops_with_an_offline_status(desk):
 
     assert desk.said.lines[0] == "READY=1"
     assert "STOPPING=1" in desk.said.lines
-    assert desk.statuses()[-1] == status(Presence.OFFLINE, 0)
+    assert desk.statuses()[-1] == status(Presence.OFFLINE, 0, NOTHING_KNOWN)
 
 
 def test_every_turn_shows_that_the_loop_lives(desk):

@@ -44,7 +44,7 @@ def test_a_configured_one_is_found_by_its_hash_whatever_its_name():
 
 @pytest.mark.parametrize("name", ["softmax:4x3", "own model", "../net.trainable"], ids=["another model", "unknown", "a file"])
 def test_a_name_that_means_something_else_here_has_no_trainer(name):
-    with refused(Refusal.PLAN_ARCHITECTURE, LocalError):
+    with refused(Refusal.MODEL_ABSENT, LocalError):
         Trainers({}, Builds()).require(task(model=name), DIMENSION)
 
 
@@ -53,7 +53,7 @@ def test_a_name_that_means_something_else_here_has_no_trainer(name):
 )
 @pytest.mark.parametrize("configured", [{}, {DIGEST: MODEL}], ids=["built", "configured"])
 def test_another_hash_or_size_than_the_plans_has_no_trainer(changes, dimension, configured):
-    with refused(Refusal.PLAN_ARCHITECTURE, LocalError):
+    with refused(Refusal.MODEL_ABSENT, LocalError):
         Trainers(configured, Builds()).require(task(**changes), dimension)
 
 
@@ -81,5 +81,5 @@ def test_few_are_kept_and_the_least_recently_used_makes_room():
 
 
 def test_a_device_without_any_trainer_says_what_to_do():
-    with refused(Refusal.PLAN_ARCHITECTURE, LocalError):
+    with refused(Refusal.MODEL_ABSENT, LocalError):
         Trainers({}).require(task(), DIMENSION)

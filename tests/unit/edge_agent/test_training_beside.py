@@ -163,7 +163,7 @@ def test_a_device_without_a_trainer_stays_out_and_pays_nothing(tmp_path, monkeyp
     bench.announce()
 
     (refusal,) = [report.error for report in bench.reports if isinstance(report, Refused)]
-    assert refusal.reason is Refusal.PLAN_ARCHITECTURE
+    assert refusal.reason is Refusal.MODEL_ABSENT
     assert "agent.toml" in refusal.next_step
     assert (type(bench.agent.state), bench.agent.presence, bench.agent.round) == (Idle, Presence.IDLE, 1)
     assert bench.arrived(Kind.CONTRIBUTION) == []

@@ -8,9 +8,10 @@ import pytest
 from hushfleet.codec import decode, encode
 from hushfleet.documents import Header, Receipt, ReceiptStatus, is_selected, sign_receipt
 from hushfleet.encryption.paillier.packing import unpack
-from hushfleet.errors import BudgetError, FaultyOrchestrator, FaultyOwner, LocalError, PeerError, PhaseError, Refusal
+from hushfleet.errors import BudgetError, DataError, FaultyOrchestrator, FaultyOwner, LocalError, PeerError, PhaseError, Refusal
 from hushfleet.labels import Label, sha256
 from hushfleet.privacy import Ledger
+from hushfleet.privacy.ledger import Participation
 from hushfleet.randomness import SeededRandomness, SystemRandomness
 from hushfleet.rounds.device import DeviceMemory, Fetching, Idle, Preparing, Unenrolled, Working
 from hushfleet.rounds.effects import (
@@ -162,7 +163,31 @@ class TestPlan:
 
         assert changes(effects) == [KeepSeen(WORLD.roster.key_id, 1)]
         assert_refused(Refusal.PLAN_NOISE, FaultyOrchestrator, START, event)
-        assert state == WORLD.device_state(seen={WORLD.roster.key_id: 1})
+        assert state == replace(WORLD.device_state(seen={WORLD.roster.key_id: 1}), out=Refusal.PLAN_NOISE)
+
+    def test_the_reason_for_staying_out_is_kept_until_the_next_plan(self):
+        state, _ = step(START, arrived(WORLD.plan(variance=16)))
+        assert state.out is Refusal.PLAN_NOISE
+
+        state, _ = step(state, arrived(WORLD.plan(2, selection=0)))
+        assert state.out is None
+
+    def test_what_a_device_without_budget_says_of_itself(self):
+        ledger = Ledger((Participation(WORLD.roster.key_id, 1, WORLD.roster.policy.budget_nano_rho),))
+
+        state, effects = step(WORLD.device_state(ledger=ledger), arrived(WORLD.plan(2)))
+
+        assert state.out is Refusal.BUDGET_EXHAUSTED
+        with refused(Refusal.BUDGET_EXHAUSTED, BudgetError):
+            raise_refusal(effects)
+
+    def test_a_reason_that_could_follow_from_data_is_not_kept_for_the_status(self):
+        state, _ = step(START, arrived(WORLD.plan()))
+
+        after, _ = step(state, Prepared(WORLD.plan().digest, DataError(Refusal.DATA_EMPTY, "no rows")))
+
+        assert isinstance(after, Idle)
+        assert after.out is None
 
     def test_a_device_that_the_roster_does_not_name_is_refused(self):
         world = WORLD.without(NAME)
@@ -171,11 +196,12 @@ class TestPlan:
 
     def test_a_device_without_the_plans_trainer_is_out_and_pays_nothing(self):
         state, _ = step(START, arrived(WORLD.plan()))
-        problem = LocalError(Refusal.PLAN_ARCHITECTURE, "there is no trainer here")
+        problem = LocalError(Refusal.MODEL_ABSENT, "there is no trainer here")
 
-        after = assert_refused(Refusal.PLAN_ARCHITECTURE, LocalError, state, Prepared(WORLD.plan().digest, problem))
+        after = assert_refused(Refusal.MODEL_ABSENT, LocalError, state, Prepared(WORLD.plan().digest, problem))
 
         assert isinstance(after, Idle)
+        assert after.out is Refusal.MODEL_ABSENT
         assert after.memory.ledger == START.memory.ledger
 
     def test_what_was_prepared_for_an_earlier_plan_changes_nothing(self):
@@ -225,7 +251,8 @@ class TestBudget:
 
         with refused(Refusal.BUDGET_EXHAUSTED, BudgetError):
             raise_refusal(effects)
-        assert after == replace(state, memory=replace(state.memory, seen={world.roster.key_id: 3}))
+        remembered = replace(state.memory, seen={world.roster.key_id: 3})
+        assert after == replace(state, memory=remembered, out=Refusal.BUDGET_EXHAUSTED)
         assert changes(effects) == [KeepSeen(world.roster.key_id, 3)]
         assert not of(effects, Prepare)
 
@@ -299,7 +326,7 @@ class TestRoster:
 
         after, effects = step(state, arrived(WORLD.plan()))
 
-        assert (after, [type(effect) for effect in effects]) == (state, [Note])
+        assert (after, [type(effect) for effect in effects]) == (replace(state, out=Refusal.PLAN_ROSTER), [Note])
 
     @pytest.mark.parametrize("phase", [Preparing, Working])
     def test_a_roster_replaced_in_mid_round_ends_it(self, phase):

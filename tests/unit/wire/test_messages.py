@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from hushfleet.codec import decode, encode
@@ -11,6 +12,7 @@ from hushfleet.wire import (
     DeviceStatus,
     Evidence,
     Presence,
+    Readiness,
     SealedAnswer,
     answer_seal_context,
     contribution_seal_context,
@@ -22,6 +24,7 @@ from hushfleet.wire import (
     sign_status,
 )
 from hushfleet.wire.limits import LIMITS
+from hushfleet.wire.status import STAYS_OUT
 from tests.support.documents import DEVICES, FLEET, KEY_ID, answer, body, orchestrator, status
 from tests.support.refusals import refused
 
@@ -103,8 +106,32 @@ def test_fields_of_a_status_out_of_range_are_refused(changes):
         status(**changes)
 
 
+LONGEST = Readiness(max(STAYS_OUT, key=len), 2**63 - 1, 1_000_000, "~" * 80)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"out": reason} for reason in Refusal if reason not in STAYS_OUT),
+        *({"left_nano": value} for value in (-1, 2**63)),
+        *({"certificate_day": value} for value in (-1, 1_000_001)),
+        *({"shown": text} for text in ("x" * 81, "\u00e9", "a\nb", "\x1b[2J")),
+    ],
+    ids=str,
+)
+def test_a_device_says_no_more_of_its_readiness_than_a_plan_can_tell(changes):
+    with refused(Refusal.MESSAGE_MALFORMED, PeerError):
+        msgspec.structs.replace(LONGEST, **changes)
+
+
+def test_no_reason_for_staying_out_could_follow_from_data():
+    assert not {one for one in STAYS_OUT if one.value.startswith(("data-", "update-", "training-failed", "settings-"))}
+
+
 def test_a_status_is_short_and_says_one_of_four_things():
-    longest = status(fleet="f" * 63, device_id="d" * 63, round=2**63 - 1, software="x" * 40, journal=JournalHead(2**63 - 1, bytes(32)))
+    longest = status(
+        fleet="f" * 63, device_id="d" * 63, round=2**63 - 1, software="x" * 40, journal=JournalHead(2**63 - 1, bytes(32)), readiness=LONGEST
+    )
     assert len(sign_status(longest, OWN)) <= LIMITS.status
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
         decode(DeviceStatus, encode(longest).replace(b"working", b"resting"), max_bytes=LIMITS.status)

@@ -33,7 +33,7 @@ from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.tasks.device import wanted_input
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Data, Trainer, TrainingRun, fetch_update, start_training
-from hushfleet.wire import Kind, Presence, Readiness
+from hushfleet.wire import Kind, Presence, Readiness, Topic
 
 Report = Callable[[str, Note | Alert | Refused], None]
 """A listener for every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
@@ -42,7 +42,6 @@ _EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
     Kind.PLAN: PlanArrived,
     Kind.MODEL: Fetched,
     Kind.RECEIPT: ReceiptArrived,
-    Kind.EVIDENCE: EvidenceArrived,
 }
 _MEMBER_EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
     Kind.REQUEST: RequestArrived,
@@ -208,18 +207,21 @@ class Agent:
     def _handle(self, arrived: Arrived) -> None:
         topic = arrived.topic
         if arrived.data:  # else a retained topic was cleared
-            self._dispatch(topic.kind, arrived.data)
+            self._dispatch(topic, arrived.data)
         # Other bytes than the plan names may come first: the device listens on until it has its model.
         if topic.kind is Kind.MODEL and topic.digest != self._fetching():
             self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=topic.digest)
 
-    def _dispatch(self, kind: Kind, data: bytes) -> None:
+    def _dispatch(self, topic: Topic, data: bytes) -> None:
+        kind = topic.kind
         if kind is Kind.RECEIPT:
             self._reminders.heard()
         if kind is Kind.ROSTER:
             self._take_roster(data)
         if kind in _EVENTS:
             self._carry_out(self._device.offer(_EVENTS[kind](data)))
+        if kind is Kind.EVIDENCE:
+            self._carry_out(self._device.offer(EvidenceArrived(topic.device or "", data)))
         if self._member and kind in _MEMBER_EVENTS:
             self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](data)))
 

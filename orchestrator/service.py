@@ -20,6 +20,7 @@ from hushfleet.rounds.events import (
     RosterArrived,
     RoundWanted,
 )
+from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.machine import Running
 from hushfleet.signing import VerifyKey
 from hushfleet.wire import Kind, Topic, encode_signed, open_status
@@ -55,6 +56,7 @@ class Orchestrator:
         self._coordinator, self._messenger, self._now_ms, self._report = coordinator, messenger, now_ms, report
         self._running = Running(coordinator, state, changes.persist, SystemRandomness())
         self._statuses: dict[str, bytes] = {}
+        self._alerted: set[tuple[bytes, int]] = set()
 
     @property
     def state(self) -> CoordinatorState:
@@ -155,7 +157,18 @@ class Orchestrator:
         elif one.topic.kind is Kind.STATUS:
             self._take_status(one.topic.device, one.data)
         elif one.topic.kind is Kind.EVIDENCE:
-            self._report(Alert(f"{one.topic.device} published evidence of two headers for one round: see its log"))
+            self._take_evidence(one.topic.device, one.data)
+
+    def _take_evidence(self, device_id: str, data: bytes) -> None:
+        """Alert the owner, once a round, to evidence that holds; what does not is dropped, and told."""
+        try:
+            header = verify_evidence(self._running.state.memory.roster, device_id, data)
+        except PeerError as error:
+            self._report(Refused(error))
+            return
+        if (header.key_id, header.round) not in self._alerted:
+            self._alerted.add((header.key_id, header.round))
+            self._report(Alert(f"{device_id} proves that two roots were signed for round {header.round}: devices stop under this key"))
 
     def _take_status(self, device_id: str, data: bytes) -> None:
         """Keep a status that its device signed; anything else is dropped, and told."""

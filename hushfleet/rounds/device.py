@@ -304,7 +304,7 @@ def _on_receipt(device: Device, state: Enrolled, event: ReceiptArrived, _: Rando
 
 @TRANSITIONS.on(EvidenceArrived)
 def _on_evidence(_: Device, state: Enrolled, event: EvidenceArrived, __: Randomness) -> DeviceStep:
-    header = verify_evidence(event.data, state.roster.orchestrator)
+    header = verify_evidence(state.roster, event.device_id, event.data)
     keep = KeepStop(header.key_id, Refusal.EQUIVOCATION, event.data)
     return _stop(state, keep, f"The orchestrator signed two roots for round {header.round}.")
 

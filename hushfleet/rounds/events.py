@@ -53,8 +53,9 @@ class ReceiptArrived:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceArrived:
-    """Two signed headers, said to contradict each other."""
+    """Two signed headers, said to contradict each other, from the committee member with this device id."""
 
+    device_id: str
     data: bytes = field(repr=False)
 
 

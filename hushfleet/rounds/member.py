@@ -25,6 +25,7 @@ from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of, open_bodies
 from hushfleet.rounds.effects import Alert, Change, DropShare, Effect, KeepAnswer, KeepRoster, KeepShare, Note, Persist, Publish, Refused
 from hushfleet.rounds.events import Connected, GrantArrived, InboxArrived, RequestArrived, RosterArrived
+from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.machine import Transitions
 from hushfleet.rounds.plan_check import check_plan
 from hushfleet.rounds.roster_change import NewRoster, RosterConflict, SameRoster, decide_roster
@@ -239,6 +240,8 @@ def _again(member: Member, roster: VerifiedRoster, header: Header, signed: Signe
     error = FaultyOrchestrator(Refusal.REQUEST_SECOND_ROOT, f"round {header.round}: this member has answered for another cohort")
     topic = Topic(roster.roster.fleet, Kind.EVIDENCE, device=member.device_id, number=header.round)
     evidence = Publish(topic, encode(Evidence(before.header, signed)))
+    # As its readers will: headers of two fleets under one key id prove nothing.
+    verify_evidence(roster, member.device_id, evidence.data)
     return Refused(error), evidence, Alert(f"The orchestrator asked for two cohorts of round {header.round}.")
 
 

@@ -19,7 +19,7 @@ from hushfleet.codec import encode
 from hushfleet.encryption.paillier.packing import unpack
 from hushfleet.encryption.paillier.partials import Partial
 from hushfleet.errors import FaultyOrchestrator, LocalError, PeerError, Refusal
-from hushfleet.rounds.evidence import verify_evidence
+from hushfleet.rounds.evidence import open_evidence
 from hushfleet.sharing.interpolation import integer_coefficients
 from hushfleet.signing import Signed
 from hushfleet.wire import Evidence
@@ -162,9 +162,9 @@ def test_contradicting_headers_remain_and_stop_whoever_sees_them(split_stage: tu
     attack(stage, split, stage.bodies(*X), stage.bodies(*Y))
     headers = [stage.world.request(stage.plan, stage.bodies(*names)).header for names in (X, Y, (*X, *Y))]
     for pair in itertools.combinations(headers, 2):
-        assert verify_evidence(encode(Evidence(*pair)), stage.world.roster.orchestrator).round == 1
+        assert open_evidence(encode(Evidence(*pair)), stage.world.roster.orchestrator).round == 1
     with refused(Refusal.EVIDENCE, PeerError):
-        verify_evidence(encode(Evidence(headers[0], headers[0])), stage.world.roster.orchestrator)
+        open_evidence(encode(Evidence(headers[0], headers[0])), stage.world.roster.orchestrator)
     first = name_of(split.first[0])
     assert stage.ask(first, stage.world.request(stage.plan, stage.bodies(*Y))) is None
     with refused(Refusal.REQUEST_SECOND_ROOT, FaultyOrchestrator):

@@ -173,7 +173,7 @@ def test_a_device_charges_a_round_once_and_contributes_to_it_at_most_once(data):
             st.sampled_from([underway, bytes(32)]).map(lambda digest: TaskDone(digest, LocalUpdate(update_of(b"u")))),
             st.sampled_from([underway, bytes(32)]).map(lambda digest: TaskDone(digest, None, "nothing")),
             st.builds(receipt, st.sampled_from(ReceiptStatus), st.sampled_from([own, b"other"])).flatmap(garbled).map(ReceiptArrived),
-            st.sampled_from(EVIDENCE).flatmap(garbled).map(EvidenceArrived),
+            st.sampled_from(EVIDENCE).flatmap(garbled).map(lambda data: EvidenceArrived(MEMBER, data)),
             st.just(Connected()),
             st.sampled_from([RoundWanted(), RequestArrived(REQUESTS[0]), object()]),
         )

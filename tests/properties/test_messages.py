@@ -56,7 +56,7 @@ from hushfleet.documents.enrolment import BundleFile
 from hushfleet.encryption.paillier.contexts import partial_context
 from hushfleet.errors import FaultyOrchestrator, PeerError, Refusal
 from hushfleet.labels import Label
-from hushfleet.rounds.evidence import verify_evidence
+from hushfleet.rounds.evidence import open_evidence
 from hushfleet.rounds.plan_check import check_plan, nano_rho, standing
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import Signed
@@ -426,7 +426,7 @@ def test_a_signature_over_anything_does_not_make_it_a_document(kind, label, sign
 
 @given(raw)
 def test_arbitrary_bytes_are_no_evidence(data):
-    assert isinstance(opened_or_refused(lambda: verify_evidence(data, ORCHESTRATOR)), Refusal)
+    assert isinstance(opened_or_refused(lambda: open_evidence(data, ORCHESTRATOR)), Refusal)
 
 
 class TestWhatFollowsADecodedDocument:

@@ -29,7 +29,7 @@ def receipt_topic(number: int = 1) -> Topic:
 
 
 def evidence_topic() -> Topic:
-    return Topic(FLEET, Kind.EVIDENCE, device=OTHER, number=1)
+    return Topic(FLEET, Kind.EVIDENCE, device="device-02", number=1)
 
 
 def withhold(stage: Stage, *kinds: Kind) -> None:

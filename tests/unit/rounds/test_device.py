@@ -602,7 +602,7 @@ class TestEvidence:
     def evidence(self):
         plan = WORLD.plan()
         headers = [WORLD.request(plan, WORLD.bodies(plan, names)).header for names in (WORLD.names[:4], WORLD.names[1:5])]
-        return EvidenceArrived(encode(Evidence(*headers)))
+        return EvidenceArrived("device-01", encode(Evidence(*headers)))
 
     def test_two_roots_for_one_round_stop_this_key_and_raise_the_alarm(self):
         event = self.evidence()
@@ -639,13 +639,13 @@ class TestEvidence:
         other_fleet = WORLD.sign_header(msgspec.structs.replace(decode_header(second), fleet="others", round=1))
         other_key = WORLD.sign_header(msgspec.structs.replace(decode_header(second), key_id=bytes(32), round=1))
         for pair in ((first, first), (first, second), (first, other_fleet), (first, other_key)):
-            event = EvidenceArrived(encode(Evidence(*pair)))
+            event = EvidenceArrived("device-01", encode(Evidence(*pair)))
             assert assert_refused(Refusal.EVIDENCE, PeerError, START, event) is START
 
     def test_headers_of_another_signer_prove_nothing(self):
         plan = WORLD.plan()
         header = WORLD.request(plan, WORLD.bodies(plan)).header
-        event = EvidenceArrived(encode(Evidence(header, Signed(header.content + b"x", header.signature))))
+        event = EvidenceArrived("device-01", encode(Evidence(header, Signed(header.content + b"x", header.signature))))
 
         assert assert_refused(Refusal.SIGNATURE, PeerError, START, event) is START
 

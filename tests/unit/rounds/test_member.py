@@ -239,7 +239,7 @@ class TestAgain:
 
         (evidence,) = published(effects, Kind.EVIDENCE)
         assert len(evidence) < LIMITS.evidence
-        assert verify_evidence(evidence, WORLD.roster.orchestrator).round == 5
+        assert verify_evidence(WORLD.roster, NAME, evidence).round == 5
         assert of(effects, Alert)
 
     def test_a_second_root_is_evidence_whatever_it_comes_with(self, answered):

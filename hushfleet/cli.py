@@ -9,7 +9,6 @@ It returns None, or leaves through `ctx.exit(code)` with a code of `ExitCode`.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
@@ -17,7 +16,7 @@ import click
 
 from hushfleet import __version__
 from hushfleet.errors import BudgetError, HushfleetError, PeerError, Refusal
-from hushfleet.program.terminal import keep_terminal_plain, print_json, say, say_traceback
+from hushfleet.program.terminal import ExitCode, keep_terminal_plain, print_json, say, say_traceback
 
 ENTRY_POINT_GROUP = "hushfleet.commands"
 DISTRIBUTION = "hushfleet"
@@ -33,21 +32,11 @@ SUMMARIES = {
 }
 
 
-class ExitCode(IntEnum):
-    """The meanings of exit codes, the same for every command."""
-
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    NOT_FOUND = 3
-    REFUSED = 4
-    TRY_LATER = 75
-
-
 _CONFIGURATION = {
     Refusal.CONFIG_INVALID,
     Refusal.DATA_SOURCE,
     Refusal.FILE_KIND,
+    Refusal.FILE_TOO_LARGE,
     Refusal.SYSTEM_UNSUPPORTED,
     Refusal.SETTINGS_INVALID,
     Refusal.POLICY_INVALID,

@@ -14,6 +14,7 @@ class Refusal(StrEnum):
     # settings and other files that a person names
     CONFIG_INVALID = "config-invalid"
     FILE_KIND = "file-kind"
+    FILE_TOO_LARGE = "file-too-large"
 
     # an agent's machine and state folder
     SYSTEM_UNSUPPORTED = "system-unsupported"

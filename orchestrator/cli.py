@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hushfleet.cli import ExitCode
 from hushfleet.program.settings import strange_variables
-from hushfleet.program.terminal import ask, config_option, json_option, print_json, say, state_option, yes_option
+from hushfleet.program.terminal import ExitCode, ask, config_option, json_option, print_json, say, state_option, yes_option
 from orchestrator.config import ENVIRONMENT, Config, load
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from hushfleet.documents import NamedHash, OptimizerSettings, Policy, RoundRecor
 from hushfleet.encryption.paillier.dealing import deal
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy import epsilon
-from hushfleet.program.verify_command import read_archive
+from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.planning import Job
 from hushfleet.rounds.tasks.train import TrainingTask, make_optimizer, own

@@ -3,6 +3,6 @@
 May import rounds and what lies below; reaches no secret side. No files: it takes bytes by name.
 """
 
-from hushfleet.audit.verify import JobReport, RoundReport, verify_job
+from hushfleet.audit.verify import Gap, JobReport, RoundReport, verify_job
 
-__all__ = ["JobReport", "RoundReport", "verify_job"]
+__all__ = ["Gap", "JobReport", "RoundReport", "verify_job"]

@@ -2,15 +2,17 @@
 
 What it proves: each released model is the stated optimiser's step on the mean of exactly the named contributions, each signed by
 an enrolled device under the same plan, opened by a quorum of the committee, with the stated privacy cost. What it cannot
-prove: that a device trained honestly, or that the archive holds every round there was.
+prove: that a device trained honestly, or that no round followed the last. Rounds are numbered without gaps under a key, so that
+one left out in between is seen: it is reported, because its cost is not in the sum.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
 
 from hushfleet.codec import decode
 from hushfleet.documents import DecryptionRequest, Outcome, RoundRecord, open_header, open_plan, open_record, open_roster
-from hushfleet.documents.archive import RoundArchive
+from hushfleet.documents.archive import RoundArchive, file_limit
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import Label, sha256
 from hushfleet.randomness import Randomness
@@ -24,6 +26,8 @@ from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire import Answer
 from hushfleet.wire.limits import LIMITS
+
+_MOST_EPOCHS = 100  # that are named: a roster may state any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +43,31 @@ class RoundReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """Rounds that must have been and are not here, from `first` to `last` under one key epoch."""
+
+    key_epoch: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        """The rounds in words."""
+        rounds = f"round {self.first}" if self.last == self.first else f"rounds {self.first} to {self.last}"
+        return f"{rounds} under key epoch {self.key_epoch}"
+
+
+@dataclass(frozen=True, slots=True)
 class JobReport:
-    """A job that checks out from its first round to its last."""
+    """A job of which everything that is here checks out. `gaps` are rounds that are not here; `unchecked` names files not looked at."""
 
     fleet: str
     rounds: tuple[RoundReport, ...]
     result_digest: bytes
     """SHA-256 of the last round's outcome: for training, the hash of the model in force."""
+    gaps: tuple[Gap, ...] = ()
+    empty_epochs: tuple[int, ...] = ()
+    """Key epochs between the first and the last of which there is no round. A key may be dealt anew before any round."""
+    unchecked: tuple[str, ...] = ()
 
     @property
     def released(self) -> int:
@@ -54,16 +76,25 @@ class JobReport:
 
     @property
     def rho_nano(self) -> int:
-        """The most that a device that took part in every round spent, in 10^-9 rho."""
+        """The most that a device that took part in every round here spent, in 10^-9 rho. With `gaps` it spent more."""
         return sum(one.rho_nano for one in self.rounds)
 
+    def lines(self) -> tuple[str, ...]:
+        """The report for a person: what holds, and then what is missing, begins later, or was not looked at."""
+        quorum = min((len(one.members) for one in self.rounds if one.outcome is Outcome.RELEASED), default=0)
+        holds = "every signature and proof" if not (self.gaps or self.unchecked) else "what is here and was checked"
+        first = self.rounds[0].number
+        released = f"{self.released} of {len(self.rounds)} rounds of {self.fleet} released a model"
+        opened = f"{quorum} or more members opened each sum; model {self.result_digest.hex()[:16]}"
+        lines = [f"{'INCOMPLETE' if self.gaps else 'verified'}: {released}; {holds} holds, {opened}"]
+        lines += [f"missing: {gap}; what they cost is not in rho, which is more than {self.rho_nano / 1e9:.4f}" for gap in self.gaps]
+        lines += [f"nothing is here of key epoch {epoch}: no round was run under it, or all are missing" for epoch in self.empty_epochs]
+        lines += [f"begins at round {first}: rounds before it belong to another job, or are missing"] if first > 1 else []
+        return (*lines, *(f"not checked: {name}" for name in self.unchecked))
+
     def summary(self) -> str:
-        """One line for a person."""
-        quorum = min((len(one.members) for one in self.rounds if one.members), default=0)
-        return (
-            f"verified: {self.released} of {len(self.rounds)} rounds of {self.fleet} released a model; every signature and proof holds, "
-            f"{quorum} or more members opened each sum; model {self.result_digest.hex()[:16]}"
-        )
+        """The report in one line."""
+        return "; ".join(self.lines())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,39 +106,84 @@ class _Round:
     archive: RoundArchive
     task: AuditedTask
 
+    @property
+    def request(self) -> DecryptionRequest:
+        """The decryption request. Raises `PeerError(ARCHIVE)` if its file is missing."""
+        if self.archive.request is None:
+            raise PeerError(Refusal.ARCHIVE, f"round {self.record.round}: the archive lacks the file request")
+        return self.archive.request
+
     def require(self, holds: bool, text: str) -> None:
         """Raise `PeerError(ARCHIVE)` with `text` unless it holds."""
         if not holds:
             raise PeerError(Refusal.ARCHIVE, f"round {self.record.round}: {text}")
 
 
-def verify_job(rounds: Sequence[Mapping[str, bytes]], root: VerifyKey, randomness: Randomness, *, insecure_keys: bool = False) -> JobReport:
+def verify_job(rounds: Iterable[Mapping[str, bytes]], root: VerifyKey, randomness: Randomness, *, insecure_keys: bool = False) -> JobReport:
     """Verify rounds in their order, each its files by name. Raises `PeerError` at the first thing that does not hold; its message names it.
 
     `randomness` weighs proofs in batches: it must be unpredictable to those who made the archive.
     """
-    if not rounds:
-        raise PeerError(Refusal.ARCHIVE, "the archive holds no round")
     progress: Progress | None = None
-    fleet, before = "", (0, b"", 0)
+    fleet, places = "", _Places()
     reports: list[RoundReport] = []
+    unchecked: list[str] = []
     for files in rounds:
         one = _open_round(RoundArchive.read(files), root, insecure_keys=insecure_keys)
-        here = (one.terms.roster.roster.serial, one.record.key_id, one.record.round)
-        one.require(progress is None or _follows(before, here), "rounds are not in order")
-        before, fleet = here, fleet or one.terms.plan.fleet
+        one.require(places.take(_Place.of(one)), "rounds are not in order")
+        fleet = fleet or one.terms.plan.fleet
         progress, members = _check_round(one, progress or one.task.start(one.terms, one.archive.before), randomness)
         record = one.record
         reports.append(RoundReport(record.round, record.outcome, record.reason, len(record.device_ids), members, record.rho_nano))
-    return JobReport(fleet, tuple(reports), sha256(progress.result if progress is not None else b""))
+        unchecked += _unchecked(one, files)
+    if progress is None:
+        raise PeerError(Refusal.ARCHIVE, "the archive holds no round")
+    return JobReport(fleet, tuple(reports), sha256(progress.result), tuple(places.gaps), tuple(places.empty_epochs), tuple(unchecked))
 
 
-def _follows(before: tuple[int, bytes, int], here: tuple[int, bytes, int]) -> bool:
-    """True if `here` comes after `before`, each (roster serial, key id, round).
+def _unchecked(one: _Round, files: Mapping[str, bytes]) -> list[str]:
+    """The files of a round that no check looks at: those of other names, and answers beyond the committee."""
+    members = {f"answer-{index}" for index in range(1, len(one.terms.roster.roster.committee) + 1)}
+    checked = [name for name in files if name in members or (file_limit(name) is not None and not name.startswith("answer-"))]
+    return [f"{name} of round {one.record.round}" for name in sorted(set(files) - set(checked))]
 
-    Serials never fall, and rounds rise under one key; a new key counts from 1 again.
-    """
-    return here[0] >= before[0] and (here[1] != before[1] or here[2] > before[2])
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The place of a round among all of its fleet."""
+
+    serial: int
+    key_id: bytes
+    key_epoch: int
+    round: int
+
+    @classmethod
+    def of(cls, one: _Round) -> "_Place":
+        roster = one.terms.roster.roster
+        return cls(roster.serial, one.record.key_id, roster.key_epoch, one.record.round)
+
+
+@dataclass
+class _Places:
+    """The places so far, and the gaps between them. Serials never fall, rounds rise under one key, a new key counts from 1 again."""
+
+    last: _Place | None = None
+    gaps: list[Gap] = field(default_factory=list)
+    empty_epochs: list[int] = field(default_factory=list)
+
+    def take(self, here: _Place) -> bool:
+        """Note the next place. False if it does not come after the last."""
+        last, self.last = self.last, here
+        if last is None:
+            return True
+        same_key = here.key_id == last.key_id
+        if here.serial < last.serial or (same_key and here.round <= last.round):
+            return False
+        self.empty_epochs += islice(range(last.key_epoch + 1, here.key_epoch), _MOST_EPOCHS)
+        expected = last.round + 1 if same_key else 1
+        if here.round > expected:
+            self.gaps.append(Gap(here.key_epoch, expected, here.round - 1))
+        return True
 
 
 def _open_round(archive: RoundArchive, root: VerifyKey, *, insecure_keys: bool) -> _Round:
@@ -129,15 +205,22 @@ def _check_round(one: _Round, before: Progress, randomness: Randomness) -> tuple
     one.require(one.archive.before == before.result, "the file before is another model")
     if one.record.outcome is Outcome.ABORTED:
         one.require(one.record.result == one.task.result(before, before), "an aborted round changed the model")
-        return before, ()
-    if one.archive.request is None:
-        raise PeerError(Refusal.ARCHIVE, f"round {one.record.round}: the archive lacks the file request")
-    total = _check_cohort(one, one.archive.request, randomness)
+        return before, _check_aborted(one, randomness)
+    total = _check_cohort(one, one.request, randomness)
     answers = _check_answers(one, total)
+    one.require(len(answers) >= one.terms.roster.threshold, f"{len(answers)} answers are no quorum")
     after = _released(one, total, answers, before)
     one.require(one.record.result == one.task.result(before, after), "the record states another model")
     one.require(one.archive.after == after.result, "the file after is not what the sum gives")
     return after, tuple(sorted(answers))
+
+
+def _check_aborted(one: _Round, randomness: Randomness) -> tuple[int, ...]:
+    """The request and the answers of a round that ended without a release, if it came so far; the members that answered."""
+    if not one.record.root:
+        one.require(one.archive.request is None and not one.archive.answers, "its record says that the committee was not asked")
+        return ()
+    return tuple(sorted(_check_answers(one, _check_cohort(one, one.request, randomness))))
 
 
 def _released(one: _Round, total: Sum, answers: Mapping[int, Answer], before: Progress) -> Progress:
@@ -166,13 +249,12 @@ def _check_cohort(one: _Round, request: DecryptionRequest, randomness: Randomnes
 
 
 def _check_answers(one: _Round, total: Sum) -> dict[int, Answer]:
-    """Every member answer: its signature, that it is for this cohort, its proof; and that they are a quorum."""
+    """Every member answer: its signature, that it is for this cohort, its proof."""
     answers: dict[int, Answer] = {}
     for index, member_id in enumerate(one.terms.roster.roster.committee, start=1):
         if index in one.archive.answers:
             answers[index] = _open_answer(one, index, member_id, one.archive.answers[index])
             total.check_answer(answers[index])
-    one.require(len(answers) >= one.terms.roster.threshold, f"{len(answers)} answers are no quorum")
     return answers
 
 

@@ -18,7 +18,7 @@ from typing import Self
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents.decryption_request import DecryptionRequest
-from hushfleet.documents.limits import MAX_DECRYPTION_REQUEST_BYTES, MAX_MEMBERS, MAX_SIGNED_BYTES
+from hushfleet.documents.limits import MAX_ANSWER_BYTES, MAX_DECRYPTION_REQUEST_BYTES, MAX_MEMBERS, MAX_SIGNED_BYTES, MAX_VALUES
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import length_prefixed, sha256
 from hushfleet.signing import Signed, VerifyKey
@@ -26,6 +26,16 @@ from hushfleet.signing import Signed, VerifyKey
 ROOT_KEY_FILE = "root.pub"
 """The file beside the rounds' folders that holds the owner's root public key in hex."""
 
+_ANSWER = re.compile(rf"answer-([1-9]|{MAX_MEMBERS})")
+_LIMITS = {
+    "roster": MAX_SIGNED_BYTES,
+    "plan": MAX_SIGNED_BYTES,
+    "record": MAX_SIGNED_BYTES,
+    "request": MAX_DECRYPTION_REQUEST_BYTES,
+    "sum": MAX_DECRYPTION_REQUEST_BYTES,
+    "before": 4 * MAX_VALUES,
+    "after": 4 * MAX_VALUES,
+}
 _FOLDER = re.compile(r"epoch-([0-9]{3,19})-round-([0-9]{6,19})")
 
 
@@ -69,6 +79,11 @@ class RoundArchive:
         )
 
 
+def file_limit(name: str) -> int | None:
+    """The most bytes that a file of a round may have, or None if an archive has no file of this name."""
+    return MAX_ANSWER_BYTES if _ANSWER.fullmatch(name) else _LIMITS.get(name)
+
+
 def digest(files: Mapping[str, bytes]) -> bytes:
     """32 bytes over names and contents of one round's files."""
     return sha256(b"".join(length_prefixed(name.encode()) + length_prefixed(data) for name, data in sorted(files.items())))
@@ -90,10 +105,13 @@ def root_key_text(root: VerifyKey) -> str:
     return root.raw.hex() + "\n"
 
 
-def read_root_key(text: str) -> VerifyKey:
-    """The inverse of `root_key_text`. Raises `PeerError(KEY_MALFORMED)`."""
+MAX_ROOT_KEY_FILE_BYTES = 4096
+
+
+def read_root_key(data: bytes) -> VerifyKey:
+    """The key in the contents of `ROOT_KEY_FILE`. Raises `PeerError(KEY_MALFORMED)`."""
     try:
-        return VerifyKey(bytes.fromhex(text.strip()))
+        return VerifyKey(bytes.fromhex(data.decode("ascii").strip()))
     except ValueError as error:
         raise PeerError(Refusal.KEY_MALFORMED, "not a root public key of 64 hex digits") from error
 

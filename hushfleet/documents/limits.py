@@ -10,6 +10,8 @@ MAX_ENROLMENT_REQUEST_BYTES = 16 << 10
 MAX_BUNDLE_BYTES = (1 << 20) + (64 << 10)
 MAX_RECEIPT_BYTES = 16 << 10
 MAX_RECORD_BYTES = 1 << 20
+MAX_ANSWER_BYTES = 5 << 20
+"""One member's answer: as many partial decryptions as a contribution has ciphertexts."""
 
 MAX_COUNTER = (1 << 63) - 1
 """Greatest serial, key epoch, round, version or count."""

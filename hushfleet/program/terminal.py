@@ -12,12 +12,25 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from hushfleet.system.plain_text import plain
+
+
+class ExitCode(IntEnum):
+    """The meanings of exit codes, the same for every command."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    REFUSED = 4
+    TRY_LATER = 75
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hushfleet.documents.limits import MAX_DECRYPTION_REQUEST_BYTES, MAX_SIGNED_BYTES
+from hushfleet.documents.limits import MAX_ANSWER_BYTES, MAX_DECRYPTION_REQUEST_BYTES, MAX_SIGNED_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Limits:
     """A decryption request: all bodies of a cohort."""
     inbox: int = 1 << 20
     """A sealed key share, or the sealed shares of a cohort."""
-    answer: int = 5 << 20
+    answer: int = MAX_ANSWER_BYTES
     """One member's answer, opened: as many partials as a body has ciphertexts."""
     model: int = 16 << 20
     """Parameters, four bytes a value."""

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from hushfleet.audit import verify_job
 from hushfleet.documents import Outcome, ReceiptStatus, open_header, open_receipt, open_record
-from hushfleet.program.verify_command import read_archive
+from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import CoordinatorState, Decrypting, NoRound
 from hushfleet.rounds.effects import KeepRequest, Publish

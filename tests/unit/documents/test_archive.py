@@ -62,6 +62,6 @@ def test_other_names_are_no_rounds(name: str):
 def test_the_root_keys_file_gives_the_key_again():
     root = SigningKey.generate(SeededRandomness(b"root")).verify_key
 
-    assert read_root_key(root_key_text(root)) == root
+    assert read_root_key(root_key_text(root).encode()) == root
     with refused(Refusal.KEY_MALFORMED, PeerError):
-        read_root_key("no key")
+        read_root_key(b"no key")

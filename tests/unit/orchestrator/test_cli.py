@@ -13,7 +13,7 @@ from hushfleet.cli import ExitCode, run
 from hushfleet.documents import open_record
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import MemoryBroker
-from hushfleet.program.verify_command import read_archive
+from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.wire import Kind, decode_signed, encode_signed, parse
 from orchestrator import run as run_module

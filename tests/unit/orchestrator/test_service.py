@@ -8,7 +8,7 @@ from hushfleet.documents import ReceiptStatus, open_receipt
 from hushfleet.errors import LocalError, PeerError, PhaseError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import MemoryBroker, MemoryLink, Messenger
-from hushfleet.program.verify_command import read_archive
+from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import Note, Refused

@@ -8,7 +8,7 @@ import pytest
 from hushfleet.audit import verify_job
 from hushfleet.documents import Outcome, open_record
 from hushfleet.errors import LocalError, PeerError, Refusal
-from hushfleet.program.verify_command import read_archive
+from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Decrypting, NoRound
 from hushfleet.rounds.effects import Publish

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hushfleet.randomness import SystemRandomness
 from simulation import digits
-from tests.support import field
+from tests.support.fleet import typed
 from tests.support.waiting import eventually
 
 DEVICES = tuple(f"pi-{n:02d}" for n in range(1, 11))
@@ -43,7 +43,7 @@ deadline_s = 120
 
 def main() -> None:
     """Set up, run, measure, print."""
-    with tempfile.TemporaryDirectory() as folder, field.ending(_prepared(Path(folder))) as fleet:
+    with tempfile.TemporaryDirectory() as folder, typed.ending(_prepared(Path(folder))) as fleet:
         fleet.start_broker()
         fleet.start_agents()
         eventually(lambda: all("Connected" in fleet.log(name) for name in DEVICES), 120)
@@ -70,11 +70,11 @@ def main() -> None:
         print(f"up: {up / 1000:.1f} kB a device and round; down: {down / 1000:.1f} kB, a member {request / 1000:.1f} kB more")
 
 
-def _prepared(folder: Path) -> field.Field:
-    field.MODEL = MODEL
-    fleet = field.prepare(folder, DEVICES, bits=3072, policy=("cohort.min_devices=10", "training.max_local_steps=1000"))
+def _prepared(folder: Path) -> typed.TypedFleet:
+    typed.MODEL = MODEL
+    fleet = typed.prepare(folder, DEVICES, bits=3072, policy=("cohort.min_devices=10", "training.max_local_steps=1000"))
     shares = digits.split(len(DEVICES), SystemRandomness()).devices
-    field.write_data(fleet, {name: (data.features, data.targets) for name, data in zip(DEVICES, shares, strict=True)})
+    typed.write_data(fleet, {name: (data.features, data.targets) for name, data in zip(DEVICES, shares, strict=True)})
     (folder / "job.toml").write_text(JOB.format(rounds=ROUNDS))
     return fleet
 
@@ -84,21 +84,21 @@ def _memory_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1000
 
 
-def _broker_bytes(fleet: field.Field) -> int:
+def _broker_bytes(fleet: typed.TypedFleet) -> int:
     """Bytes that the broker process has read and written on sockets and files; idle, that is its sockets."""
     counters = dict(line.split(": ") for line in Path(f"/proc/{fleet.running['broker'].pid}/io").read_text().splitlines())
     return int(counters["rchar"]) + int(counters["wchar"])
 
 
-def _archived(fleet: field.Field, name: str) -> int:
+def _archived(fleet: typed.TypedFleet, name: str) -> int:
     return next((fleet.state("orchestrator") / "archive").rglob(name)).stat().st_size
 
 
-def _down_bytes(fleet: field.Field) -> int:
+def _down_bytes(fleet: typed.TypedFleet) -> int:
     return _archived(fleet, "model-before") + _archived(fleet, "plan")
 
 
-def _request_bytes(fleet: field.Field) -> int:
+def _request_bytes(fleet: typed.TypedFleet) -> int:
     return _archived(fleet, "request")
 
 

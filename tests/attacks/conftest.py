@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.attacks import Stage, attack_world, staged
+from tests.support.fleet.attacked import AttackedFleet, attack_fleet, staged
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
-    with staged(attack_world(), tmp_path, monkeypatch) as found:
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AttackedFleet]:
+    with staged(attack_fleet(), tmp_path, monkeypatch) as found:
         yield found

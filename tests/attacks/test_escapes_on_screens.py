@@ -24,7 +24,7 @@ from hushfleet.rounds.effects import Note, Refused
 from hushfleet.wire import encode_signed
 from orchestrator.console import PlainConsole
 from tests.support.enrolling import found, new_vault
-from tests.support.world import make_world
+from tests.support.fleet import make_fleet
 
 FORGED = "done\x1b[9B\r\x1b[2K\x9b2K\nsignature              that of this vault's orchestrator\u202e\x1b[8m"
 STEERS = ("\x1b", "\x9b", "\u202e", "\nsignature              that of")
@@ -35,14 +35,14 @@ Screen = Callable[[Path, "pytest.CaptureFixture[str]"], str]
 def shown_record(folder: Path, capsys: "pytest.CaptureFixture[str]") -> str:
     with new_vault(folder / "vault") as vault:
         found(vault)
-    world = make_world()
+    fleet = make_fleet()
     result = ModelResult(b"m" * 32, b"m" * 32, 2, OptimizerSettings("fedavg", ()))
     record = RoundRecord(
         fleet="testers", key_id=b"k" * 32, round=3, outcome=Outcome.ABORTED, reason=FORGED, plan_hash=b"p" * 32, root=b"",
         device_ids=("a",), result=result, rho_nano=5, bytes_up=6, duration_ms=7, journal=EMPTY_JOURNAL,
     )  # fmt: skip
     file = folder / "r.signed"
-    file.write_bytes(encode_signed(sign_record(record, world.parties.orchestrator.signing)))
+    file.write_bytes(encode_signed(sign_record(record, fleet.parties.orchestrator.signing)))
     assert run(["provision", "show", str(file), "--vault", str(folder / "vault")]) == 0
     return capsys.readouterr().out
 

@@ -19,27 +19,27 @@ from hushfleet.program import archive_folder
 from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.system.files import read_file, read_named
-from tests.support.attacks import attack_world, staged
+from tests.support.fleet.attacked import attack_fleet, staged
 from tests.support.refusals import refused
 
 ROUND = "epoch-000-round-000002"
 ROUNDS = 3
-WORLD = attack_world()
-ROOT = WORLD.parties.owner.root.verify_key
+FLEET = attack_fleet()
+ROOT = FLEET.parties.owner.root.verify_key
 
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Released, opened and then aborted, released."""
-    with pytest.MonkeyPatch.context() as patch, staged(WORLD, tmp_path_factory.mktemp("honest"), patch) as stage:
+    with pytest.MonkeyPatch.context() as patch, staged(FLEET, tmp_path_factory.mktemp("honest"), patch) as stage:
         for wanted in ("release", "abort", "release"):
             stage.collect()
             if wanted == "abort":
-                stage.fleet.orchestrator.abort("wanted")
+                stage.running.orchestrator.abort("wanted")
             else:
-                stage.fleet.orchestrator.end_collection()
-                stage.fleet.settle()
-        yield stage.fleet.folder / "archive"
+                stage.running.orchestrator.end_collection()
+                stage.running.settle()
+        yield stage.running.folder / "archive"
 
 
 @pytest.fixture

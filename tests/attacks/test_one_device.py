@@ -13,9 +13,9 @@ from hushfleet.rounds import device as device_module
 from hushfleet.rounds.effects import Alert
 from hushfleet.wire import Evidence, Kind, Topic
 from orchestrator import service as service_module
-from tests.support.attacks import Stage
+from tests.support.fleet import FLEET_NAME
+from tests.support.fleet.attacked import AttackedFleet
 from tests.support.refusals import refused
-from tests.support.world import FLEET
 
 MEMBER, STRANGER, READER = "device-01", "device-07", "device-05"
 READERS = ("orchestrator", READER, "device-02")
@@ -23,30 +23,30 @@ READERS = ("orchestrator", READER, "device-02")
 
 
 def evidence_of(sender: str, number: int = 1) -> Topic:
-    return Topic(FLEET, Kind.EVIDENCE, device=sender, number=number)
+    return Topic(FLEET_NAME, Kind.EVIDENCE, device=sender, number=number)
 
 
-def true_evidence(stage: Stage, number: int = 1) -> bytes:
+def true_evidence(stage: AttackedFleet, number: int = 1) -> bytes:
     """What only an orchestrator that signed two roots can have made."""
-    headers = [Header(FLEET, stage.world.roster.key_id, number, bytes(32), bytes([root] * 32), 4) for root in (0, 1)]
-    return encode(Evidence(*map(stage.world.sign_header, headers)))
+    headers = [Header(FLEET_NAME, stage.fleet.roster.key_id, number, bytes(32), bytes([root] * 32), 4) for root in (0, 1)]
+    return encode(Evidence(*map(stage.fleet.sign_header, headers)))
 
 
-def show(stage: Stage, reader: str, sender: str, data: bytes) -> None:
+def show(stage: AttackedFleet, reader: str, sender: str, data: bytes) -> None:
     """`data` on the evidence topic of `sender`, for this reader, who handles it."""
     stage.deliver(reader, evidence_of(sender), data)
     if reader == "orchestrator":
-        stage.fleet.orchestrator.pump()
+        stage.running.orchestrator.pump()
     else:
         stage.pump(reader)
 
 
-def alerts(stage: Stage, reader: str) -> list[str]:
-    return [what.text for who, what in stage.fleet.log.entries if who == reader and isinstance(what, Alert)]
+def alerts(stage: AttackedFleet, reader: str) -> list[str]:
+    return [what.text for who, what in stage.running.log.entries if who == reader and isinstance(what, Alert)]
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_garbage_on_an_evidence_topic_alarms_nobody(stage: Stage, reader: str) -> None:
+def test_garbage_on_an_evidence_topic_alarms_nobody(stage: AttackedFleet, reader: str) -> None:
     for number in range(3):
         show(stage, reader, MEMBER, b"garbage %d" % number)
     assert not alerts(stage, reader)
@@ -55,7 +55,7 @@ def test_garbage_on_an_evidence_topic_alarms_nobody(stage: Stage, reader: str) -
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_evidence_from_whoever_is_no_member_alarms_nobody(stage: Stage, reader: str) -> None:
+def test_evidence_from_whoever_is_no_member_alarms_nobody(stage: AttackedFleet, reader: str) -> None:
     """Even true evidence: a broker that keeps to its list never delivers it, and whoever gets it does not look at it."""
     show(stage, reader, STRANGER, true_evidence(stage))
     assert not alerts(stage, reader)
@@ -65,16 +65,16 @@ def test_evidence_from_whoever_is_no_member_alarms_nobody(stage: Stage, reader: 
     assert len(alerts(stage, reader)) == 1
 
 
-def test_the_orchestrator_tells_its_owner_of_a_round_once(stage: Stage) -> None:
+def test_the_orchestrator_tells_its_owner_of_a_round_once(stage: AttackedFleet) -> None:
     for member in ("device-01", "device-02", "device-03"):
         show(stage, "orchestrator", member, true_evidence(stage))
     show(stage, "orchestrator", MEMBER, true_evidence(stage, 2))
     assert len(alerts(stage, "orchestrator")) == 2
 
 
-def test_control_without_the_proof_any_bytes_alarm_everybody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_proof_any_bytes_alarm_everybody(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     def believe(*_: object) -> Header:
-        return Header(FLEET, stage.world.roster.key_id, 1, bytes(32), sha256(b"any"), 4)
+        return Header(FLEET_NAME, stage.fleet.roster.key_id, 1, bytes(32), sha256(b"any"), 4)
 
     for module in (service_module, device_module):
         monkeypatch.setattr(module, "verify_evidence", believe)

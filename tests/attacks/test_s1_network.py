@@ -31,8 +31,9 @@ from hushfleet.schemes.paillier import cohort as paillier_cohort
 from hushfleet.schemes.paillier import device as paillier_device
 from hushfleet.signing import Signed, SigningKey, VerifyKey
 from hushfleet.wire import Evidence, Kind, decode_signed, encode_signed
-from tests.support.attacks import Stage, attack_world, open_body_of_any_plan, staged, unbound_unseal
-from tests.support.network import (
+from tests.support.fleet import FLEET_NAME
+from tests.support.fleet.attacked import AttackedFleet, attack_fleet, open_body_of_any_plan, staged, unbound_unseal
+from tests.support.fleet.network import (
     MALFORMED,
     MESSAGES,
     OTHER,
@@ -50,9 +51,8 @@ from tests.support.network import (
     unanswered,
     withhold,
 )
+from tests.support.fleet.sight import secrets_seen
 from tests.support.refusals import refused
-from tests.support.sight import secrets_seen
-from tests.support.world import FLEET
 
 NETWORK = SigningKey.generate(SeededRandomness(b"network"))
 
@@ -62,33 +62,33 @@ def verify_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VerifyKey, "verify", lambda *_: None)
 
 
-def forged_body(stage: Stage) -> Signed:
+def forged_body(stage: AttackedFleet) -> Signed:
     """The victim's contribution as the network would like it, under a signature of its own."""
-    return NETWORK.sign(Label.BODY, stage.world.body(stage.plan, VICTIM, np.full(64, 7, np.int64)).content)
+    return NETWORK.sign(Label.BODY, stage.fleet.body(stage.plan, VICTIM, np.full(64, 7, np.int64)).content)
 
 
-def test_it_cannot_forge_a_contribution(stage: Stage) -> None:
+def test_it_cannot_forge_a_contribution(stage: AttackedFleet) -> None:
     stage.collect("device-01")
-    stage.contribute_as(VICTIM, stage.world.sealed(stage.plan, VICTIM, forged_body(stage)))
+    stage.contribute_as(VICTIM, stage.fleet.sealed(stage.plan, VICTIM, forged_body(stage)))
     with refused(Refusal.SIGNATURE, PeerError):
         stage.judge("orchestrator")
     assert set(stage.accepted) == {"device-01"}
 
 
-def test_control_without_signatures_the_forged_contribution_is_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_signatures_the_forged_contribution_is_counted(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.collect("device-01", "device-02", "device-03")
     verify_nothing(monkeypatch)
-    stage.contribute_as(VICTIM, stage.world.sealed(stage.plan, VICTIM, forged_body(stage)))
-    opened = stage.opened(stage.ask_all(stage.world.request(stage.plan, stage.bodies())))
+    stage.contribute_as(VICTIM, stage.fleet.sealed(stage.plan, VICTIM, forged_body(stage)))
+    opened = stage.opened(stage.ask_all(stage.fleet.request(stage.plan, stage.bodies())))
     assert np.array_equal(opened, stage.total(["device-01", "device-02", "device-03"]) + 7)
 
 
-def forged_plan(stage: Stage) -> bytes:
-    signed = stage.world.plan(1, learning_rate=9.0).signed
+def forged_plan(stage: AttackedFleet) -> bytes:
+    signed = stage.fleet.plan(1, learning_rate=9.0).signed
     return encode_signed(NETWORK.sign(Label.PLAN, signed.content))
 
 
-def test_it_cannot_forge_a_plan(stage: Stage) -> None:
+def test_it_cannot_forge_a_plan(stage: AttackedFleet) -> None:
     stage.deliver(VICTIM, PLAN, forged_plan(stage))
     stage.pump(VICTIM)
     with refused(Refusal.SIGNATURE, PeerError):
@@ -96,7 +96,7 @@ def test_it_cannot_forge_a_plan(stage: Stage) -> None:
     assert not stage.all_encoded(VICTIM)
 
 
-def test_control_without_signatures_the_device_works_for_the_network(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_signatures_the_device_works_for_the_network(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     verify_nothing(monkeypatch)
     stage.deliver(VICTIM, PLAN, forged_plan(stage))
     stage.pump(VICTIM)
@@ -106,7 +106,7 @@ def test_control_without_signatures_the_device_works_for_the_network(stage: Stag
 FORGED_MODEL = np.full(10, 1000, np.float32).tobytes()
 
 
-def test_it_cannot_forge_a_model(stage: Stage) -> None:
+def test_it_cannot_forge_a_model(stage: AttackedFleet) -> None:
     stage.deliver(VICTIM, fetching(stage), FORGED_MODEL)
     stage.pump(VICTIM)
     with refused(Refusal.MODEL_HASH, FaultyOrchestrator):
@@ -114,20 +114,20 @@ def test_it_cannot_forge_a_model(stage: Stage) -> None:
     assert not stage.all_encoded(VICTIM)
 
 
-def test_control_without_the_hash_the_device_trains_the_networks_model(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    topic, wanted = fetching(stage), stage.world.model.digest
+def test_control_without_the_hash_the_device_trains_the_networks_model(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic, wanted = fetching(stage), stage.fleet.model.digest
     monkeypatch.setattr(device_module, "sha256", lambda data: wanted if data == FORGED_MODEL else sha256(data))
     stage.deliver(VICTIM, topic, FORGED_MODEL)
     stage.pump(VICTIM)
     assert len(stage.all_encoded(VICTIM)) == 1
 
 
-def forged_receipt(stage: Stage, sealed: bytes) -> bytes:
-    receipt = Receipt(FLEET, VICTIM, stage.world.roster.key_id, 1, sha256(sealed), ReceiptStatus.ACCEPTED, (), "")
+def forged_receipt(stage: AttackedFleet, sealed: bytes) -> bytes:
+    receipt = Receipt(FLEET_NAME, VICTIM, stage.fleet.roster.key_id, 1, sha256(sealed), ReceiptStatus.ACCEPTED, (), "")
     return encode_signed(NETWORK.sign(Label.RECEIPT, encode(receipt)))
 
 
-def test_it_cannot_forge_a_receipt(stage: Stage) -> None:
+def test_it_cannot_forge_a_receipt(stage: AttackedFleet) -> None:
     stage.deliver(VICTIM, receipt_topic(), forged_receipt(stage, unanswered(stage)))
     stage.pump(VICTIM)
     with refused(Refusal.SIGNATURE, PeerError):
@@ -135,7 +135,7 @@ def test_it_cannot_forge_a_receipt(stage: Stage) -> None:
     assert stage.waiting_for_receipt(VICTIM) is not None
 
 
-def test_control_without_signatures_the_contribution_is_given_up_for_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_signatures_the_contribution_is_given_up_for_counted(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     forged = forged_receipt(stage, unanswered(stage))
     verify_nothing(monkeypatch)
     stage.deliver(VICTIM, receipt_topic(), forged)
@@ -144,7 +144,7 @@ def test_control_without_signatures_the_contribution_is_given_up_for_counted(sta
     assert not stage.accepted
 
 
-def receipt_for_rubbish(stage: Stage) -> bytes:
+def receipt_for_rubbish(stage: AttackedFleet) -> bytes:
     """The network sends rubbish as the victim's: the orchestrator's own signed refusal of it comes back."""
     stage.contribute_as(VICTIM, b"rubbish")
     with refused(Refusal.SEAL, PeerError):
@@ -152,7 +152,7 @@ def receipt_for_rubbish(stage: Stage) -> bytes:
     return stage.sent(Kind.RECEIPT)[-1]
 
 
-def test_a_true_receipt_for_rubbish_does_not_make_the_victim_give_up(stage: Stage) -> None:
+def test_a_true_receipt_for_rubbish_does_not_make_the_victim_give_up(stage: AttackedFleet) -> None:
     unanswered(stage)
     receipt_for_rubbish(stage)
     stage.pump(VICTIM)
@@ -161,7 +161,7 @@ def test_a_true_receipt_for_rubbish_does_not_make_the_victim_give_up(stage: Stag
     assert stage.waiting_for_receipt(VICTIM) is not None
 
 
-def test_control_without_the_hash_in_the_receipt_it_gives_up(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_hash_in_the_receipt_it_gives_up(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     unanswered(stage)
     receipt_for_rubbish(stage)
     monkeypatch.setattr(device_module, "sha256", lambda _: sha256(b"rubbish"))
@@ -169,11 +169,14 @@ def test_control_without_the_hash_in_the_receipt_it_gives_up(stage: Stage, monke
     assert stage.waiting_for_receipt(VICTIM) is None
 
 
-def test_it_cannot_make_evidence_out_of_honest_headers(stage: Stage) -> None:
+def test_it_cannot_make_evidence_out_of_honest_headers(stage: AttackedFleet) -> None:
     """Nor out of its own: a fleet cannot be stopped by slander."""
-    header = Header(FLEET, stage.world.roster.key_id, 1, bytes(32), bytes(32), 4)
-    first, next_round = stage.world.sign_header(header), stage.world.sign_header(Header(FLEET, header.key_id, 2, bytes(32), b"1" * 32, 4))
-    own = NETWORK.sign(Label.HEADER, encode(Header(FLEET, header.key_id, 1, bytes(32), b"1" * 32, 4)))
+    header = Header(FLEET_NAME, stage.fleet.roster.key_id, 1, bytes(32), bytes(32), 4)
+    first, next_round = (
+        stage.fleet.sign_header(header),
+        stage.fleet.sign_header(Header(FLEET_NAME, header.key_id, 2, bytes(32), b"1" * 32, 4)),
+    )
+    own = NETWORK.sign(Label.HEADER, encode(Header(FLEET_NAME, header.key_id, 1, bytes(32), b"1" * 32, 4)))
     for second, reason in ((next_round, Refusal.EVIDENCE), (first, Refusal.EVIDENCE), (own, Refusal.SIGNATURE)):
         stage.deliver(VICTIM, evidence_topic(), encode(Evidence(first, second)))
         stage.pump(VICTIM)
@@ -182,9 +185,9 @@ def test_it_cannot_make_evidence_out_of_honest_headers(stage: Stage) -> None:
     assert not stage.memory(VICTIM).stopped
 
 
-def test_control_without_signatures_slander_stops_a_device(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    key_id = stage.world.roster.key_id
-    pair = [NETWORK.sign(Label.HEADER, encode(Header(FLEET, key_id, 1, bytes(32), bytes([root] * 32), 4))) for root in (0, 1)]
+def test_control_without_signatures_slander_stops_a_device(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    key_id = stage.fleet.roster.key_id
+    pair = [NETWORK.sign(Label.HEADER, encode(Header(FLEET_NAME, key_id, 1, bytes(32), bytes([root] * 32), 4))) for root in (0, 1)]
     verify_nothing(monkeypatch)
     stage.deliver(VICTIM, evidence_topic(), encode(Evidence(*pair)))
     stage.pump(VICTIM)
@@ -192,10 +195,10 @@ def test_control_without_signatures_slander_stops_a_device(stage: Stage, monkeyp
 
 
 @pytest.mark.parametrize("kind", list(MESSAGES), ids=lambda kind: kind.name.lower())
-def test_it_cannot_alter_any_byte(stage: Stage, kind: Kind) -> None:
+def test_it_cannot_alter_any_byte(stage: AttackedFleet, kind: Kind) -> None:
     """The reader's state stays as it was; afterwards the true message is accepted."""
     handed = handed_over(stage, kind)
-    stage.fleet.log.entries.clear()
+    stage.running.log.entries.clear()
     before = state_of(stage, handed.reader)
     for altered in each_byte_altered(handed.data):
         handed.send(altered)
@@ -205,16 +208,16 @@ def test_it_cannot_alter_any_byte(stage: Stage, kind: Kind) -> None:
     stage.judge(handed.reader)
 
 
-def test_it_cannot_alter_any_byte_of_a_record(stage: Stage) -> None:
+def test_it_cannot_alter_any_byte_of_a_record(stage: AttackedFleet) -> None:
     stage.collect("device-01")
-    stage.fleet.orchestrator.abort("for the record")
-    record, reader = stage.sent(Kind.RECORD)[-1], stage.world.roster.orchestrator
+    stage.running.orchestrator.abort("for the record")
+    record, reader = stage.sent(Kind.RECORD)[-1], stage.fleet.roster.orchestrator
     for altered in each_byte_altered(record):
         refused_somehow(partial(lambda data: open_record(decode_signed(data), reader), altered), MALFORMED)
     assert open_record(decode_signed(record), reader).round == 1
 
 
-def test_control_without_signatures_an_altered_plan_is_followed(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_signatures_an_altered_plan_is_followed(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     handed = a_plan(stage)
     verify_nothing(monkeypatch)
     rate, higher = (b"\xcb" + struct.pack(">d", value) for value in (0.5, 9.5))
@@ -223,25 +226,27 @@ def test_control_without_signatures_an_altered_plan_is_followed(stage: Stage, mo
     assert len(stage.all_encoded(VICTIM)) == 1
 
 
-def test_a_contribution_replayed_in_its_round_counts_once(stage: Stage) -> None:
+def test_a_contribution_replayed_in_its_round_counts_once(stage: AttackedFleet) -> None:
     stage.collect("device-01", "device-02", "device-03", VICTIM)
     for _ in range(3):
         stage.contribute_as(VICTIM, stage.sent(Kind.CONTRIBUTION, by=VICTIM)[0])
     stage.judge("orchestrator")
-    opened = stage.opened(stage.ask_all(stage.world.request(stage.plan, stage.bodies())))
+    opened = stage.opened(stage.ask_all(stage.fleet.request(stage.plan, stage.bodies())))
     assert np.array_equal(opened, stage.total(stage.accepted))
     assert len(stage.accepted) == 4
 
 
-def next_round(stage: Stage) -> bytes:
+def next_round(stage: AttackedFleet) -> bytes:
     """The victim's contribution to the first round; the second is open, and the victim has not contributed to it."""
     stage.collect("device-01", "device-02", "device-03", VICTIM)
-    stage.fleet.orchestrator.abort("next")
+    stage.running.orchestrator.abort("next")
     stage.collect("device-01", "device-02", "device-03")
     return stage.sent(Kind.CONTRIBUTION, by=VICTIM)[0]
 
 
-def test_a_contribution_replayed_in_another_round_is_refused_three_times_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_contribution_replayed_in_another_round_is_refused_three_times_over(
+    stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The seal names the round, the body the plan, the proof both; with all three taken out it is counted."""
     old = next_round(stage)
     for reason, kind, take_out in (
@@ -258,27 +263,29 @@ def test_a_contribution_replayed_in_another_round_is_refused_three_times_over(st
     assert VICTIM in stage.accepted
 
 
-def test_a_contribution_to_another_fleet_is_refused(stage: Stage) -> None:
+def test_a_contribution_to_another_fleet_is_refused(stage: AttackedFleet) -> None:
     """The same owner, orchestrator, devices and committee key serve both fleets: the fleet's name alone keeps them apart."""
-    parties = stage.world.parties
-    elsewhere = replace(stage.world, parties=replace(parties, owner=Owner("another", parties.owner.root)))
+    parties = stage.fleet.parties
+    elsewhere = replace(stage.fleet, parties=replace(parties, owner=Owner("another", parties.owner.root)))
     plan = elsewhere.plan()
     stage.collect("device-01")
     stage.contribute_as(VICTIM, elsewhere.sealed(plan, VICTIM, elsewhere.body(plan, VICTIM)))
     with refused(Refusal.SEAL, PeerError):
         stage.judge("orchestrator")
-    stage.contribute_as(VICTIM, stage.world.sealed(stage.plan, VICTIM, elsewhere.body(plan, VICTIM)))
+    stage.contribute_as(VICTIM, stage.fleet.sealed(stage.plan, VICTIM, elsewhere.body(plan, VICTIM)))
     with refused(Refusal.CONTRIBUTION_PLAN, FaultyDevice):
         stage.judge("orchestrator")
 
 
-def test_control_the_same_contribution_to_this_fleet_is_counted(stage: Stage) -> None:
+def test_control_the_same_contribution_to_this_fleet_is_counted(stage: AttackedFleet) -> None:
     stage.collect("device-01")
-    stage.contribute_as(VICTIM, stage.world.sealed(stage.plan, VICTIM, stage.world.body(stage.plan, VICTIM)))
+    stage.contribute_as(VICTIM, stage.fleet.sealed(stage.plan, VICTIM, stage.fleet.body(stage.plan, VICTIM)))
     assert VICTIM in stage.accepted
 
 
-def test_one_devices_bytes_on_anothers_topic_are_refused_until_they_count_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_devices_bytes_on_anothers_topic_are_refused_until_they_count_twice(
+    stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Seal, then claimed device; with both taken out it is the victim's own again, which counts once.
 
     Taken for the other device's, it lacks that device's proof; and without the proof the committee still refuses a device that
@@ -306,8 +313,8 @@ def test_one_devices_bytes_on_anothers_topic_are_refused_until_they_count_twice(
         control.setattr(paillier_cohort, "verify_batch", lambda *_: ())
         stage.contribute_as(OTHER, stolen)
     assert set(stage.accepted) == {"device-01", "device-02", VICTIM, OTHER}
-    stage.fleet.orchestrator.end_collection()
-    twice = stage.world.request(stage.plan, stage.bodies())
+    stage.running.orchestrator.end_collection()
+    twice = stage.fleet.request(stage.plan, stage.bodies())
     stage.refused_by_all(twice, Refusal.REQUEST_DUPLICATE, FaultyOrchestrator)
     monkeypatch.setattr(member_module, "open_bodies", lambda terms, signed: tuple(cohort.open_body(terms, one) for one in signed))
     opened = stage.opened(stage.ask_all(twice))
@@ -337,7 +344,7 @@ def _renamed(opener: Opener) -> Opener:
     return open_as_sent
 
 
-def test_parts_of_two_contributions_do_not_mix(stage: Stage) -> None:
+def test_parts_of_two_contributions_do_not_mix(stage: AttackedFleet) -> None:
     stage.collect("device-01")
     withhold(stage, Kind.CONTRIBUTION)
     stage.pump(VICTIM, OTHER)
@@ -348,10 +355,10 @@ def test_parts_of_two_contributions_do_not_mix(stage: Stage) -> None:
             stage.judge("orchestrator")
 
 
-def test_parts_of_two_bodies_do_not_mix_in_a_request(stage: Stage) -> None:
+def test_parts_of_two_bodies_do_not_mix_in_a_request(stage: AttackedFleet) -> None:
     """What the network can read in a request it can cut up, but the header's root covers contents and each signature its body."""
     stage.collect("device-02", "device-03", VICTIM, OTHER)
-    honest = stage.world.request(stage.plan, stage.bodies())
+    honest = stage.fleet.request(stage.plan, stage.bodies())
     a, b, *rest = honest.bodies
     mixtures = {
         Refusal.REQUEST_ROOT: [(b, a, *rest), (a, b, rest[0]), (a, a, *rest)],
@@ -364,7 +371,7 @@ def test_parts_of_two_bodies_do_not_mix_in_a_request(stage: Stage) -> None:
     assert stage.ask("device-01", honest) is not None
 
 
-def test_an_old_plan_is_refused(stage: Stage) -> None:
+def test_an_old_plan_is_refused(stage: AttackedFleet) -> None:
     """By a device that has seen a newer one, whether or not it contributed; and by one that has contributed to that very round."""
     stage.collect("device-01", VICTIM)
     old = encode_signed(stage.plan.signed)
@@ -372,8 +379,8 @@ def test_an_old_plan_is_refused(stage: Stage) -> None:
     stage.pump(VICTIM)
     with refused(Refusal.PLAN_ROUND_REPEATED, FaultyOrchestrator):
         stage.judge(VICTIM)
-    stage.fleet.orchestrator.abort("next")
-    stage.fleet.orchestrator.start_round()
+    stage.running.orchestrator.abort("next")
+    stage.running.orchestrator.start_round()
     stage.pump(OTHER, VICTIM)
     for name in (OTHER, VICTIM):
         stage.deliver(name, PLAN, old)
@@ -383,14 +390,14 @@ def test_an_old_plan_is_refused(stage: Stage) -> None:
     assert stage.spent(VICTIM) == 2 * stage.spent(OTHER)
 
 
-def test_a_lagging_device_spends_at_most_once_per_round_number(stage: Stage) -> None:
+def test_a_lagging_device_spends_at_most_once_per_round_number(stage: AttackedFleet) -> None:
     """Three rounds pass without the victim; then the network plays them to it, again and again."""
     plans = []
     for _ in range(3):
         stage.collect("device-01")
         plans.append(stage.plan)
-        stage.fleet.orchestrator.abort("next")
-    while stage.fleet.links[VICTIM].receive() is not None:
+        stage.running.orchestrator.abort("next")
+    while stage.running.links[VICTIM].receive() is not None:
         pass
     for plan in plans:
         stage.offer_plan(VICTIM, plan)
@@ -400,14 +407,16 @@ def test_a_lagging_device_spends_at_most_once_per_round_number(stage: Stage) -> 
             stage.judge(VICTIM)
     assert [event.round_number for event in stage.memory(VICTIM).ledger.events] == [1, 2, 3]
     assert len(stage.all_encoded(VICTIM)) == 3
-    stage.fleet.orchestrator.pump()
+    stage.running.orchestrator.pump()
     assert set(stage.closed_round.accepted) == {"device-01"}
 
 
-def test_control_without_the_ledger_the_same_plan_is_paid_with_new_noise_each_time(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_ledger_the_same_plan_is_paid_with_new_noise_each_time(
+    stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Three encodings of one update in one round: their mean has a third of the noise, and only one was accounted for."""
     stage.collect(VICTIM)
-    agent, once = stage.fleet.agents[VICTIM]._device, stage.spent(VICTIM)
+    agent, once = stage.running.agents[VICTIM]._device, stage.spent(VICTIM)
     monkeypatch.setattr(Ledger, "last_round", lambda *_: -1)
     monkeypatch.setattr(agent, "_persist", lambda _: None)
     for _ in range(2):
@@ -416,11 +425,11 @@ def test_control_without_the_ledger_the_same_plan_is_paid_with_new_noise_each_ti
     assert stage.spent(VICTIM) == once
 
 
-def test_an_old_roster_is_refused(stage: Stage) -> None:
-    newer = stage.world.without(OTHER)
+def test_an_old_roster_is_refused(stage: AttackedFleet) -> None:
+    newer = stage.fleet.without(OTHER)
     for name in (VICTIM, "device-01"):
         stage.deliver(name, roster_topic(2), encode_signed(newer.roster.signed))
-        stage.deliver(name, roster_topic(1), encode_signed(stage.world.roster.signed))
+        stage.deliver(name, roster_topic(1), encode_signed(stage.fleet.roster.signed))
         stage.pump(name)
         with refused(Refusal.ROSTER_OLDER, FaultyOwner):
             stage.judge(name)
@@ -428,24 +437,24 @@ def test_an_old_roster_is_refused(stage: Stage) -> None:
     assert stage.member("device-01").roster == newer.roster
 
 
-def test_control_without_the_serial_a_revoked_device_comes_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    newer = stage.world.without(OTHER)
+def test_control_without_the_serial_a_revoked_device_comes_back(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = stage.fleet.without(OTHER)
     monkeypatch.setattr(roster_change, "newer_roster", lambda _, candidate: candidate)
-    for world in (newer, stage.world):
-        stage.deliver(VICTIM, roster_topic(world.serial), encode_signed(world.roster.signed))
+    for fleet in (newer, stage.fleet):
+        stage.deliver(VICTIM, roster_topic(fleet.serial), encode_signed(fleet.roster.signed))
         stage.pump(VICTIM)
     roster = stage.device(VICTIM).roster
     assert roster is not None
     assert roster.device(OTHER)
 
 
-def test_an_old_request_is_refused_and_one_repeated_gets_the_stored_answer(stage: Stage) -> None:
+def test_an_old_request_is_refused_and_one_repeated_gets_the_stored_answer(stage: AttackedFleet) -> None:
     requests = []
     for number in (1, 2):
         stage.collect("device-02", "device-03", VICTIM, OTHER)
-        requests.append(stage.world.request(stage.plan, stage.bodies()))
+        requests.append(stage.fleet.request(stage.plan, stage.bodies()))
         assert stage.ask("device-01", requests[-1], number=number) is not None
-        stage.fleet.orchestrator.abort("next")
+        stage.running.orchestrator.abort("next")
     assert stage.ask("device-01", requests[0]) is None
     with refused(Refusal.REQUEST_ROUND_LOWER, FaultyOrchestrator):
         stage.judge("device-01")
@@ -454,10 +463,10 @@ def test_an_old_request_is_refused_and_one_repeated_gets_the_stored_answer(stage
     assert first == again
 
 
-def test_an_old_receipt_does_nothing(stage: Stage) -> None:
+def test_an_old_receipt_does_nothing(stage: AttackedFleet) -> None:
     stage.collect("device-01", VICTIM)
     old = next(data for who, data in receipts(stage) if who.endswith(f"{VICTIM}/1"))
-    stage.fleet.orchestrator.abort("next")
+    stage.running.orchestrator.abort("next")
     stage.network = lambda _, delivery: None if f"{VICTIM}/contribution" in delivery.topic else delivery
     stage.collect("device-01", VICTIM)
     stage.deliver(VICTIM, receipt_topic(1), old)
@@ -469,20 +478,20 @@ def test_an_old_receipt_does_nothing(stage: Stage) -> None:
     assert sent.round == 2
 
 
-def receipts(stage: Stage) -> Iterator[tuple[str, bytes]]:
+def receipts(stage: AttackedFleet) -> Iterator[tuple[str, bytes]]:
     return ((d.topic, d.data) for _, d in stage.tape if "/receipt/" in d.topic)
 
 
-def finish(stage: Stage) -> tuple[Signed, ...]:
+def finish(stage: AttackedFleet) -> tuple[Signed, ...]:
     """A whole round; the bodies that were summed."""
     bodies = stage.collect()
-    stage.fleet.orchestrator.end_collection()
+    stage.running.orchestrator.end_collection()
     stage.pump(*stage.committee)
-    stage.fleet.orchestrator.pump()
+    stage.running.orchestrator.pump()
     return bodies
 
 
-def test_it_sees_no_update_no_share_and_no_partial(stage: Stage) -> None:
+def test_it_sees_no_update_no_share_and_no_partial(stage: AttackedFleet) -> None:
     """Ciphertexts it sees, in the committee's request, as S1 says."""
     bodies = finish(stage)
     assert stage.version == 1
@@ -494,12 +503,12 @@ def test_it_sees_no_update_no_share_and_no_partial(stage: Stage) -> None:
 def test_control_without_seals_shares_and_partials_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SealingPublicKey, "box", lambda _, plain: plain)
     monkeypatch.setattr(SealingKey, "unbox", lambda _, sealed: sealed)
-    with staged(attack_world(), tmp_path, monkeypatch) as stage:
+    with staged(attack_fleet(), tmp_path, monkeypatch) as stage:
         finish(stage)
         assert secrets_seen(stage) == {"key share", "partial decryption"}
 
 
-def test_control_without_encryption_vectors_are_seen(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_encryption_vectors_are_seen(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plaintexts travel in the place of ciphertexts, and nobody asks for a proof."""
     monkeypatch.setattr(paillier_device, "encrypt", lambda _, plaintexts, __: Encryption(tuple(plaintexts), (0,) * len(plaintexts)))
     monkeypatch.setattr(paillier_cohort, "verify_batch", lambda *_: ())

@@ -20,10 +20,10 @@ from hushfleet.link import Delivery
 from hushfleet.link.transfers import SLOTS_PER_SENDER, Assembly, Slot
 from hushfleet.wire import Kind, Topic, build, encode_signed, parse
 from hushfleet.wire.chunks import Chunk, open_frame
-from tests.support.attacks import Stage, attack_world, staged
-from tests.support.network import OTHER, VICTIM, receipt_topic
+from tests.support.fleet import FLEET_NAME
+from tests.support.fleet.attacked import AttackedFleet, attack_fleet, staged
+from tests.support.fleet.network import OTHER, VICTIM, receipt_topic
 from tests.support.refusals import refused
-from tests.support.world import FLEET
 
 MAX_BYTES = 600
 CHUNKS = 3
@@ -41,20 +41,20 @@ def _nothing_done(topic: Topic, chunk: Chunk) -> list[Delivery]:
 class Transfers:
     """A stage whose network handles the victim's chunks one by one, and what the orchestrator's assembly refused."""
 
-    stage: Stage
+    stage: AttackedFleet
     refusals: list[PeerError] = field(default_factory=list)
     own: Own = _nothing_done
 
     def __post_init__(self) -> None:
         self.stage.network = self._network
-        self.stage.fleet.messenger._on_refused = self.refusals.append
+        self.stage.running.messenger._on_refused = self.refusals.append
 
     def _network(self, sender: str, delivery: Delivery) -> Delivery | None:
         topic = parse(delivery.topic)
         if sender != VICTIM or topic.kind is not Kind.CONTRIBUTION:
             return delivery
         for one in self.own(topic, open_frame(delivery.data, max_bytes=MAX_BYTES)):
-            self.stage.fleet.orchestrator_link.offer(one)
+            self.stage.running.orchestrator_link.offer(one)
         return None
 
     @property
@@ -70,26 +70,26 @@ class Transfers:
 
     def ask_for_missing(self) -> list[tuple[int, int]]:
         """The orchestrator's signed word on everything that waits for chunks; the ranges that it asked the victim for."""
-        waiting = [one for one in self.stage.fleet.messenger.incomplete() if one.topic.device == VICTIM]
+        waiting = [one for one in self.stage.running.messenger.incomplete() if one.topic.device == VICTIM]
         for one in waiting:
-            key_id, number = self.stage.world.roster.key_id, one.topic.number or 0
-            receipt = Receipt(FLEET, VICTIM, key_id, number, one.whole_hash, ReceiptStatus.HELD, one.missing, "")
-            signed = sign_receipt(receipt, self.stage.world.parties.orchestrator.signing)
+            key_id, number = self.stage.fleet.roster.key_id, one.topic.number or 0
+            receipt = Receipt(FLEET_NAME, VICTIM, key_id, number, one.whole_hash, ReceiptStatus.HELD, one.missing, "")
+            signed = sign_receipt(receipt, self.stage.fleet.parties.orchestrator.signing)
             self.stage.deliver(VICTIM, receipt_topic(number), encode_signed(signed))
         self.stage.pump(VICTIM)
-        self.stage.fleet.orchestrator.pump()
+        self.stage.running.orchestrator.pump()
         return [gap for one in waiting for gap in one.missing]
 
     def release(self) -> None:
         """The round ends with everybody's contribution in it, and with nothing else."""
-        opened = self.stage.opened(self.stage.ask_all(self.stage.world.request(self.stage.plan, self.stage.bodies())))
+        opened = self.stage.opened(self.stage.ask_all(self.stage.fleet.request(self.stage.plan, self.stage.bodies())))
         assert self.accepted == {*HELPERS, VICTIM}
         assert np.array_equal(opened, self.stage.total(self.accepted))
 
 
 @pytest.fixture
 def transfers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Transfers]:
-    with staged(attack_world(), tmp_path, monkeypatch, max_bytes=MAX_BYTES) as stage:
+    with staged(attack_fleet(), tmp_path, monkeypatch, max_bytes=MAX_BYTES) as stage:
         yield Transfers(stage)
 
 
@@ -178,9 +178,9 @@ def test_poisoned_headers_before_the_first_chunk_delay_it_until_they_are_forgott
         transfers.stage.judge(VICTIM)
     assert transfers.stage.waiting_for_receipt(VICTIM) == sent
     transfers.own = _nothing_done
-    assert transfers.stage.fleet.messenger.forget_idle(-1) == SLOTS_PER_SENDER
-    transfers.stage.fleet.agents[VICTIM].connect()
-    transfers.stage.fleet.orchestrator.pump()
+    assert transfers.stage.running.messenger.forget_idle(-1) == SLOTS_PER_SENDER
+    transfers.stage.running.agents[VICTIM].connect()
+    transfers.stage.running.orchestrator.pump()
     transfers.release()
 
 
@@ -245,7 +245,7 @@ def test_another_devices_chunks_on_the_victims_topic_neither_mix_with_its_own_no
     assert len(stolen) == CHUNKS
     transfers.own = lambda topic, chunk: [Delivery(build(topic), stolen[chunk.index].data), _delivery(topic, chunk)]
     transfers.stage.pump(VICTIM)
-    transfers.stage.fleet.orchestrator.pump()
+    transfers.stage.running.orchestrator.pump()
     with refused(Refusal.SEAL, PeerError):
         transfers.stage.judge("orchestrator")
     assert transfers.refusals == []

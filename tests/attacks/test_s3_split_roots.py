@@ -23,7 +23,7 @@ from hushfleet.rounds.evidence import open_evidence
 from hushfleet.sharing.interpolation import integer_coefficients
 from hushfleet.signing import Signed
 from hushfleet.wire import Evidence
-from tests.support.attacks import Stage, attack_world, staged
+from tests.support.fleet.attacked import AttackedFleet, attack_fleet, staged
 from tests.support.refusals import refused
 
 
@@ -47,8 +47,8 @@ Y = ("device-05", "device-06", "device-07", "device-08")
 
 
 @pytest.fixture(params=SPLITS)
-def split_stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Stage, Split]]:
-    with staged(attack_world(key=request.param), tmp_path, monkeypatch) as stage:
+def split_stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[AttackedFleet, Split]]:
+    with staged(attack_fleet(key=request.param), tmp_path, monkeypatch) as stage:
         stage.collect()
         yield stage, SPLITS[request.param]
 
@@ -62,11 +62,11 @@ class Answers:
     colluding_y: dict[int, Partial]
 
 
-def attack(stage: Stage, split: Split, x: Sequence[Signed], y: Sequence[Signed]) -> Answers:
+def attack(stage: AttackedFleet, split: Split, x: Sequence[Signed], y: Sequence[Signed]) -> Answers:
     """Every honest member is asked once, for a cohort that it has no reason to refuse."""
     both = tuple(sorted({*x, *y}, key=lambda signed: stage.bodies().index(signed)))
     asked = {**dict.fromkeys(split.first, x), split.middle: both, **dict.fromkeys(split.second, y)}
-    honest = {index: stage.ask(name_of(index), stage.world.request(stage.plan, bodies)) for index, bodies in asked.items()}
+    honest = {index: stage.ask(name_of(index), stage.fleet.request(stage.plan, bodies)) for index, bodies in asked.items()}
     assert all(honest.values())
     for index in asked:
         stage.judge(name_of(index))
@@ -81,14 +81,14 @@ def name_of(index: int) -> str:
     return f"device-{index:02d}"
 
 
-def weights(stage: Stage, split: Split) -> tuple[int, int]:
+def weights(stage: AttackedFleet, split: Split) -> tuple[int, int]:
     """(a, b) with a times the first quorum's coefficient of `middle` equal to b times the second's: the smallest such integers."""
     one, other = (integer_coefficients(quorum, stage.key.members)[split.middle] for quorum in split.quorums())
     common = math.gcd(one, other)
     return other // common, one // common
 
 
-def combined(stage: Stage, split: Split, answers: Answers) -> tuple[int, ...] | None:
+def combined(stage: AttackedFleet, split: Split, answers: Answers) -> tuple[int, ...] | None:
     """a M_X + b M_Y mod N for each ciphertext, or None if what comes out is no plaintext."""
     a, b = weights(stage, split)
     one, other = (integer_coefficients(quorum, stage.key.members) for quorum in split.quorums())
@@ -100,7 +100,7 @@ def combined(stage: Stage, split: Split, answers: Answers) -> tuple[int, ...] | 
     return tuple(one for one in found if one is not None) if None not in found else None
 
 
-def _opened(stage: Stage, terms: Sequence[tuple[int, int]]) -> int | None:
+def _opened(stage: AttackedFleet, terms: Sequence[tuple[int, int]]) -> int | None:
     key, product = stage.key, gmpy2.mpz(1)
     for value, exponent in terms:
         product = product * gmpy2.powmod(value, exponent, key.modulus_squared) % key.modulus_squared
@@ -108,7 +108,7 @@ def _opened(stage: Stage, terms: Sequence[tuple[int, int]]) -> int | None:
     return None if rest else int(residue * gmpy2.invert(4 * key.delta**2, key.modulus) % key.modulus)
 
 
-def test_it_yields_exactly_a_weighted_sum_of_two_cohorts(split_stage: tuple[Stage, Split]) -> None:
+def test_it_yields_exactly_a_weighted_sum_of_two_cohorts(split_stage: tuple[AttackedFleet, Split]) -> None:
     stage, split = split_stage
     a, b = weights(stage, split)
     sign = 1 if (a, b) in WEIGHTS.values() else -1
@@ -119,7 +119,7 @@ def test_it_yields_exactly_a_weighted_sum_of_two_cohorts(split_stage: tuple[Stag
     assert np.array_equal(opened, a * stage.total(X) + b * stage.total(Y))
 
 
-def test_neither_cohort_opens_alone(split_stage: tuple[Stage, Split]) -> None:
+def test_neither_cohort_opens_alone(split_stage: tuple[AttackedFleet, Split]) -> None:
     """Each has f honest members of its own and f colluding ones, one short of a threshold; `middle` answered for both together."""
     stage, split = split_stage
     answers = attack(stage, split, stage.bodies(*X), stage.bodies(*Y))
@@ -131,7 +131,7 @@ def test_neither_cohort_opens_alone(split_stage: tuple[Stage, Split]) -> None:
             stage.opened([*known, answers.honest[split.middle]])
 
 
-def test_control_with_one_colluding_member_more_each_cohort_opens_alone(split_stage: tuple[Stage, Split]) -> None:
+def test_control_with_one_colluding_member_more_each_cohort_opens_alone(split_stage: tuple[AttackedFleet, Split]) -> None:
     stage, split = split_stage
     answers = attack(stage, split, stage.bodies(*X), stage.bodies(*Y))
     for names, own, colluding in ((X, split.first, answers.colluding_x), (Y, split.second, answers.colluding_y)):
@@ -140,37 +140,37 @@ def test_control_with_one_colluding_member_more_each_cohort_opens_alone(split_st
         assert np.array_equal(opened, stage.total(names))
 
 
-def test_a_device_in_both_cohorts_spoils_the_result(split_stage: tuple[Stage, Split]) -> None:
+def test_a_device_in_both_cohorts_spoils_the_result(split_stage: tuple[AttackedFleet, Split]) -> None:
     """Its part of the answers has no combination that opens: each device is in at most one cohort."""
     stage, split = split_stage
     both = "device-04"
     assert combined(stage, split, attack(stage, split, stage.bodies(*X), stage.bodies(both, *Y))) is None
 
 
-def test_each_cohort_has_k_min_devices(split_stage: tuple[Stage, Split]) -> None:
+def test_each_cohort_has_k_min_devices(split_stage: tuple[AttackedFleet, Split]) -> None:
     """The members that are asked for one cohort alone count it."""
     stage, split = split_stage
     for index, names in ((split.first[0], X[:3]), (split.second[0], Y[:3])):
-        assert stage.ask(name_of(index), stage.world.request(stage.plan, stage.bodies(*names))) is None
+        assert stage.ask(name_of(index), stage.fleet.request(stage.plan, stage.bodies(*names))) is None
         with refused(Refusal.REQUEST_COUNT, FaultyOrchestrator):
             stage.judge(name_of(index))
 
 
-def test_contradicting_headers_remain_and_stop_whoever_sees_them(split_stage: tuple[Stage, Split]) -> None:
+def test_contradicting_headers_remain_and_stop_whoever_sees_them(split_stage: tuple[AttackedFleet, Split]) -> None:
     """Any two of the requests are evidence; and a member that is sent a second one publishes it."""
     stage, split = split_stage
     attack(stage, split, stage.bodies(*X), stage.bodies(*Y))
-    headers = [stage.world.request(stage.plan, stage.bodies(*names)).header for names in (X, Y, (*X, *Y))]
+    headers = [stage.fleet.request(stage.plan, stage.bodies(*names)).header for names in (X, Y, (*X, *Y))]
     for pair in itertools.combinations(headers, 2):
-        assert open_evidence(encode(Evidence(*pair)), stage.world.roster.orchestrator).round == 1
+        assert open_evidence(encode(Evidence(*pair)), stage.fleet.roster.orchestrator).round == 1
     with refused(Refusal.EVIDENCE, PeerError):
-        open_evidence(encode(Evidence(headers[0], headers[0])), stage.world.roster.orchestrator)
+        open_evidence(encode(Evidence(headers[0], headers[0])), stage.fleet.roster.orchestrator)
     first = name_of(split.first[0])
-    assert stage.ask(first, stage.world.request(stage.plan, stage.bodies(*Y))) is None
+    assert stage.ask(first, stage.fleet.request(stage.plan, stage.bodies(*Y))) is None
     with refused(Refusal.REQUEST_SECOND_ROOT, FaultyOrchestrator):
         stage.judge(first)
     stage.pump()
-    assert all(stage.world.roster.key_id in stage.memory(name).stopped for name in stage.names)
+    assert all(stage.fleet.roster.key_id in stage.memory(name).stopped for name in stage.names)
 
 
 PRIME = (1 << 61) - 1

@@ -35,9 +35,9 @@ from hushfleet.rounds.effects import Note
 from hushfleet.rounds.events import RosterArrived
 from hushfleet.training import Architecture, Data, GlobalModel
 from hushfleet.wire import Kind, Topic, decode_signed, encode_signed
-from tests.support.attacks import IntVector, Stage, attack_world, staged
+from tests.support.fleet import FLEET_NAME, Fleet, allowing
+from tests.support.fleet.attacked import AttackedFleet, IntVector, attack_fleet, staged
 from tests.support.refusals import refused
-from tests.support.world import FLEET, World, allowing
 
 VICTIM = "device-05"
 FOUR = ("device-01", "device-02", "device-03", "device-04")
@@ -47,27 +47,27 @@ UNLIKELY = 1e-9
 """Chance of a false alarm in each statistical assertion, were the noise not seeded."""
 
 
-def wide_world(devices: int = 4) -> World:
+def wide_world(devices: int = 4) -> Fleet:
     """2,000 values, so that a variance shows; cohorts of 4."""
-    world = attack_world(devices=devices, architecture=WIDE)
-    policy = msgspec.structs.replace(world.policy, models=allowing(WIDE), max_values=2000)
-    return replace(world, policy=policy, model=GlobalModel(0, np.zeros(2000, np.float32)))
+    fleet = attack_fleet(devices=devices, architecture=WIDE)
+    policy = msgspec.structs.replace(fleet.policy, models=allowing(WIDE), max_values=2000)
+    return replace(fleet, policy=policy, model=GlobalModel(0, np.zeros(2000, np.float32)))
 
 
 @pytest.fixture
-def wide_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+def wide_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AttackedFleet]:
     """Every update is zero: what devices encrypt is their noise, drawn from seeds."""
-    world = wide_world(5)
+    fleet = wide_world(5)
     zero = Data(np.zeros((1, 2000)), np.zeros(1))
-    with staged(world, tmp_path, monkeypatch, data=dict.fromkeys(world.names, zero)) as stage:
+    with staged(fleet, tmp_path, monkeypatch, data=dict.fromkeys(fleet.names, zero)) as stage:
         for name in stage.names:
-            stage.fleet.agents[name]._device._randomness = SeededRandomness(name.encode())
+            stage.running.agents[name]._device._randomness = SeededRandomness(name.encode())
         yield stage
 
 
-def opened_cohort(stage: Stage) -> IntVector:
+def opened_cohort(stage: AttackedFleet) -> IntVector:
     stage.collect(*FOUR)
-    return stage.opened(stage.ask_all(stage.world.request(stage.plan, stage.bodies())))
+    return stage.opened(stage.ask_all(stage.fleet.request(stage.plan, stage.bodies())))
 
 
 def least(variance: float, count: int) -> float:
@@ -84,47 +84,47 @@ def proportional(nano: int, rho: Fraction) -> bool:
     return 0 <= nano - 10**9 * rho < 2
 
 
-def test_with_c_colluders_noise_removed_the_sum_keeps_the_promised_variance(wide_stage: Stage) -> None:
+def test_with_c_colluders_noise_removed_the_sum_keeps_the_promised_variance(wide_stage: AttackedFleet) -> None:
     """Exactly, in integers: h V >= z^2 B2. And as the opened sum shows: no part of it is missing."""
     left = opened_cohort(wide_stage) - wide_stage.total(COLLUDING)
-    n, z2 = wide_stage.plan.plan.privacy, wide_stage.world.policy.min_noise_squared
+    n, z2 = wide_stage.plan.plan.privacy, wide_stage.fleet.policy.min_noise_squared
     assert (n.min_devices - 2) * n.variance >= z2 * n.b2
     assert np.array_equal(left, wide_stage.total(HONEST))
     assert mean_square(left) > least(float(z2 * n.b2), left.size)
 
 
-def test_a_plan_that_counts_on_the_colluders_noise_is_refused(wide_stage: Stage) -> None:
+def test_a_plan_that_counts_on_the_colluders_noise_is_refused(wide_stage: AttackedFleet) -> None:
     """V = z^2 B2 / k_min would be enough if all four were honest."""
-    n = wide_stage.world.plan().plan.privacy
-    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.min_devices))
+    n = wide_stage.fleet.plan().plan.privacy
+    thin = wide_stage.fleet.plan(1, variance=-(-n.b2 // n.min_devices))
     for name in FOUR:
         wide_stage.offer_plan(name, thin)
         with refused(Refusal.PLAN_NOISE, FaultyOrchestrator):
             wide_stage.judge(name)
-    bodies = [wide_stage.world.body(thin, name) for name in FOUR]
-    wide_stage.refused_by_all(wide_stage.world.request(thin, bodies), Refusal.PLAN_NOISE, FaultyOrchestrator)
+    bodies = [wide_stage.fleet.body(thin, name) for name in FOUR]
+    wide_stage.refused_by_all(wide_stage.fleet.request(thin, bodies), Refusal.PLAN_NOISE, FaultyOrchestrator)
 
 
-def test_control_without_that_check_too_little_noise_is_left(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    n = wide_stage.world.plan().plan.privacy
-    thin = wide_stage.world.plan(1, variance=-(-n.b2 // n.min_devices))
+def test_control_without_that_check_too_little_noise_is_left(wide_stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    n = wide_stage.fleet.plan().plan.privacy
+    thin = wide_stage.fleet.plan(1, variance=-(-n.b2 // n.min_devices))
     for module in (plan_check, member_module):  # where device and member look it up
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
     for name in FOUR:
         wide_stage.offer_plan(name, thin)
-    bodies = [wide_stage.world.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
-    partials = wide_stage.ask_all(wide_stage.world.request(thin, bodies))
-    left = wide_stage.opened(partials, terms=wide_stage.world.terms(thin)) - wide_stage.total(COLLUDING)
+    bodies = [wide_stage.fleet.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
+    partials = wide_stage.ask_all(wide_stage.fleet.request(thin, bodies))
+    left = wide_stage.opened(partials, terms=wide_stage.fleet.terms(thin)) - wide_stage.total(COLLUDING)
     assert mean_square(left) < least(n.b2, left.size)
 
 
-def test_beyond_f_members_each_contribution_keeps_its_own_noise(wide_stage: Stage) -> None:
+def test_beyond_f_members_each_contribution_keeps_its_own_noise(wide_stage: AttackedFleet) -> None:
     """Two full roots subtract; what is left of the victim is its update plus N_Z(0, V): rho_local = B2 / (2 V) = h rho."""
     wide_stage.collect()
     four, five = wide_stage.bodies(*FOUR), wide_stage.bodies()
     opened = []
     for honest, bodies in (("device-01", four), ("device-02", five)):
-        one = wide_stage.ask(honest, wide_stage.world.request(wide_stage.plan, bodies))
+        one = wide_stage.ask(honest, wide_stage.fleet.request(wide_stage.plan, bodies))
         assert one is not None
         opened.append(wide_stage.opened([one, *(wide_stage.collude(member, bodies) for member in ("device-03", "device-04"))]))
     alone = opened[1] - opened[0]
@@ -133,13 +133,13 @@ def test_beyond_f_members_each_contribution_keeps_its_own_noise(wide_stage: Stag
     assert proportional(2 * wide_stage.spent(VICTIM), Fraction(n.b2, 2 * n.variance))
 
 
-def test_control_without_local_noise_nothing_is_left_of_it(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_local_noise_nothing_is_left_of_it(wide_stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The victim's zeros, read exactly."""
     monkeypatch.setattr(encode_module, "add_noise", lambda rounded, *_: EncodedVector(rounded.copy()))
     assert not opened_cohort(wide_stage).any()
 
 
-def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_anybodys(wide_stage: Stage) -> None:
+def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_anybodys(wide_stage: AttackedFleet) -> None:
     """Refusing would tell about its data. Only its own log knows."""
     agent = wide_stage.fleet.agents[VICTIM]
     agent._work = replace(agent._work, read_data=lambda: Data(np.empty((0, 2000)), np.empty(0)))
@@ -152,16 +152,16 @@ def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_any
     assert not any(b"zero plus noise" in delivery.data for _, delivery in wide_stage.tape)
 
 
-def test_each_ledger_holds_the_exact_cost_of_the_round(stage: Stage) -> None:
+def test_each_ledger_holds_the_exact_cost_of_the_round(stage: AttackedFleet) -> None:
     stage.collect(*FOUR)
     n = stage.plan.plan.privacy
     exact = Fraction(n.b2, 2 * (n.min_devices - 2) * n.variance)
     for name in FOUR:
         assert stage.spent(name) == math.ceil(10**9 * exact)
-        assert stage.spent(name) <= 10**9 / (2 * stage.world.policy.min_noise_squared)
+        assert stage.spent(name) <= 10**9 / (2 * stage.fleet.policy.min_noise_squared)
 
 
-def test_fewer_honest_contributors_than_assumed_cost_in_proportion(wide_stage: Stage) -> None:
+def test_fewer_honest_contributors_than_assumed_cost_in_proportion(wide_stage: AttackedFleet) -> None:
     """With h' = 1 of h = 2 the noise left has variance h' V, hence the cost rho h / h'."""
     left = opened_cohort(wide_stage) - wide_stage.total(FOUR[:3])
     n = wide_stage.plan.plan.privacy
@@ -169,17 +169,17 @@ def test_fewer_honest_contributors_than_assumed_cost_in_proportion(wide_stage: S
     assert mean_square(left) > least(n.variance, left.size)
 
 
-def poor_world(rounds: int) -> World:
+def poor_world(rounds: int) -> Fleet:
     """A budget that lasts for so many rounds and not for one more."""
-    world = attack_world()
-    n = world.plan().plan.privacy
+    fleet = attack_fleet()
+    n = fleet.plan().plan.privacy
     cost = rho_nano(n.b2, n.min_devices - 2, n.variance)
-    return replace(world, policy=msgspec.structs.replace(world.policy, budget_nano_rho=(rounds + 1) * cost - 1))
+    return replace(fleet, policy=msgspec.structs.replace(fleet.policy, budget_nano_rho=(rounds + 1) * cost - 1))
 
 
-def rounds_of(stage: Stage, *names: str) -> None:
+def rounds_of(stage: AttackedFleet, *names: str) -> None:
     stage.collect(*names)
-    stage.fleet.orchestrator.abort("the budget is spent either way")
+    stage.running.orchestrator.abort("the budget is spent either way")
 
 
 def test_the_budget_ends_across_rounds_and_key_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def test_the_budget_ends_across_rounds_and_key_epochs(tmp_path: Path, monkeypatc
         assert epoch_1.roster.key_id != stage.memory(VICTIM).ledger.events[0].key_id
         rounds_of(stage, VICTIM)
         renew(stage, serial=3, key_epoch=2)
-        stage.fleet.orchestrator.start_round()
+        stage.running.orchestrator.start_round()
         stage.pump(VICTIM)
         with refused(Refusal.BUDGET_EXHAUSTED, BudgetError):
             stage.judge(VICTIM)
@@ -197,13 +197,13 @@ def test_the_budget_ends_across_rounds_and_key_epochs(tmp_path: Path, monkeypatc
         assert len(stage.all_encoded(VICTIM)) == 2
 
 
-def renew(stage: Stage, **changes: int) -> World:
+def renew(stage: AttackedFleet, **changes: int) -> Fleet:
     """A new roster reaches everybody, the orchestrator first. Rounds count anew under the new key."""
-    world, orchestrator = stage.world.newer(**changes), stage.fleet.orchestrator
-    orchestrator._carry_out(orchestrator._running.step(RosterArrived(encode_signed(world.roster.signed))))
+    fleet, orchestrator = stage.fleet.newer(**changes), stage.running.orchestrator
+    orchestrator._carry_out(orchestrator._running.step(RosterArrived(encode_signed(fleet.roster.signed))))
     stage.pump()
-    stage.world = world
-    return world
+    stage.fleet = fleet
+    return fleet
 
 
 def test_control_without_the_budget_the_victim_spends_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,18 +211,18 @@ def test_control_without_the_budget_the_victim_spends_without_end(tmp_path: Path
     with staged(poor_world(2), tmp_path, monkeypatch) as stage:
         for _ in range(4):
             rounds_of(stage, VICTIM)
-        assert stage.spent(VICTIM) > stage.world.policy.budget_nano_rho
+        assert stage.spent(VICTIM) > stage.fleet.policy.budget_nano_rho
 
 
-def test_a_resend_costs_nothing_and_is_the_same_bytes(stage: Stage) -> None:
+def test_a_resend_costs_nothing_and_is_the_same_bytes(stage: AttackedFleet) -> None:
     """After a reconnection, and after a restart from what is on disk."""
     stage.network = lambda _, delivery: None if "/receipt/" in delivery.topic else delivery
     stage.collect(VICTIM)
     once = stage.spent(VICTIM)
     for _ in range(3):
-        stage.fleet.agents[VICTIM].connect()
+        stage.running.agents[VICTIM].connect()
     restart(stage, VICTIM)
-    stage.fleet.agents[VICTIM].connect()
+    stage.running.agents[VICTIM].connect()
     stage.offer_plan(VICTIM, stage.plan)
     with refused(Refusal.PLAN_ROUND_REPEATED, FaultyOrchestrator):
         stage.judge(VICTIM)
@@ -231,34 +231,34 @@ def test_a_resend_costs_nothing_and_is_the_same_bytes(stage: Stage) -> None:
     assert stage.spent(VICTIM) == once
 
 
-def restart(stage: Stage, name: str) -> None:
+def restart(stage: AttackedFleet, name: str) -> None:
     """Nothing is left of the device's agent but its folder."""
-    fleet, position = stage.fleet, stage.names.index(name)
-    folder, root = fleet.folder / "devices" / name, stage.world.parties.owner.root.verify_key
-    fleet.stores[position].close()
-    fleet.stores[position] = store = Store(folder)
-    work, report = fleet.agents[name]._work, fleet.log.add
-    fleet.agents[name] = Agent(
-        Enrolment(DeviceKeys.load(folder), FLEET, root, insecure_keys=True),
+    running, position = stage.running, stage.names.index(name)
+    folder, root = running.folder / "devices" / name, stage.fleet.parties.owner.root.verify_key
+    running.stores[position].close()
+    running.stores[position] = store = Store(folder)
+    work, report = running.agents[name]._work, running.log.add
+    running.agents[name] = Agent(
+        Enrolment(DeviceKeys.load(folder), FLEET_NAME, root, insecure_keys=True),
         store,
-        Messenger(fleet.links[name], folder / "spool"),
+        Messenger(running.links[name], folder / "spool"),
         work,
         report=report,
     )
 
 
-def test_a_device_whose_memory_was_taken_does_not_start_anew(stage: Stage) -> None:
+def test_a_device_whose_memory_was_taken_does_not_start_anew(stage: AttackedFleet) -> None:
     """Else whoever can delete a file, or roll a disk back, gives it a new budget."""
     stage.collect(VICTIM)
-    folder = stage.fleet.folder / "devices" / VICTIM
+    folder = stage.running.folder / "devices" / VICTIM
     (folder / "agent.db").unlink()
     with refused(Refusal.LEDGER_MISSING, LocalError):
         Store(folder)
 
 
-def test_control_with_an_empty_ledger_it_contributes_to_the_same_round_twice(stage: Stage) -> None:
+def test_control_with_an_empty_ledger_it_contributes_to_the_same_round_twice(stage: AttackedFleet) -> None:
     stage.collect(VICTIM)
-    running = stage.fleet.agents[VICTIM]._device
+    running = stage.running.agents[VICTIM]._device
     running.state, running._persist = replace(running.state, memory=replace(running.state.memory, ledger=Ledger())), lambda _: None
     stage.offer_plan(VICTIM, stage.plan)
     first, second = stage.all_encoded(VICTIM)
@@ -303,9 +303,9 @@ def watch_rounding(monkeypatch: pytest.MonkeyPatch) -> list[IntVector]:
     return seen
 
 
-def rounded_by_victim(stage: Stage, monkeypatch: pytest.MonkeyPatch, update: npt.NDArray[np.float64]) -> IntVector:
+def rounded_by_victim(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch, update: npt.NDArray[np.float64]) -> IntVector:
     """What the victim adds its noise to if this is its update. It is accepted."""
-    seen, agent = watch_rounding(monkeypatch), stage.fleet.agents[VICTIM]
+    seen, agent = watch_rounding(monkeypatch), stage.running.agents[VICTIM]
     agent._trainers._configured[WIDE.digest] = Direct(update)
     stage.collect(VICTIM)
     assert VICTIM in stage.accepted
@@ -313,7 +313,7 @@ def rounded_by_victim(stage: Stage, monkeypatch: pytest.MonkeyPatch, update: npt
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_no_update_exceeds_the_integer_bound(wide_stage: Stage, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_update_exceeds_the_integer_bound(wide_stage: AttackedFleet, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rounded = rounded_by_victim(wide_stage, monkeypatch, HOSTILE[kind]())
     n = wide_stage.plan.plan.privacy
     assert int(np.dot(rounded, rounded)) <= n.b2
@@ -321,14 +321,16 @@ def test_no_update_exceeds_the_integer_bound(wide_stage: Stage, kind: str, monke
 
 
 @pytest.mark.parametrize("kind", ["huge", "in one block", "of alternating signs"])
-def test_without_the_clip_the_integer_check_alone_holds_the_bound(wide_stage: Stage, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_clip_the_integer_check_alone_holds_the_bound(
+    wide_stage: AttackedFleet, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing in floating point is relied on."""
     monkeypatch.setattr(contributing, "clip", unclipped)
     rounded = rounded_by_victim(wide_stage, monkeypatch, np.minimum(HOSTILE[kind](), 1e12))
     assert int(np.dot(rounded, rounded)) <= wide_stage.plan.plan.privacy.b2
 
 
-def test_control_without_the_integer_check_the_bound_is_broken(wide_stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_integer_check_the_bound_is_broken(wide_stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contributing, "clip", unclipped)
     monkeypatch.setattr(encode_module, "round_within", lambda scaled, *, bound, **_: np.clip(scaled, -bound, bound).astype(np.int64))
     rounded = rounded_by_victim(wide_stage, monkeypatch, HOSTILE["of alternating signs"]())
@@ -343,28 +345,30 @@ def unclipped(update: npt.NDArray[np.float64], clip_norm: float) -> ClippedVecto
 
 
 @pytest.mark.parametrize("lie", [{"scale": 1e-9}, {"scale": 1e9}, {"clip_norm": 1e6}, {"clip_norm": 1e-6}, {"b2": 400}], ids=str)
-def test_a_plan_cannot_ask_one_device_a_question_by_what_passes_the_check(stage: Stage, lie: dict[str, float]) -> None:
+def test_a_plan_cannot_ask_one_device_a_question_by_what_passes_the_check(stage: AttackedFleet, lie: dict[str, float]) -> None:
     """With scale, clip norm and B2 at odds, 'zero or not' would tell whether one update was long: such a plan costs nobody anything."""
-    stage.offer_plan(VICTIM, stage.world.plan(1, **lie))
+    stage.offer_plan(VICTIM, stage.fleet.plan(1, **lie))
     with refused(Refusal.PLAN_SENSITIVITY, FaultyOrchestrator):
         stage.judge(VICTIM)
     assert not stage.spent(VICTIM)
 
 
 @pytest.mark.parametrize("lie", [{"scale": 1e-9}, {"scale": 1e9}, {"clip_norm": 1e6}, {"clip_norm": 1e-6}], ids=str)
-def test_control_even_without_that_check_cost_and_bound_stay(stage: Stage, lie: dict[str, float], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_even_without_that_check_cost_and_bound_stay(
+    stage: AttackedFleet, lie: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(plan_check, "check_plan", lambda *_: None)
-    seen, plan = watch_rounding(monkeypatch), stage.world.plan(1, **lie)
+    seen, plan = watch_rounding(monkeypatch), stage.fleet.plan(1, **lie)
     stage.offer_plan(VICTIM, plan)
     n = plan.plan.privacy
     assert stage.spent(VICTIM) == rho_nano(n.b2, n.min_devices - 2, n.variance)
     assert int(np.dot(seen[0], seen[0])) <= n.b2
 
 
-def test_the_cost_follows_the_integers_that_are_enforced(stage: Stage) -> None:
+def test_the_cost_follows_the_integers_that_are_enforced(stage: AttackedFleet) -> None:
     """A plan may be kinder than it must be; then it is cheaper, and truly so."""
-    n = stage.world.plan(1, variance=919).plan.privacy
-    stage.offer_plan(VICTIM, stage.world.plan(1, variance=919))
+    n = stage.fleet.plan(1, variance=919).plan.privacy
+    stage.offer_plan(VICTIM, stage.fleet.plan(1, variance=919))
     assert stage.spent(VICTIM) == rho_nano(n.b2, 2, n.variance) < 5 * 10**8
     assert max(abs(stage.encoded(VICTIM))) <= discrete_gaussian(n.variance).half_width + n.bound
 
@@ -375,11 +379,11 @@ class PlanWithCost(Plan, frozen=True):
     rho_nano: int = 1
 
 
-def test_a_plan_has_no_place_for_a_stated_cost(stage: Stage) -> None:
-    honest = stage.world.plan().plan
+def test_a_plan_has_no_place_for_a_stated_cost(stage: AttackedFleet) -> None:
+    honest = stage.fleet.plan().plan
     fields = {name: getattr(honest, name) for name in Plan.__struct_fields__}
-    signed = stage.world.parties.orchestrator.signing.sign(Label.PLAN, encode(PlanWithCost(**fields, rho_nano=1)))
-    stage.deliver(VICTIM, Topic(FLEET, Kind.PLAN), encode_signed(signed))
+    signed = stage.fleet.parties.orchestrator.signing.sign(Label.PLAN, encode(PlanWithCost(**fields, rho_nano=1)))
+    stage.deliver(VICTIM, Topic(FLEET_NAME, Kind.PLAN), encode_signed(signed))
     stage.pump(VICTIM)
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
         stage.judge(VICTIM)
@@ -387,15 +391,15 @@ def test_a_plan_has_no_place_for_a_stated_cost(stage: Stage) -> None:
     assert PrivacyPlan.__struct_fields__[:5] == ("b2", "variance", "bound", "min_devices", "max_devices")
 
 
-def test_a_record_that_understates_the_cost_does_not_pass_an_audit(stage: Stage) -> None:
+def test_a_record_that_understates_the_cost_does_not_pass_an_audit(stage: AttackedFleet) -> None:
     stage.collect()
-    stage.fleet.orchestrator.end_collection()
-    stage.fleet.settle()
+    stage.running.orchestrator.end_collection()
+    stage.running.settle()
     files = stage.archive()
-    root = stage.world.parties.owner.root.verify_key
+    root = stage.fleet.parties.owner.root.verify_key
     assert verify_job([files], root, SystemRandomness(), insecure_keys=True).rho_nano == stage.spent(VICTIM)
-    record = open_record(decode_signed(files["record"]), stage.world.roster.orchestrator)
+    record = open_record(decode_signed(files["record"]), stage.fleet.roster.orchestrator)
     assert record.outcome is Outcome.RELEASED
-    lie = sign_record(msgspec.structs.replace(record, rho_nano=1), stage.world.parties.orchestrator.signing)
+    lie = sign_record(msgspec.structs.replace(record, rho_nano=1), stage.fleet.parties.orchestrator.signing)
     with refused(Refusal.ARCHIVE, PeerError):
         verify_job([{**files, "record": encode_signed(lie)}], root, SystemRandomness(), insecure_keys=True)

@@ -23,9 +23,9 @@ from hushfleet.wire import Kind, Presence, open_status
 from hushfleet.wire.topics import subscription
 from tests.support.broker import Links
 from tests.support.bundles import MEMBER, approved, bundle
+from tests.support.fleet import FLEET_NAME, make_fleet
 from tests.support.mosquitto import HOST, Certificates, Mosquitto
 from tests.support.waiting import LIMIT_S, eventually
-from tests.support.world import FLEET, make_world
 
 HUSHFLEET = str(Path(sys.executable).with_name("hushfleet"))
 CONFIG = "[training]\nenabled = false\n[testing]\ninsecure_keys = true\n"
@@ -39,9 +39,9 @@ class Agent:
         request = enrolment.enrol(self.state, MEMBER)
         asked = open_enrolment_request(decode(Signed, request.data, max_bytes=10_000)).certificate_request
         keys = enrolment.DeviceKeys.load(self.state.path)
-        self.key, world = keys.signing.verify_key, approved(make_world(), keys)
+        self.key, fleet = keys.signing.verify_key, approved(make_fleet(), keys)
         certificate = certificates.authority.issue_to(MEMBER, asked, now())
-        given = bundle(world, broker=Broker(HOST, port), ca_certificate=certificates.authority.certificate_pem, certificate=certificate)
+        given = bundle(fleet, broker=Broker(HOST, port), ca_certificate=certificates.authority.certificate_pem, certificate=certificate)
         enrolment.join(self.state, enrolment.read_bundle(self.state, given), insecure_keys=True)
         (folder / "agent.toml").write_text(CONFIG)
         self.command = [HUSHFLEET, "agent", "run", "--state", str(self.state.path), "--config", str(folder / "agent.toml")]
@@ -66,7 +66,7 @@ class Agent:
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    found = Mosquitto(tmp_path / "broker", FLEET, {"orchestrator": {"orchestrator": True}, MEMBER: {"member": True}})
+    found = Mosquitto(tmp_path / "broker", FLEET_NAME, {"orchestrator": {"orchestrator": True}, MEMBER: {"member": True}})
     try:
         yield found.start()
     finally:
@@ -86,13 +86,13 @@ def agent(tmp_path: Path, broker: Mosquitto) -> Iterator[Agent]:
 def test_presence_from_the_start_to_an_orderly_stop_and_to_a_sudden_one(broker: Mosquitto, agent: Agent) -> None:
     with closing(Links(broker)) as links:
         orchestrator = links.connect("orchestrator")
-        orchestrator.subscribe(subscription(FLEET, Kind.STATUS))
+        orchestrator.subscribe(subscription(FLEET_NAME, Kind.STATUS))
 
         def presence() -> Presence:
             delivery = orchestrator.receive(LIMIT_S)
             assert delivery is not None
             orchestrator.acknowledge(delivery)
-            return open_status(delivery.data, agent.key, fleet=FLEET, device_id=MEMBER).presence
+            return open_status(delivery.data, agent.key, fleet=FLEET_NAME, device_id=MEMBER).presence
 
         assert presence() is Presence.IDLE
         assert agent.end() == 0
@@ -133,7 +133,7 @@ def test_a_broker_without_tls_is_refused_and_hears_nothing_of_mqtt(tmp_path: Pat
     with socket.create_server((HOST, 0)) as plain:
         threading.Thread(target=serve, daemon=True).start()
         (tmp_path / "certificates").mkdir()
-        agent = Agent(tmp_path, Certificates(tmp_path / "certificates", FLEET), plain.getsockname()[1])
+        agent = Agent(tmp_path, Certificates(tmp_path / "certificates", FLEET_NAME), plain.getsockname()[1])
         agent.start()
         try:
             eventually(lambda: "TLS port (8883)" in agent.log)

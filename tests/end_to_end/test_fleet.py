@@ -15,7 +15,7 @@ from hushfleet.rounds.tasks.train import make_optimizer
 from hushfleet.training import Data, GlobalModel, LocalTraining, train
 from models import catalogue
 from models.evaluation import Model
-from tests.support.field import MODEL, Field, copied, ending, prepare, write_data
+from tests.support.fleet.typed import MODEL, TypedFleet, copied, ending, prepare, write_data
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.xdist_group("field")  # one fleet is enrolled and dealt for all
@@ -61,7 +61,7 @@ def rows(number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Field:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TypedFleet:
     """Enrolled, dealt, joined; nothing runs yet. Its policy allows plans without noise."""
     folder = tmp_path_factory.mktemp("whole")
     found = prepare(folder, DEVICES, policy=("privacy.allow_without_privacy=true", "cohort.colluding_contributors=1"))
@@ -70,32 +70,32 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Field:
 
 
 @pytest.fixture
-def fleet(whole: Field, tmp_path: Path) -> Iterator[Field]:
+def fleet(whole: TypedFleet, tmp_path: Path) -> Iterator[TypedFleet]:
     with ending(copied(whole, tmp_path / "field")) as found:
         yield found
 
 
-def write_job(fleet: Field, *, privacy: str, devices: tuple[int, int] = (4, 6), rounds: int = ROUNDS) -> None:
+def write_job(fleet: TypedFleet, *, privacy: str, devices: tuple[int, int] = (4, 6), rounds: int = ROUNDS) -> None:
     """A job whose rounds end when enough devices have contributed, never at their deadline."""
     text = JOB.format(privacy=privacy, min_devices=devices[0], max_devices=devices[1], rounds=rounds)
     (fleet.folder / "job.toml").write_text(text)
 
 
-def orchestrator(fleet: Field, *words: str) -> object:
+def orchestrator(fleet: TypedFleet, *words: str) -> object:
     return fleet.json("orchestrator", *words, "--state", str(fleet.state("orchestrator")))
 
 
-def verified(fleet: Field) -> dict[str, object]:
+def verified(fleet: TypedFleet) -> dict[str, object]:
     """What an outsider with the owner's public key says of the archive."""
     archive = orchestrator(fleet, "status")["job"]["archive"]
     return fleet.json("verify", archive)
 
 
-def spent(fleet: Field, name: str) -> float:
+def spent(fleet: TypedFleet, name: str) -> float:
     return fleet.json("agent", "status", "--state", str(fleet.state(name)))["rho_spent"]
 
 
-def test_without_noise_the_fleet_computes_plain_federated_averaging(fleet: Field) -> None:
+def test_without_noise_the_fleet_computes_plain_federated_averaging(fleet: TypedFleet) -> None:
     write_job(fleet, privacy=WITHOUT, devices=(6, 6))
     fleet.start_broker()
     fleet.start_agents()
@@ -110,7 +110,7 @@ def test_without_noise_the_fleet_computes_plain_federated_averaging(fleet: Field
     assert all(fleet.json("agent", "status", "--state", str(fleet.state(name)))["without_privacy"] for name in DEVICES)
 
 
-def exported(fleet: Field, trainer: Model) -> np.ndarray:
+def exported(fleet: TypedFleet, trainer: Model) -> np.ndarray:
     fleet.typed("orchestrator", "model", "export", "model.npz", "--state", str(fleet.state("orchestrator")))
     with np.load(fleet.folder / "model.npz") as arrays:
         return trainer.architecture.join({name: arrays[name] for name, _ in trainer.architecture.shapes})
@@ -140,7 +140,7 @@ def rounding_bound() -> float:
     return float(1.5 * 6 * one_round * carried_on)
 
 
-def test_with_noise_one_device_and_one_member_absent_the_account_is_right(fleet: Field) -> None:
+def test_with_noise_one_device_and_one_member_absent_the_account_is_right(fleet: TypedFleet) -> None:
     present = DEVICES[:3] + DEVICES[4:5]
     write_job(fleet, privacy=WITH, devices=(4, 4))
     fleet.start_broker()
@@ -161,7 +161,7 @@ def test_with_noise_one_device_and_one_member_absent_the_account_is_right(fleet:
     assert [one["members"] for one in report["rounds"]] == [[1, 2, 3]] * ROUNDS
 
 
-def test_killed_orchestrator_and_broker_lose_and_repeat_nothing(fleet: Field) -> None:
+def test_killed_orchestrator_and_broker_lose_and_repeat_nothing(fleet: TypedFleet) -> None:
     write_job(fleet, privacy=WITH)
     fleet.start_broker()
     fleet.start_agents(*DEVICES[:3])
@@ -184,13 +184,13 @@ def test_killed_orchestrator_and_broker_lose_and_repeat_nothing(fleet: Field) ->
     assert headers_signed(fleet) == ROUNDS
 
 
-def headers_signed(fleet: Field) -> int:
+def headers_signed(fleet: TypedFleet) -> int:
     """How many different decryption requests the members ever answered or refused: one a round, else somebody equivocated."""
     assert not [name for name in DEVICES if "ALERT" in fleet.log(name)]
     return len(list((fleet.state("orchestrator") / "archive").rglob("request")))
 
 
-def test_a_revoked_device_is_out_at_the_broker_and_in_the_next_round(fleet: Field) -> None:
+def test_a_revoked_device_is_out_at_the_broker_and_in_the_next_round(fleet: TypedFleet) -> None:
     write_job(fleet, privacy=WITHOUT, devices=(5, 5), rounds=UNTIL_TOLD)  # without noise: no budget ends it
     fleet.start_broker()
     fleet.start_agents(*DEVICES[1:])
@@ -218,12 +218,12 @@ def test_a_revoked_device_is_out_at_the_broker_and_in_the_next_round(fleet: Fiel
     assert verified(fleet)["released"] == len(found)
 
 
-def contributors(fleet: Field) -> list[tuple[str, ...]]:
+def contributors(fleet: TypedFleet) -> list[tuple[str, ...]]:
     """Who contributed to each round that was released."""
     return [tuple(one["devices"]) for one in fleet.released()]
 
 
-def test_a_device_that_trusts_another_ca_says_so_and_takes_no_part(fleet: Field) -> None:
+def test_a_device_that_trusts_another_ca_says_so_and_takes_no_part(fleet: TypedFleet) -> None:
     stranger = fleet.state("pi-06")
     other = fleet.folder / "other"
     other.mkdir()
@@ -241,7 +241,7 @@ def test_a_device_that_trusts_another_ca_says_so_and_takes_no_part(fleet: Field)
     assert spent(fleet, "pi-06") == 0
 
 
-def test_no_process_of_the_fleet_ever_writes_a_secret_into_its_log(fleet: Field) -> None:
+def test_no_process_of_the_fleet_ever_writes_a_secret_into_its_log(fleet: TypedFleet) -> None:
     write_job(fleet, privacy=WITH, devices=(6, 6), rounds=1)
     fleet.start_broker()
     fleet.start_agents()

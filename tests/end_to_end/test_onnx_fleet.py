@@ -15,7 +15,7 @@ from hushfleet.training import Data, GlobalModel, LocalTraining, train
 from models import catalogue
 from models.evaluation import Model
 from models.onnx.prepare import prepare as make_trainable
-from tests.support.field import Field, copied, ending, prepare
+from tests.support.fleet.typed import TypedFleet, copied, ending, prepare
 from tests.support.onnx_nets import IMAGE_SHAPES, IMAGES, SENSOR_SHAPES, SENSOR_WINDOWS, write_net
 
 pytestmark = pytest.mark.xdist_group("field")
@@ -65,7 +65,7 @@ def images(number: int) -> Rows:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Field:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TypedFleet:
     """Enrolled, dealt, joined, with two trainable models that the owner allows; nothing runs yet."""
     folder = tmp_path_factory.mktemp("whole")
     write_net(folder / "windows.onnx", SENSOR_WINDOWS, SENSOR_SHAPES)
@@ -77,12 +77,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Field:
 
 
 @pytest.fixture
-def fleet(whole: Field, tmp_path: Path) -> Iterator[Field]:
+def fleet(whole: TypedFleet, tmp_path: Path) -> Iterator[TypedFleet]:
     with ending(copied(whole, tmp_path / "field")) as found:
         yield found
 
 
-def run_job(fleet: Field, trainable: str, rows: Callable[[int], Rows], *, privacy: str, min_devices: int = 6) -> None:
+def run_job(fleet: TypedFleet, trainable: str, rows: Callable[[int], Rows], *, privacy: str, min_devices: int = 6) -> None:
     for number, name in enumerate(DEVICES):
         x, y = rows(number)
         np.savez(fleet.folder / f"{name}.npz", x=x, y=y)
@@ -97,17 +97,17 @@ def run_job(fleet: Field, trainable: str, rows: Callable[[int], Rows], *, privac
     fleet.finish("orchestrator")
 
 
-def orchestrator(fleet: Field, *words: str) -> dict:
+def orchestrator(fleet: TypedFleet, *words: str) -> dict:
     return fleet.json("orchestrator", *words, "--state", str(fleet.state("orchestrator")))
 
 
-def released(fleet: Field, model: Model) -> np.ndarray:
+def released(fleet: TypedFleet, model: Model) -> np.ndarray:
     orchestrator(fleet, "model", "export", "model.npz")
     with np.load(fleet.folder / "model.npz") as arrays:
         return model.architecture.join({name: arrays[name] for name, _ in model.architecture.shapes})
 
 
-def require_plain_averaging(fleet: Field, model: Model, updates: Callable[[GlobalModel], list[np.ndarray]]) -> None:
+def require_plain_averaging(fleet: TypedFleet, model: Model, updates: Callable[[GlobalModel], list[np.ndarray]]) -> None:
     """The released model is what federated averaging of `updates` gives in one process, and that is not where it began."""
     first = current = model.initial(SeededRandomness(b""))
     optimizer, state = make_optimizer(OptimizerSettings("fedavg", ())), OptimizerState.initial(current.dimension)
@@ -135,7 +135,7 @@ def trained(model: Model, current: GlobalModel, rows: Rows) -> np.ndarray:
     return train(model, current, SETTINGS, Data(*rows), SeededRandomness(b"")).vector
 
 
-def test_without_noise_a_convolutional_net_on_sensor_windows_is_averaged(fleet: Field) -> None:
+def test_without_noise_a_convolutional_net_on_sensor_windows_is_averaged(fleet: TypedFleet) -> None:
     run_job(fleet, "windows.trainable", windows, privacy=WITHOUT)
 
     model = catalogue.trainer(str(fleet.folder / "windows.trainable"))
@@ -143,7 +143,7 @@ def test_without_noise_a_convolutional_net_on_sensor_windows_is_averaged(fleet: 
     require_ordinary_file(fleet, model)
 
 
-def require_ordinary_file(fleet: Field, model: Model) -> None:
+def require_ordinary_file(fleet: TypedFleet, model: Model) -> None:
     """What `--onnx` exports runs in plain onnxruntime under the names of the original, and predicts as trained."""
     import onnxruntime  # noqa: PLC0415 -- after `models` has silenced it
 
@@ -157,7 +157,7 @@ def require_ordinary_file(fleet: Field, model: Model) -> None:
     np.testing.assert_allclose(np.log(after), model.outputs(released(fleet, model), features), atol=1e-4)
 
 
-def test_a_head_is_fine_tuned_and_a_device_with_a_bad_row_adds_nothing(fleet: Field) -> None:
+def test_a_head_is_fine_tuned_and_a_device_with_a_bad_row_adds_nothing(fleet: TypedFleet) -> None:
     run_job(fleet, "head.trainable", images, privacy=WITHOUT)
 
     model = catalogue.trainer(str(fleet.folder / "head.trainable"))
@@ -169,7 +169,7 @@ def test_a_head_is_fine_tuned_and_a_device_with_a_bad_row_adds_nothing(fleet: Fi
     assert [tuple(one["devices"]) for one in orchestrator(fleet, "rounds")["rounds"]] == [DEVICES] * ROUNDS
 
 
-def test_with_noise_the_account_is_right(fleet: Field) -> None:
+def test_with_noise_the_account_is_right(fleet: TypedFleet) -> None:
     run_job(fleet, "windows.trainable", windows, privacy=WITH, min_devices=4)
 
     cost = orchestrator(fleet, "rounds")["rounds"][0]["rho_nano"]

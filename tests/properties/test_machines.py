@@ -49,41 +49,41 @@ from hushfleet.rounds.events import (
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Evidence, Inbox, KeyShareDelivery, Kind, SharesDelivery, encode_signed
-from tests.support.company import Company
-from tests.support.world import make_world, of, update_of
+from tests.support.fleet import make_fleet, of, update_of
+from tests.support.fleet.machines import Machines
 
-WORLD = make_world(policy={"budget_nano_rho": 10**8})
-NEWER, NEW_KEY = WORLD.newer(), WORLD.newer(serial=3, key_epoch=1)
-TWIN = replace(NEWER, policy=msgspec.structs.replace(WORLD.policy, max_values=999))
+FLEET = make_fleet(policy={"budget_nano_rho": 10**8})
+NEWER, NEW_KEY = FLEET.newer(), FLEET.newer(serial=3, key_epoch=1)
+TWIN = replace(NEWER, policy=msgspec.structs.replace(FLEET.policy, max_values=999))
 NAME, MEMBER = "device-05", "device-01"
-COST = nano_rho(WORLD.plan().plan, WORLD.roster)
+COST = nano_rho(FLEET.plan().plan, FLEET.roster)
 
 
-def _company_messages() -> tuple[Company, dict[str, bytes]]:
-    company = Company(WORLD)
-    company.start()
-    return company, {name: company.contribute(name, update_of(name.encode())) for name in WORLD.names}
+def _messages_of_all() -> tuple[Machines, dict[str, bytes]]:
+    machines = Machines(FLEET)
+    machines.start()
+    return machines, {name: machines.contribute(name, update_of(name.encode())) for name in FLEET.names}
 
 
-COMPANY, SEALED = _company_messages()
+MACHINES, SEALED = _messages_of_all()
 PLANS = [
-    *(WORLD.plan(number) for number in (1, 2, 3)),
-    WORLD.plan(1, clip_norm=2.0),
-    WORLD.plan(2, variance=16),
-    WORLD.plan(4, selection=0),
-    WORLD.plan(2**63 - 1),
-    *(world.plan(number) for world in (NEWER, NEW_KEY, TWIN) for number in (1, 2)),
+    *(FLEET.plan(number) for number in (1, 2, 3)),
+    FLEET.plan(1, clip_norm=2.0),
+    FLEET.plan(2, variance=16),
+    FLEET.plan(4, selection=0),
+    FLEET.plan(2**63 - 1),
+    *(fleet.plan(number) for fleet in (NEWER, NEW_KEY, TWIN) for number in (1, 2)),
 ]
-ROSTERS = [encode_signed(world.roster.signed) for world in (WORLD, NEWER, NEW_KEY, TWIN)]
+ROSTERS = [encode_signed(fleet.roster.signed) for fleet in (FLEET, NEWER, NEW_KEY, TWIN)]
 REQUESTS = [
-    *(encode(WORLD.request(plan, WORLD.bodies(plan, names))) for plan in PLANS[:4] for names in (WORLD.names[:4], WORLD.names[1:5])),
-    *(encode(world.request(world.plan(), world.bodies(world.plan()))) for world in (NEWER, NEW_KEY)),
+    *(encode(FLEET.request(plan, FLEET.bodies(plan, names))) for plan in PLANS[:4] for names in (FLEET.names[:4], FLEET.names[1:5])),
+    *(encode(fleet.request(fleet.plan(), fleet.bodies(fleet.plan()))) for fleet in (NEWER, NEW_KEY)),
 ]
 EVIDENCE = [
-    encode(Evidence(*(WORLD.request(PLANS[0], WORLD.bodies(PLANS[0], names)).header for names in (WORLD.names[:4], WORLD.names[1:5]))))
+    encode(Evidence(*(FLEET.request(PLANS[0], FLEET.bodies(PLANS[0], names)).header for names in (FLEET.names[:4], FLEET.names[1:5]))))
 ]
-MODEL = WORLD.model.to_bytes()
-GRANTS = [WORLD.grants[MEMBER], NEW_KEY.grants[MEMBER], WORLD.grants["device-02"]]
+MODEL = FLEET.model.to_bytes()
+GRANTS = [FLEET.grants[MEMBER], NEW_KEY.grants[MEMBER], FLEET.grants["device-02"]]
 INBOX = [
     *(encode(Inbox(KeyShareDelivery(grant))) for grant in GRANTS),
     encode(Inbox(SharesDelivery(PLANS[0].digest, bytes(32), (b"share",)))),
@@ -152,14 +152,14 @@ def changes_of(effects: tuple[Effect, ...], kind: type) -> list[Any]:
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_device_charges_a_round_once_and_contributes_to_it_at_most_once(data):
-    device = Watch(WORLD.device(NAME), data.draw(st.sampled_from([WORLD.device_state(), Unenrolled(DeviceMemory(Ledger()))])))
+    device = Watch(FLEET.device(NAME), data.draw(st.sampled_from([FLEET.device_state(), Unenrolled(DeviceMemory(Ledger()))])))
     sent: dict[tuple[bytes, int], bytes] = {}
 
     def receipt(status: ReceiptStatus, whole: bytes) -> bytes:
         known = device.state.memory.sent
-        key_id, number = (known.key_id, known.round) if known else (WORLD.roster.key_id, 1)
-        made = Receipt(WORLD.roster.roster.fleet, NAME, key_id, number, sha256(whole), status, (), "")
-        return encode_signed(sign_receipt(made, WORLD.parties.orchestrator.signing))
+        key_id, number = (known.key_id, known.round) if known else (FLEET.roster.key_id, 1)
+        made = Receipt(FLEET.roster.roster.fleet, NAME, key_id, number, sha256(whole), status, (), "")
+        return encode_signed(sign_receipt(made, FLEET.parties.orchestrator.signing))
 
     for _ in range(data.draw(st.integers(5, 40))):
         before, memory = device.state, device.state.memory
@@ -187,7 +187,7 @@ def test_a_device_charges_a_round_once_and_contributes_to_it_at_most_once(data):
 
         kept, after = changes_of(effects, KeepContribution), device.state.memory
         assert len(after.ledger.events) == len(memory.ledger.events) + len(kept)
-        assert after.ledger.spent_nano == COST * len(after.ledger.events) <= WORLD.policy.budget_nano_rho
+        assert after.ledger.spent_nano == COST * len(after.ledger.events) <= FLEET.policy.budget_nano_rho
         for one in kept:
             assert (one.entry.key_id, one.entry.round_number) not in sent
             sent[one.entry.key_id, one.entry.round_number] = one.sealed
@@ -207,9 +207,9 @@ def plan_under_way(state: DeviceState) -> bytes:
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_a_member_holds_at_most_one_answer_a_round(data):
-    without_share = member_phases.Ready(member_phases.MemberMemory(), WORLD.roster)
-    start = data.draw(st.sampled_from([WORLD.member_state(MEMBER), without_share, member_phases.Unenrolled()]))
-    member, answered = Watch(WORLD.member(MEMBER), start), {}
+    without_share = member_phases.Ready(member_phases.MemberMemory(), FLEET.roster)
+    start = data.draw(st.sampled_from([FLEET.member_state(MEMBER), without_share, member_phases.Unenrolled()]))
+    member, answered = Watch(FLEET.member(MEMBER), start), {}
     messages = st.one_of(
         st.sampled_from(ROSTERS).flatmap(garbled).map(RosterArrived),
         st.sampled_from(GRANTS).flatmap(garbled).map(GrantArrived),
@@ -238,18 +238,18 @@ def test_a_member_holds_at_most_one_answer_a_round(data):
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_a_coordinator_asks_for_one_cohort_a_round_and_ends_what_it_begins(data):
-    coordinator = Watch(WORLD.coordinator(), WORLD.coordinator_state())
+    coordinator = Watch(FLEET.coordinator(), FLEET.coordinator_state())
     begun: list[tuple[bytes, int]] = []
     ended: list[tuple[bytes, int]] = []
     asked: set[tuple[bytes, int]] = set()
     stored: set[bytes] = set()
-    members = {name: Watch(WORLD.member(name), WORLD.member_state(name)) for name in WORLD.parties.committee}
+    members = {name: Watch(FLEET.member(name), FLEET.member_state(name)) for name in FLEET.parties.committee}
 
     def batch(names: list[str]) -> list[tuple[str, bytes]]:
-        plan = latest_plan(coordinator.state) or WORLD.plan()
-        if plan.digest == WORLD.plan().digest:
+        plan = latest_plan(coordinator.state) or FLEET.plan()
+        if plan.digest == FLEET.plan().digest:
             return [(name, SEALED[name]) for name in names]
-        return [(name, WORLD.sealed(plan, name, WORLD.body(plan, name))) for name in names if plan.plan.key_id == WORLD.roster.key_id]
+        return [(name, FLEET.sealed(plan, name, FLEET.body(plan, name))) for name in names if plan.plan.key_id == FLEET.roster.key_id]
 
     def answers() -> list[bytes]:
         if not isinstance(coordinator.state, Decrypting):
@@ -264,16 +264,16 @@ def test_a_coordinator_asks_for_one_cohort_a_round_and_ends_what_it_begins(data)
         messages = st.one_of(
             st.sampled_from([RoundWanted(), DeadlinePassed(), AbortWanted("x"), Connected(), object()]),
             st.just(RoundWanted()),
-            st.lists(st.sampled_from(WORLD.names), max_size=6).map(batch).map(tuple).map(ContributionsArrived),
-            st.lists(st.sampled_from(WORLD.names), min_size=4, max_size=6, unique=True).map(batch).map(tuple).map(ContributionsArrived),
-            st.tuples(st.sampled_from(WORLD.names), st.sampled_from(list(SEALED.values())).flatmap(garbled)).map(one_contribution),
-            st.builds(AnswerArrived, st.sampled_from(WORLD.names), st.sampled_from(answers()).flatmap(garbled)),
+            st.lists(st.sampled_from(FLEET.names), max_size=6).map(batch).map(tuple).map(ContributionsArrived),
+            st.lists(st.sampled_from(FLEET.names), min_size=4, max_size=6, unique=True).map(batch).map(tuple).map(ContributionsArrived),
+            st.tuples(st.sampled_from(FLEET.names), st.sampled_from(list(SEALED.values())).flatmap(garbled)).map(one_contribution),
+            st.builds(AnswerArrived, st.sampled_from(FLEET.names), st.sampled_from(answers()).flatmap(garbled)),
             st.sampled_from(ROSTERS).flatmap(garbled).map(RosterArrived),
         )
         before = coordinator.state
         onward = {
             NoRound: st.just(RoundWanted()),
-            Collecting: st.just(ContributionsArrived(tuple(batch(list(WORLD.names[:5]))))),
+            Collecting: st.just(ContributionsArrived(tuple(batch(list(FLEET.names[:5]))))),
             Decrypting: st.sampled_from([AnswerArrived(*pair) for pair in zip(members, answers(), strict=False)]),
         }[type(before)]
         effects = coordinator.take(data.draw(messages if data.draw(st.integers(0, 2)) == 0 else onward))

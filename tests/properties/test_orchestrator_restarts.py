@@ -20,15 +20,15 @@ from hushfleet.rounds.events import ContributionsArrived, DeadlinePassed, RoundW
 from hushfleet.rounds.tasks.train import own
 from hushfleet.wire import Kind, decode_decryption_request, decode_signed
 from orchestrator.store.store import Store
-from tests.support.stored_orchestrator import StoredOrchestrator, new_store
-from tests.support.world import make_world
+from tests.support.fleet import make_fleet
+from tests.support.fleet.stores import StoredOrchestrator, new_store
 
-WORLD = make_world()
-KEY = WORLD.roster.orchestrator
-PLAN = WORLD.plan()
-SEALED = {name: WORLD.sealed(PLAN, name, WORLD.body(PLAN, name)) for name in WORLD.names}
-ENOUGH = {name: SEALED[name] for name in WORLD.names[:4]}
-TOO_FEW = {name: SEALED[name] for name in WORLD.names[:3]}
+FLEET = make_fleet()
+KEY = FLEET.roster.orchestrator
+PLAN = FLEET.plan()
+SEALED = {name: FLEET.sealed(PLAN, name, FLEET.body(PLAN, name)) for name in FLEET.names}
+ENOUGH = {name: SEALED[name] for name in FLEET.names[:4]}
+TOO_FEW = {name: SEALED[name] for name in FLEET.names[:3]}
 
 
 class PowerCut(Exception):
@@ -106,9 +106,9 @@ def judge_the_archive(party: StoredOrchestrator) -> None:
 def undisturbed(folder: Path, sealed: dict[str, bytes]) -> tuple[CoordinatorState, int]:
     """The outcome, and how many transactions it took."""
     folder.mkdir()
-    new_store(WORLD, folder)
+    new_store(FLEET, folder)
     transactions = []
-    party = StoredOrchestrator(WORLD, folder, persist=lambda store, changes: (store.persist(changes), transactions.append(changes)))
+    party = StoredOrchestrator(FLEET, folder, persist=lambda store, changes: (store.persist(changes), transactions.append(changes)))
     party.go_on(sealed)
     party.store.close()
     return saved(party.state), len(transactions)
@@ -120,7 +120,7 @@ CUTS = [(name, number) for name, (_, _, transactions) in SCENARIOS.items() for n
 
 def after_the_restart(sealed: dict[str, bytes]) -> dict[str, bytes]:
     """One more device is heard from: a cohort that was closed must not take it in, or there would be a second header."""
-    return {**sealed, WORLD.names[4]: SEALED[WORLD.names[4]]} if len(sealed) == len(ENOUGH) else sealed
+    return {**sealed, FLEET.names[4]: SEALED[FLEET.names[4]]} if len(sealed) == len(ENOUGH) else sealed
 
 
 @pytest.fixture(params=SCENARIOS)
@@ -137,16 +137,16 @@ def test_the_undisturbed_rounds_have_the_transactions_that_the_others_are_cut_at
 
 def test_after_every_step_the_store_holds_the_state(tmp_path, scenario):
     sealed, _, _ = scenario
-    new_store(WORLD, tmp_path)
+    new_store(FLEET, tmp_path)
     lives = []
 
     def compare(party):
-        again = StoredOrchestrator(WORLD, tmp_path)
+        again = StoredOrchestrator(FLEET, tmp_path)
         lives.append(saved(again.state))
         assert saved(again.state) == saved(party.state)
         again.store.close()
 
-    party = StoredOrchestrator(WORLD, tmp_path)
+    party = StoredOrchestrator(FLEET, tmp_path)
     take = party.take
     party.take = lambda happening: (take(happening), compare(party))[0]
     party.go_on(sealed)
@@ -183,15 +183,15 @@ class Cut:
 def test_a_power_cut_at_any_transaction_comes_to_the_same_outcome(tmp_path, monkeypatch, name, number, before_commit):
     sealed, outcome, _ = SCENARIOS[name]
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    new_store(WORLD, tmp_path)
+    new_store(FLEET, tmp_path)
     journal = Journal(tmp_path / "journal")
     cut = Cut(number, before_commit=before_commit)
-    party = StoredOrchestrator(WORLD, tmp_path, journal.add, cut.persist)
+    party = StoredOrchestrator(FLEET, tmp_path, journal.add, cut.persist)
     with pytest.raises(PowerCut):
         party.go_on(sealed)
     party.store.close()
 
-    party = StoredOrchestrator(WORLD, tmp_path, journal.add)
+    party = StoredOrchestrator(FLEET, tmp_path, journal.add)
     party.go_on(after_the_restart(sealed))
 
     judge_everything_that_left(journal, party, outcome)
@@ -225,7 +225,7 @@ def live_until(point: int, folder: Path, journal: Journal, sealed: dict[str, byt
             os.kill(os.getpid(), signal.SIGKILL)
 
     os.fsync = step
-    party = StoredOrchestrator(WORLD, folder, journal.add)
+    party = StoredOrchestrator(FLEET, folder, journal.add)
     event.listen(party.store.engine, "commit", step)
     party.go_on(sealed)
 
@@ -237,13 +237,13 @@ def test_a_kill_at_any_sync_or_commit_comes_to_the_same_outcome(tmp_path, monkey
     while True:
         folder = tmp_path / str(killed + 1)
         folder.mkdir()
-        new_store(WORLD, folder)
+        new_store(FLEET, folder)
         journal = Journal(folder / "journal")
         if not kill_at(killed + 1, folder, journal, sealed):
             break
         killed += 1
 
-        party = StoredOrchestrator(WORLD, folder, journal.add)
+        party = StoredOrchestrator(FLEET, folder, journal.add)
         party.go_on(after_the_restart(sealed))
 
         judge_everything_that_left(journal, party, outcome)
@@ -256,15 +256,15 @@ def test_a_store_that_forgot_the_request_would_be_noticed(tmp_path):
     def forgetful(store: Store, changes) -> None:
         store.persist(tuple(change for change in changes if not isinstance(change, KeepRequest)))
 
-    new_store(WORLD, tmp_path)
+    new_store(FLEET, tmp_path)
     journal = Journal(tmp_path / "journal")
-    party = StoredOrchestrator(WORLD, tmp_path, journal.add, forgetful)
+    party = StoredOrchestrator(FLEET, tmp_path, journal.add, forgetful)
     party.take(RoundWanted())
     party.take(ContributionsArrived(tuple(ENOUGH.items())))
     party.take(DeadlinePassed())
     party.store.close()
 
-    party = StoredOrchestrator(WORLD, tmp_path, journal.add)
+    party = StoredOrchestrator(FLEET, tmp_path, journal.add)
     party.go_on(after_the_restart(ENOUGH))
     party.store.close()
 

@@ -28,13 +28,13 @@ from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Kind, encode_signed
-from tests.support.company import Company
-from tests.support.world import make_world, of, published, update_of
+from tests.support.fleet import make_fleet, of, published, update_of
+from tests.support.fleet.machines import Machines
 
-WORLD = make_world()
-ROOT = WORLD.parties.owner.root.verify_key
-ROSTER = RosterArrived(encode_signed(WORLD.roster.signed))
-COST = nano_rho(WORLD.plan().plan, WORLD.roster)
+FLEET = make_fleet()
+ROOT = FLEET.parties.owner.root.verify_key
+ROSTER = RosterArrived(encode_signed(FLEET.roster.signed))
+COST = nano_rho(FLEET.plan().plan, FLEET.roster)
 
 
 class PowerCut(Exception):
@@ -59,8 +59,8 @@ class Stored:
 
     def start(self) -> None:
         """What a daemon does when it comes up."""
-        self.device = self.running(WORLD.device(self.name), self.store.device_state(ROOT))
-        self.member = self.running(WORLD.member(self.name), self.store.member_state(ROOT))
+        self.device = self.running(FLEET.device(self.name), self.store.device_state(ROOT))
+        self.member = self.running(FLEET.member(self.name), self.store.member_state(ROOT))
 
     def running(self, machine: object, state: object) -> Running[Any]:
         return Running(machine, state, self.persist, SystemRandomness())
@@ -117,7 +117,7 @@ def live(party: Stored, plan: bytes, model: bytes, request: bytes | None, receip
     yield
     party.take_roster()
     yield
-    party.take(party.member, GrantArrived(WORLD.grants[party.name]))
+    party.take(party.member, GrantArrived(FLEET.grants[party.name]))
     yield
     prepare = of(party.take(party.device, PlanArrived(plan)), Prepare)
     yield
@@ -138,13 +138,13 @@ def live(party: Stored, plan: bytes, model: bytes, request: bytes | None, receip
 class Orchestration:
     """The rest of the fleet: an orchestrator and enough other devices."""
 
-    company: Company = field(default_factory=lambda: Company(WORLD))
+    machines: Machines = field(default_factory=lambda: Machines(FLEET))
     receipts: dict[bytes, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.company.start()
-        self.model = self.company.coordinator.state.memory.progress.result
-        self.others = {name: self.company.contribute(name) for name in WORLD.names[1:5]}
+        self.machines.start()
+        self.model = self.machines.coordinator.state.memory.progress.result
+        self.others = {name: self.machines.contribute(name) for name in FLEET.names[1:5]}
 
     def receipt(self, sealed: bytes) -> bytes:
         """The one receipt for these bytes; other bytes of this device would be refused."""
@@ -153,21 +153,21 @@ class Orchestration:
         return self.receipts[sealed]
 
     def receive(self, sealed: bytes) -> bytes:
-        return published(self.company.orchestrate(ContributionsArrived(((WORLD.names[0], sealed),))), Kind.RECEIPT)[0]
+        return published(self.machines.orchestrate(ContributionsArrived(((FLEET.names[0], sealed),))), Kind.RECEIPT)[0]
 
     def request(self) -> bytes:
-        self.company.orchestrate(ContributionsArrived(tuple(self.others.items())))
-        assert self.company.request
-        return self.company.request
+        self.machines.orchestrate(ContributionsArrived(tuple(self.others.items())))
+        assert self.machines.request
+        return self.machines.request
 
 
 def whole_round(party: Stored, rest: Orchestration) -> Iterator[None]:
     """First the contribution, then its receipt and the committee's request."""
-    yield from live(party, rest.company.plan, rest.model, None, None)
+    yield from live(party, rest.machines.plan, rest.model, None, None)
     (sealed,) = party.bytes_sent(Kind.CONTRIBUTION)
     receipt = rest.receipt(sealed)
-    request = rest.company.request or rest.request()
-    yield from live(party, rest.company.plan, rest.model, request, receipt)
+    request = rest.machines.request or rest.request()
+    yield from live(party, rest.machines.plan, rest.model, request, receipt)
 
 
 def outcome(party: Stored) -> tuple[object, ...]:
@@ -178,7 +178,7 @@ def outcome(party: Stored) -> tuple[object, ...]:
 
 
 def steps_of_an_undisturbed_round(folder: Path) -> tuple[int, int, tuple[object, ...]]:
-    party = Stored(WORLD.names[0], folder)
+    party = Stored(FLEET.names[0], folder)
     steps = sum(1 for _ in whole_round(party, Orchestration()))
     return steps, party.transactions, outcome(party)
 
@@ -195,7 +195,7 @@ def test_the_undisturbed_round_has_the_steps_that_the_others_are_cut_at(tmp_path
 
 
 def test_after_every_step_the_store_holds_the_state(tmp_path):
-    party = Stored(WORLD.names[0], tmp_path / "device")
+    party = Stored(FLEET.names[0], tmp_path / "device")
     for _ in whole_round(party, Orchestration()):
         assert party.saved_as_it_is()
 
@@ -203,7 +203,7 @@ def test_after_every_step_the_store_holds_the_state(tmp_path):
 @pytest.mark.parametrize("cut", range(1, STEPS + 1))
 def test_a_restart_after_any_step_comes_to_the_same_outcome(tmp_path, cut):
     *_, expected = steps_of_an_undisturbed_round(tmp_path / "whole")
-    party, rest = Stored(WORLD.names[0], tmp_path / "device"), Orchestration()
+    party, rest = Stored(FLEET.names[0], tmp_path / "device"), Orchestration()
 
     for number, _ in enumerate(whole_round(party, rest), start=1):
         if number == cut:
@@ -220,7 +220,7 @@ def test_a_restart_after_any_step_comes_to_the_same_outcome(tmp_path, cut):
 @pytest.mark.parametrize("cut", range(1, TRANSACTIONS + 1))
 def test_a_power_cut_at_any_transaction_charges_once_and_resends_the_same_bytes(tmp_path, cut, before_commit):
     *_, expected = steps_of_an_undisturbed_round(tmp_path / "whole")
-    party, rest = Stored(WORLD.names[0], tmp_path / "device", cut, before_commit), Orchestration()
+    party, rest = Stored(FLEET.names[0], tmp_path / "device", cut, before_commit), Orchestration()
 
     with pytest.raises(PowerCut):
         for _ in whole_round(party, rest):
@@ -236,14 +236,14 @@ def test_a_power_cut_at_any_transaction_charges_once_and_resends_the_same_bytes(
 
 
 def test_a_restart_forgets_a_plan_under_way_but_not_that_it_was_seen(tmp_path):
-    company = Company(WORLD)
-    company.orchestrate(RoundWanted())
-    party = Stored(WORLD.names[0], tmp_path / "device")
+    machines = Machines(FLEET)
+    machines.orchestrate(RoundWanted())
+    party = Stored(FLEET.names[0], tmp_path / "device")
     party.take(party.device, ROSTER)
-    party.take(party.device, PlanArrived(encode_signed(WORLD.plan(4).signed)))
+    party.take(party.device, PlanArrived(encode_signed(FLEET.plan(4).signed)))
     assert isinstance(party.device.state, device.Preparing)
 
     party.restart()
 
-    assert (type(party.device.state), party.device.state.memory.seen) == (device.Idle, {WORLD.roster.key_id: 4})
-    assert not of(party.take(party.device, PlanArrived(encode_signed(WORLD.plan(3).signed))), Prepare)
+    assert (type(party.device.state), party.device.state.memory.seen) == (device.Idle, {FLEET.roster.key_id: 4})
+    assert not of(party.take(party.device, PlanArrived(encode_signed(FLEET.plan(3).signed))), Prepare)

@@ -8,35 +8,35 @@ import msgspec
 from edge_agent import enrolment
 from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.documents.enrolment import Broker, Bundle, EnrolledRole, sign_bundle
-from tests.support.world import World, make_world
+from tests.support.fleet import Fleet, make_fleet
 
 CA, CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nCA\n", b"-----BEGIN CERTIFICATE-----\nown\n"
 MEMBER, DEVICE = "device-01", "device-05"
 
 
-def enrolled(path: Path, name: str = MEMBER, world: World | None = None) -> tuple[StateFolder, World]:
-    """A state folder in which `name` was enrolled, and a world whose owner approved it."""
-    folder, world = StateFolder(path), world or make_world()
+def enrolled(path: Path, name: str = MEMBER, fleet: Fleet | None = None) -> tuple[StateFolder, Fleet]:
+    """A state folder in which `name` was enrolled, and a fleet whose owner approved it."""
+    folder, fleet = StateFolder(path), fleet or make_fleet()
     enrolment.enrol(folder, name)
-    return folder, approved(world, DeviceKeys.load(path))
+    return folder, approved(fleet, DeviceKeys.load(path))
 
 
-def approved(world: World, keys: DeviceKeys) -> World:
+def approved(fleet: Fleet, keys: DeviceKeys) -> Fleet:
     """The same fleet, in which the device of that id has these keys."""
-    return replace(world, parties=replace(world.parties, devices={**world.parties.devices, keys.device_id: keys}))
+    return replace(fleet, parties=replace(fleet.parties, devices={**fleet.parties.devices, keys.device_id: keys}))
 
 
-def bundle(world: World, name: str = MEMBER, **changes: object) -> bytes:
+def bundle(fleet: Fleet, name: str = MEMBER, /, **changes: object) -> bytes:
     """What stands in `NAME.bundle`; `changes` replace fields before it is signed."""
-    grant = world.grants.get(name, b"")
+    grant = fleet.grants.get(name, b"")
     honest = Bundle(
-        world.parties.owner.fleet, EnrolledRole.DEVICE, name, world.roster.signed, grant, Broker("broker.lan", 8883), CA, CERTIFICATE
+        fleet.parties.owner.fleet, EnrolledRole.DEVICE, name, fleet.roster.signed, grant, Broker("broker.lan", 8883), CA, CERTIFICATE
     )
-    return sign_bundle(msgspec.structs.replace(honest, **changes), world.parties.owner.root)
+    return sign_bundle(msgspec.structs.replace(honest, **changes), fleet.parties.owner.root)
 
 
-def joined(path: Path, name: str = MEMBER, world: World | None = None) -> tuple[StateFolder, World]:
+def joined(path: Path, name: str = MEMBER, fleet: Fleet | None = None) -> tuple[StateFolder, Fleet]:
     """A state folder that has joined."""
-    folder, world = enrolled(path, name, world)
-    enrolment.join(folder, enrolment.read_bundle(folder, bundle(world, name)), insecure_keys=True)
-    return folder, world
+    folder, fleet = enrolled(path, name, fleet)
+    enrolment.join(folder, enrolment.read_bundle(folder, bundle(fleet, name)), insecure_keys=True)
+    return folder, fleet

@@ -1,4 +1,4 @@
-"""Fleets and job files for tests of jobs: a softmax over four features and two classes, ten values in all, as in `tests.support.world`."""
+"""Fleets and job files for tests of jobs: a softmax over four features and two classes, ten values in all, as in `tests.support.fleet`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from hushfleet.documents import Broker, Bundle, EnrolledRole, Policy, sign_bundl
 from models import catalogue
 from orchestrator.enrolment import join, read_bundle
 from orchestrator.folder import OrchestratorKeys, StateFolder
-from tests.support.world import World, allowing, make_world
+from tests.support.fleet import Fleet, allowing, make_fleet
 
 MODEL = "softmax:4x2"
 JOB = """\
@@ -41,10 +41,10 @@ path = "holdout.npz"
 """
 
 
-def job_world(*, devices: int = 6, **policy: object) -> World:
-    """A world whose owner allows the model of `JOB`."""
+def job_fleet(*, devices: int = 6, **policy: object) -> Fleet:
+    """A fleet whose owner allows the model of `JOB`."""
     architecture = catalogue.architecture(MODEL)
-    return make_world(devices=devices, policy={"models": allowing(architecture), **policy}, job={"architecture": architecture})
+    return make_fleet(devices=devices, policy={"models": allowing(architecture), **policy}, job={"architecture": architecture})
 
 
 def write_job(folder: Path, **changes: str) -> Path:
@@ -70,18 +70,18 @@ def with_policy(policy: Policy, **changes: object) -> Policy:
     return msgspec.structs.replace(policy, **changes)
 
 
-def bundle_for(world: World, *, name: str = "orchestrator", role: EnrolledRole = EnrolledRole.ORCHESTRATOR) -> bytes:
+def bundle_for(fleet: Fleet, *, name: str = "orchestrator", role: EnrolledRole = EnrolledRole.ORCHESTRATOR) -> bytes:
     """What the owner gives back; its certificates are for nobody."""
-    fleet = world.parties.owner.fleet
-    bundle = Bundle(fleet, role, name, world.roster.signed, b"", Broker("broker.lan", 8883), b"ca", b"certificate")
-    return sign_bundle(bundle, world.parties.owner.root)
+    fleet_name = fleet.parties.owner.fleet
+    bundle = Bundle(fleet_name, role, name, fleet.roster.signed, b"", Broker("broker.lan", 8883), b"ca", b"certificate")
+    return sign_bundle(bundle, fleet.parties.owner.root)
 
 
-def joined(world: World, path: Path) -> StateFolder:
-    """The state folder of the world's orchestrator, after it joined."""
+def joined(fleet: Fleet, path: Path) -> StateFolder:
+    """The state folder of the fleet's orchestrator, after it joined."""
     folder = StateFolder(path)
     folder.make()
-    keys = world.parties.orchestrator
+    keys = fleet.parties.orchestrator
     OrchestratorKeys("orchestrator", keys.signing, keys.sealing).save(path)
-    join(folder, read_bundle(folder, bundle_for(world)))
+    join(folder, read_bundle(folder, bundle_for(fleet)))
     return folder

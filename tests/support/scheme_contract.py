@@ -21,8 +21,8 @@ from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.wire import Answer, Body, Contribution, masked_vector_hash
 from hushfleet.wire.limits import LIMITS
+from tests.support.fleet import Fleet, make_fleet
 from tests.support.refusals import refused
-from tests.support.world import World, make_world
 
 Sent = OpenedContribution
 Tamper = Callable[[Body], Body]
@@ -61,11 +61,11 @@ class SchemeContract:
 
     # what the tests are made of
 
-    def world(self) -> World:
-        return make_world(key=self.key, devices=10, max_devices=8, job={"scheme": self.scheme})
+    def fleet(self) -> Fleet:
+        return make_fleet(key=self.key, devices=10, max_devices=8, job={"scheme": self.scheme})
 
     def terms(self) -> RoundTerms:
-        return self.world().terms()
+        return self.fleet().terms()
 
     def values(self, terms: RoundTerms, seed: bytes) -> npt.NDArray[np.int64]:
         """Any encoded vector `(length,)` of which a slot holds the sum of eight."""
@@ -73,20 +73,20 @@ class SchemeContract:
         randomness = SeededRandomness(seed)
         return np.array([randomness.below(2 * limit + 1) - limit for _ in range(terms.length)], dtype=np.int64)
 
-    def send(self, world: World, terms: RoundTerms, name: str, values: npt.NDArray[np.int64], randomness: Randomness | None = None) -> Sent:
+    def send(self, fleet: Fleet, terms: RoundTerms, name: str, values: npt.NDArray[np.int64], randomness: Randomness | None = None) -> Sent:
         parts = DEVICE_SCHEMES[self.scheme].encrypt(terms, name, EncodedVector(values), randomness or SystemRandomness())
-        signed = world.sign_body(Body(terms.plan_hash, name, masked_vector_hash(parts.masked_vector), parts.items, parts.proof))
+        signed = fleet.sign_body(Body(terms.plan_hash, name, masked_vector_hash(parts.masked_vector), parts.items, parts.proof))
         return OpenedContribution(open_body(terms, signed), parts.masked_vector, parts.sealed_shares)
 
-    def resigned(self, world: World, terms: RoundTerms, sent: Sent, tamper: Tamper) -> Sent:
-        return replace(sent, verified=open_body(terms, world.sign_body(tamper(sent.verified.body))))
+    def resigned(self, fleet: Fleet, terms: RoundTerms, sent: Sent, tamper: Tamper) -> Sent:
+        return replace(sent, verified=open_body(terms, fleet.sign_body(tamper(sent.verified.body))))
 
-    def cohort(self, count: int) -> tuple[World, RoundTerms, list[Sent], npt.NDArray[np.int64]]:
+    def cohort(self, count: int) -> tuple[Fleet, RoundTerms, list[Sent], npt.NDArray[np.int64]]:
         """Contributions of `count` devices and the sum that they must give."""
-        world, terms = self.world(), self.terms()
-        vectors = [self.values(terms, name.encode()) for name in world.names[:count]]
-        sent = [self.send(world, terms, name, values) for name, values in zip(world.names[:count], vectors, strict=True)]
-        return world, terms, sent, np.sum(vectors, axis=0)
+        fleet, terms = self.fleet(), self.terms()
+        vectors = [self.values(terms, name.encode()) for name in fleet.names[:count]]
+        sent = [self.send(fleet, terms, name, values) for name, values in zip(fleet.names[:count], vectors, strict=True)]
+        return fleet, terms, sent, np.sum(vectors, axis=0)
 
     def faulty(self, terms: RoundTerms, sent: Sequence[Sent]) -> dict[int, FaultyDevice]:
         return ORCHESTRATOR_SCHEMES[self.scheme].find_faulty(terms, sent, SystemRandomness())
@@ -100,17 +100,17 @@ class SchemeContract:
             total = total.add(one)
         return total
 
-    def keys(self, world: World, terms: RoundTerms, index: int) -> MemberKeys:
+    def keys(self, fleet: Fleet, terms: RoundTerms, index: int) -> MemberKeys:
         """Everything that member `index` may open sums with."""
         name = terms.roster.roster.committee[index - 1]
-        share = GrantedShare(world.dealing.shares[index - 1].to_bytes(world.dealing.public))
-        return MemberKeys(index, world.parties.devices[name].sealing, share)
+        share = GrantedShare(fleet.dealing.shares[index - 1].to_bytes(fleet.dealing.public))
+        return MemberKeys(index, fleet.parties.devices[name].sealing, share)
 
-    def answer(self, world: World, terms: RoundTerms, index: int, sent: Sequence[Sent], root: bytes | None = None) -> Answer:
+    def answer(self, fleet: Fleet, terms: RoundTerms, index: int, sent: Sequence[Sent], root: bytes | None = None) -> Answer:
         scheme, root = MEMBER_SCHEMES[self.scheme], root or self.root(terms, sent)
         shares = [one.sealed_shares[index - 1] for one in sent] if scheme.takes_shares else ()
         bodies = [one.verified for one in sent]
-        part = scheme.answer(terms, self.keys(world, terms, index), root, bodies, SystemRandomness(), shares=shares)
+        part = scheme.answer(terms, self.keys(fleet, terms, index), root, bodies, SystemRandomness(), shares=shares)
         return Answer(terms.plan.key_id, terms.plan.round, terms.plan_hash, root, index, part.items, part.proof)
 
     def check(self, terms: RoundTerms, sent: Sequence[Sent], answer: Answer) -> None:
@@ -127,22 +127,22 @@ class SchemeContract:
         assert len({id(side.profile) for side in sides}) == 1
 
     def test_a_sum_survives_the_store(self) -> None:
-        world, terms, sent, total = self.cohort(3)
+        fleet, terms, sent, total = self.cohort(3)
         scheme = ORCHESTRATOR_SCHEMES[self.scheme]
         stored = scheme.start(terms)
         for one in sent:
             stored = scheme.restore(terms, stored.to_bytes()).add(one)
-        answers = {index: self.answer(world, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
+        answers = {index: self.answer(fleet, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
 
         for answer in answers.values():
             stored.check_answer(answer)
         np.testing.assert_array_equal(stored.open(answers), total)
 
     def test_an_auditor_opens_the_same_sum_from_bodies_and_archive(self) -> None:
-        world, terms, sent, total = self.cohort(3)
+        fleet, terms, sent, total = self.cohort(3)
         archived = self.sum(terms, sent).archived()
         audited = ORCHESTRATOR_SCHEMES[self.scheme].audited(terms, [one.verified for one in sent], archived, SystemRandomness())
-        answers = {index: self.answer(world, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
+        answers = {index: self.answer(fleet, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
 
         for answer in answers.values():
             audited.check_answer(answer)
@@ -168,12 +168,12 @@ class SchemeContract:
 
     @pytest.mark.parametrize("count", [1, 2, 5, 8])
     def test_the_opened_sum_is_exactly_the_sum_of_what_was_encoded(self, count: int) -> None:
-        world, terms, sent, total = self.cohort(count)
+        fleet, terms, sent, total = self.cohort(count)
         assert self.faulty(terms, sent) == {}
         self.member_check(terms, sent)
         answers = {}
         for index in range(1, terms.roster.threshold + 1):
-            answers[index] = self.answer(world, terms, index, sent)
+            answers[index] = self.answer(fleet, terms, index, sent)
             self.check(terms, sent, answers[index])
 
         opened = self.sum(terms, sent).open(answers)
@@ -182,18 +182,18 @@ class SchemeContract:
         np.testing.assert_array_equal(opened, total)
 
     def test_the_greatest_and_least_sums_of_a_full_cohort_open_exactly(self) -> None:
-        world, terms = self.world(), self.terms()
+        fleet, terms = self.fleet(), self.terms()
         share = greatest(terms) // 8
         for sign in (1, -1):
             values = np.full(terms.length, sign * share, dtype=np.int64)
-            sent = [self.send(world, terms, name, values) for name in world.names[:8]]
-            answers = {index: self.answer(world, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
+            sent = [self.send(fleet, terms, name, values) for name in fleet.names[:8]]
+            answers = {index: self.answer(fleet, terms, index, sent) for index in range(1, terms.roster.threshold + 1)}
             np.testing.assert_array_equal(self.sum(terms, sent).open(answers), 8 * values)
 
     def test_any_quorum_opens_the_same_sum_and_one_member_less_none(self) -> None:
-        world, terms, sent, total = self.cohort(3)
+        fleet, terms, sent, total = self.cohort(3)
         members = range(1, len(terms.roster.roster.committee) + 1)
-        answers = {index: self.answer(world, terms, index, sent) for index in members}
+        answers = {index: self.answer(fleet, terms, index, sent) for index in members}
         sum_ = self.sum(terms, sent)
         for size in range(terms.roster.threshold, len(members) + 1):
             for quorum in itertools.combinations(members, size):
@@ -204,37 +204,37 @@ class SchemeContract:
 
     @pytest.mark.parametrize("place", [0, 2, 4])
     def test_exactly_the_tampered_contributions_are_named(self, place: int) -> None:
-        world, terms, sent, _ = self.cohort(5)
+        fleet, terms, sent, _ = self.cohort(5)
         for name, (tamper, reason) in self.tampers(terms).items():
             cohort = list(sent)
-            cohort[place] = self.resigned(world, terms, sent[place], tamper)
+            cohort[place] = self.resigned(fleet, terms, sent[place], tamper)
             found = self.faulty(terms, cohort)
             assert set(found) == {place}, f"{name}: {found}"
-            assert found[place].device == world.names[place], name
+            assert found[place].device == fleet.names[place], name
             with refused(reason, FaultyDevice):
                 raise found[place]
 
     def test_all_the_tampered_contributions_are_named_at_once(self) -> None:
-        world, terms, sent, _ = self.cohort(6)
+        fleet, terms, sent, _ = self.cohort(6)
         tampers = list(self.tampers(terms).values())
         for start in range(len(tampers)):
             chosen = {0: tampers[start], 3: tampers[start - 1], 5: tampers[start - 2]}
             cohort = list(sent)
             for place, (tamper, _) in chosen.items():
-                cohort[place] = self.resigned(world, terms, sent[place], tamper)
+                cohort[place] = self.resigned(fleet, terms, sent[place], tamper)
             found = self.faulty(terms, cohort)
             assert {place: fault.reason for place, fault in found.items()} == {place: reason for place, (_, reason) in chosen.items()}
 
     def test_a_member_names_the_first_of_them_and_does_not_answer(self) -> None:
-        world, terms, sent, _ = self.cohort(4)
+        fleet, terms, sent, _ = self.cohort(4)
         for tamper, reason in self.tampers(terms).values():
-            cohort = [sent[0], *(self.resigned(world, terms, one, tamper) for one in sent[1:])]
+            cohort = [sent[0], *(self.resigned(fleet, terms, one, tamper) for one in sent[1:])]
             with refused(reason, FaultyDevice):
                 self.member_check(terms, cohort)
 
     def test_what_travels_is_what_was_sent(self) -> None:
-        world, terms, sent, _ = self.cohort(1)
-        one, answer = sent[0], self.answer(world, terms, 1, sent)
+        fleet, terms, sent, _ = self.cohort(1)
+        one, answer = sent[0], self.answer(fleet, terms, 1, sent)
         contribution = Contribution(one.verified.signed, one.masked_vector, one.sealed_shares)
 
         assert decode(Contribution, encode(contribution), max_bytes=LIMITS.contribution) == contribution
@@ -242,9 +242,9 @@ class SchemeContract:
         assert decode(Answer, encode(answer), max_bytes=LIMITS.answer) == answer
 
     def test_two_encryptions_of_one_vector_share_nothing(self) -> None:
-        world, terms = self.world(), self.terms()
+        fleet, terms = self.fleet(), self.terms()
         values = self.values(terms, b"the same")
-        first, second = (self.send(world, terms, world.names[0], values) for _ in range(2))
+        first, second = (self.send(fleet, terms, fleet.names[0], values) for _ in range(2))
         one, two = first.verified.body, second.verified.body
 
         assert not set(one.items) & set(two.items)
@@ -253,9 +253,9 @@ class SchemeContract:
         assert not set(first.sealed_shares) & set(second.sealed_shares)
 
     def test_the_randomness_given_is_the_randomness_used(self) -> None:
-        world, terms = self.world(), self.terms()
+        fleet, terms = self.fleet(), self.terms()
         values = self.values(terms, b"the same")
-        one, two = (self.send(world, terms, world.names[0], values, SeededRandomness(b"seed")) for _ in range(2))
+        one, two = (self.send(fleet, terms, fleet.names[0], values, SeededRandomness(b"seed")) for _ in range(2))
 
         # A sealed box draws from the system whatever it is given, so shares and their hashes differ.
         assert one.masked_vector == two.masked_vector
@@ -270,23 +270,23 @@ class ProvingSchemeContract(SchemeContract):
         raise NotImplementedError
 
     def test_anothers_contribution_under_an_own_name_is_named(self) -> None:
-        world, terms, sent, _ = self.cohort(3)
-        stolen = self.resigned(world, terms, sent[0], with_body(device_id=world.names[1]))
+        fleet, terms, sent, _ = self.cohort(3)
+        stolen = self.resigned(fleet, terms, sent[0], with_body(device_id=fleet.names[1]))
 
         assert set(self.faulty(terms, [sent[0], stolen, sent[2]])) == {1}
 
     def test_a_contribution_made_for_another_round_is_named(self) -> None:
-        world, terms, sent, _ = self.cohort(2)
-        earlier = replace(terms, verified_plan=world.plan(7))
+        fleet, terms, sent, _ = self.cohort(2)
+        earlier = replace(terms, verified_plan=fleet.plan(7))
         moved = self.resigned(
-            world, terms, self.send(world, earlier, world.names[0], self.values(terms, b"x")), with_body(plan_hash=terms.plan_hash)
+            fleet, terms, self.send(fleet, earlier, fleet.names[0], self.values(terms, b"x")), with_body(plan_hash=terms.plan_hash)
         )
 
         assert set(self.faulty(terms, [moved, sent[1]])) == {0}
 
     def test_falsified_answers_are_refused_and_name_their_member(self) -> None:
-        world, terms, sent, _ = self.cohort(2)
-        honest = self.answer(world, terms, 2, sent)
+        fleet, terms, sent, _ = self.cohort(2)
+        honest = self.answer(fleet, terms, 2, sent)
         self.check(terms, sent, honest)
         for fields, reason in self.answer_tampers(terms).values():
             changed = {name: value(getattr(honest, name)) if callable(value) else value for name, value in fields.items()}
@@ -294,39 +294,39 @@ class ProvingSchemeContract(SchemeContract):
                 self.check(terms, sent, msgspec.structs.replace(honest, **changed))
 
     def test_an_answer_holds_for_one_root_one_index_and_one_cohort_only(self) -> None:
-        world, terms, sent, _ = self.cohort(3)
-        honest = self.answer(world, terms, 1, sent)
+        fleet, terms, sent, _ = self.cohort(3)
+        honest = self.answer(fleet, terms, 1, sent)
         others = [
             (sent, msgspec.structs.replace(honest, root=bytes(32))),
             (sent, msgspec.structs.replace(honest, index=2)),
             (sent[:2], honest),
-            (sent, msgspec.structs.replace(self.answer(world, terms, 1, sent, bytes(32)), root=honest.root)),
+            (sent, msgspec.structs.replace(self.answer(fleet, terms, 1, sent, bytes(32)), root=honest.root)),
         ]
         for cohort, answer in others:
             with pytest.raises(FaultyMember):
                 self.check(terms, cohort, answer)
 
     def test_two_answers_for_one_cohort_hide_the_share_with_fresh_masks(self) -> None:
-        world, terms, sent, _ = self.cohort(1)
-        one, two = (self.answer(world, terms, 1, sent) for _ in range(2))
+        fleet, terms, sent, _ = self.cohort(1)
+        one, two = (self.answer(fleet, terms, 1, sent) for _ in range(2))
 
         assert one.proof != two.proof or not one.proof
 
     def test_garbage_gives_typed_errors_and_names_its_sender(self) -> None:
-        world, terms, sent, _ = self.cohort(2)
-        randomness, body, answer = SeededRandomness(b"garbage"), sent[0].verified.body, self.answer(world, terms, 1, sent)
+        fleet, terms, sent, _ = self.cohort(2)
+        randomness, body, answer = SeededRandomness(b"garbage"), sent[0].verified.body, self.answer(fleet, terms, 1, sent)
         for junk in _junk(randomness, body.items, body.proof):
-            found = self.faulty(terms, [self.resigned(world, terms, sent[0], with_body(**junk)), sent[1]])
+            found = self.faulty(terms, [self.resigned(fleet, terms, sent[0], with_body(**junk)), sent[1]])
             assert set(found) == {0}
         for junk in _junk(randomness, answer.items, answer.proof):
             bad = msgspec.structs.replace(answer, **junk)
             with pytest.raises(FaultyMember):
                 self.check(terms, sent, bad)
-            self.opens_to_the_right_sum_or_not_at_all(world, terms, sent, bad)
+            self.opens_to_the_right_sum_or_not_at_all(fleet, terms, sent, bad)
 
-    def opens_to_the_right_sum_or_not_at_all(self, world: World, terms: RoundTerms, sent: Sequence[Sent], bad: Answer) -> None:
+    def opens_to_the_right_sum_or_not_at_all(self, fleet: Fleet, terms: RoundTerms, sent: Sequence[Sent], bad: Answer) -> None:
         """Without `check_answer`, as no orchestrator opens. Noise in a proof alone still leaves the right sum."""
-        answers = {index: self.answer(world, terms, index, sent) for index in range(2, terms.roster.threshold + 1)}
+        answers = {index: self.answer(fleet, terms, index, sent) for index in range(2, terms.roster.threshold + 1)}
         try:
             opened = self.sum(terms, sent).open({1: bad} | answers)
         except HushfleetError:

@@ -38,7 +38,7 @@ from hushfleet.rounds.coordinator import Decrypting
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Kind, decode_signed, encode_signed
 from hushfleet.wire.limits import LIMITS
-from tests.support.world import World, make_world, update_of
+from tests.support.fleet import Fleet, make_fleet, update_of
 
 FOLDER = Path(__file__).parent
 ORCHESTRATOR = "orchestrator"
@@ -49,16 +49,16 @@ _CONTRIBUTES = ("plan", "ready", "model", "update")
 class Script:
     """Every party of a small fleet, each with its machine and state; nothing travels by itself."""
 
-    world: World = field(default_factory=make_world)
+    fleet: Fleet = field(default_factory=make_fleet)
     states: dict[str, Any] = field(init=False)
     sent: dict[tuple[str, Kind], bytes] = field(default_factory=dict)
     receipts: dict[str, list[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.randomness, self.everybody = SeededRandomness(b"transcript"), self.world
-        self.states = {ORCHESTRATOR: self.world.coordinator_state()}
-        self.states |= {name: self.world.device_state() for name in self.world.names}
-        self.states |= {f"{name}*": self.world.member_state(name) for name in self.world.parties.committee}
+        self.randomness, self.everybody = SeededRandomness(b"transcript"), self.fleet
+        self.states = {ORCHESTRATOR: self.fleet.coordinator_state()}
+        self.states |= {name: self.fleet.device_state() for name in self.fleet.names}
+        self.states |= {f"{name}*": self.fleet.member_state(name) for name in self.fleet.parties.committee}
 
     def play(self, line: str) -> Iterator[str]:
         """The lines that belong under `> line`."""
@@ -88,7 +88,7 @@ class Script:
 
     def _machine(self, party: str) -> Any:  # noqa: ANN401 -- one of three machines
         if party == ORCHESTRATOR:
-            return self.world.coordinator()
+            return self.fleet.coordinator()
         # A revoked device keeps its keys.
         return self.everybody.member(party[:-1]) if party.endswith("*") else self.everybody.device(party)
 
@@ -122,7 +122,7 @@ class Script:
             return come.PlanArrived(self.sent[ORCHESTRATOR, Kind.PLAN])
         changes = {name: int(value) for name, value in (one.split("=") for one in fields)}
         number = changes.pop("round", 1)
-        return come.PlanArrived(encode_signed(self.world.plan(number, **changes).signed))
+        return come.PlanArrived(encode_signed(self.fleet.plan(number, **changes).signed))
 
     def _ready(self, party: str) -> object:
         return come.Prepared(self.states[party].terms.plan_hash)
@@ -131,7 +131,7 @@ class Script:
         return come.Prepared(self.states[party].terms.plan_hash, LocalError(Refusal.MODEL_ABSENT, "there is no trainer here"))
 
     def _model(self, _: str) -> object:
-        return come.Fetched(self.sent[ORCHESTRATOR, Kind.MODEL] if (ORCHESTRATOR, Kind.MODEL) in self.sent else self.world.model.to_bytes())
+        return come.Fetched(self.sent[ORCHESTRATOR, Kind.MODEL] if (ORCHESTRATOR, Kind.MODEL) in self.sent else self.fleet.model.to_bytes())
 
     def _garbage(self, _: str) -> object:
         return come.Fetched(b"garbage")
@@ -156,14 +156,14 @@ class Script:
         state = self.states[ORCHESTRATOR]
         bodies = [one.verified.signed for name, one in sorted(state.accepted.items()) if name != left_out]
         assert len(bodies) < len(request.bodies)
-        return come.RequestArrived(encode(self.world.request(state.terms.verified_plan, bodies)))
+        return come.RequestArrived(encode(self.fleet.request(state.terms.verified_plan, bodies)))
 
     # everybody's events
 
     def _roster(self, _: str, *fields: str) -> object:
         if fields:
-            self.world = self.world.without(*(one.split("=")[1] for one in fields))
-        return come.RosterArrived(encode_signed(self.world.roster.signed))
+            self.fleet = self.fleet.without(*(one.split("=")[1] for one in fields))
+        return come.RosterArrived(encode_signed(self.fleet.roster.signed))
 
     def _connected(self, _: str) -> object:
         return come.Connected()

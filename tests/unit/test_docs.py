@@ -16,7 +16,7 @@ from hushfleet.rounds import plan_check
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.wire import Kind
 from simulation import outcome
-from tests.support.world import make_world
+from tests.support.fleet import make_fleet
 
 HOUSE = Path(__file__).parents[2]
 PAGES = sorted((HOUSE / "docs").rglob("*.md"))
@@ -79,8 +79,8 @@ def test_identifiers_elsewhere_exist():
 
 
 def test_the_plan_is_checked_in_the_order_of_the_page():
-    world = make_world()
-    in_code = [reason.value for reason, _, _ in plan_check._checks(world.plan().plan, world.roster, DEVICE_SCHEMES)]
+    fleet = make_fleet()
+    in_code = [reason.value for reason, _, _ in plan_check._checks(fleet.plan().plan, fleet.roster, DEVICE_SCHEMES)]
     on_page = [row[2].strip("`") for row in table(section("protocol.md", "What is checked of a plan"))]
     assert on_page == list(dict.fromkeys(in_code))
 

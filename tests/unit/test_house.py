@@ -110,6 +110,41 @@ def test_a_plain_docstring_is_no_riddle(source: str) -> None:
     assert riddles(source) == []
 
 
+def unfound(source: str) -> set[str]:
+    """Names imported from `tests.support` that no module there binds."""
+    wanted = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tests.support")
+    ]
+    return {f"{node.module}.{one.name}" for node in wanted for one in node.names if not _binds(str(node.module), one.name)}
+
+
+def _binds(module: str, name: str) -> bool:
+    path = ROOT / module.replace(".", "/")
+    if (path / f"{name}.py").exists():
+        return True
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return file.exists() and name in _bound(ast.parse(file.read_text()))
+
+
+def _bound(tree: ast.AST) -> set[str]:
+    found = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    found |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return found | {
+        one.asname or one.name for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names
+    }
+
+
+def test_tests_take_from_their_support_what_is_there() -> None:
+    files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+
+    assert {str(file): names for file in files if (names := unfound(file.read_text()))} == {}
+
+
+@pytest.mark.parametrize("source", ["from tests.support.nowhere import make_fleet", "from tests.support.fleet import no_fleet"])
+def test_a_helper_that_is_gone_would_be_found(source: str) -> None:
+    assert len(unfound(source)) == 1
+
+
 def _in_python(code: str, environment: dict[str, str] | None = None) -> str:
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     return result.stdout.strip()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hushfleet.cli import SUMMARIES
-from tests.support.jobs import job_world, joined
+from tests.support.jobs import job_fleet, joined
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {
@@ -50,7 +50,7 @@ def test_no_help_of_a_program_loads_anything_heavy(program):
 
 @pytest.mark.parametrize("command", LOOKING)
 def test_looking_at_a_job_loads_the_database_and_nothing_else_heavy(command, tmp_path):
-    joined(job_world(), tmp_path / "state")
+    joined(job_fleet(), tmp_path / "state")
     loaded = set(told_by("orchestrator", command, "--state", str(tmp_path / "state"))["loaded"])
     assert loaded & HEAVY == {"sqlalchemy"}
 

@@ -27,13 +27,13 @@ from hushfleet.training import Data, LocalUpdate
 from models import catalogue
 from simulation.fleet import FleetSetup
 from simulation.memory_fleet import MemoryFleet
-from tests.support.company import Company
-from tests.support.world import allowing, make_world
+from tests.support.fleet import allowing, make_fleet
+from tests.support.fleet.machines import Machines
 
-WORLD = make_world()
+FLEET = make_fleet()
 SEED = SeededRandomness(b"a secret seed").octets(32)
-SHARE = WORLD.dealing.shares[0]
-SHARE_BYTES = SHARE.to_bytes(WORLD.dealing.public)
+SHARE = FLEET.dealing.shares[0]
+SHARE_BYTES = SHARE.to_bytes(FLEET.dealing.public)
 PRIVATE = np.array([0.123456789, -9.87654321, 3.14159265] + [0.0] * 7)
 
 
@@ -68,17 +68,17 @@ SECRETS = {
     "device keys": Secret(DeviceKeys("pi-01", SigningKey(SEED), SealingKey(SEED)), traces_of_bytes(SEED)),
     "owner": Secret(Owner("fleet", SigningKey(SEED)), traces_of_bytes(SEED)),
     "key share": Secret(SHARE, SHARE_TRACES),
-    "dealing": Secret(Dealing(WORLD.dealing.public, WORLD.dealing.shares), SHARE_TRACES),
+    "dealing": Secret(Dealing(FLEET.dealing.public, FLEET.dealing.shares), SHARE_TRACES),
     "grant": Secret(KeyShareGrant("fleet", bytes(32), "pi-01", 1, SHARE_BYTES), SHARE_TRACES, picklable=True),
     "signed grant": Secret(SignedGrant(SigningKey(SEED).sign(Label.KEY_SHARE, SHARE_BYTES)), SHARE_TRACES, picklable=True),
     "granted share": Secret(GrantedShare(SHARE_BYTES), SHARE_TRACES),
     "member's keys": Secret(MemberKeys(1, SealingKey(SEED), GrantedShare(SHARE_BYTES)), (*SHARE_TRACES, *traces_of_bytes(SEED))),
     "share to keep": Secret(KeepShare(bytes(32), SHARE_BYTES), SHARE_TRACES, picklable=True),
-    "member": Secret(WORLD.member(), traces_of_bytes(WORLD.parties.devices["device-01"].signing.seed())),
-    "member's state": Secret(WORLD.member_state(), SHARE_TRACES),
-    "device": Secret(WORLD.device(), traces_of_bytes(WORLD.parties.devices["device-05"].signing.seed())),
-    "coordinator": Secret(WORLD.coordinator(), traces_of_bytes(WORLD.parties.orchestrator.sealing.seed())),
-    "parties": Secret(WORLD.parties, traces_of_bytes(WORLD.parties.owner.root.seed())),
+    "member": Secret(FLEET.member(), traces_of_bytes(FLEET.parties.devices["device-01"].signing.seed())),
+    "member's state": Secret(FLEET.member_state(), SHARE_TRACES),
+    "device": Secret(FLEET.device(), traces_of_bytes(FLEET.parties.devices["device-05"].signing.seed())),
+    "coordinator": Secret(FLEET.coordinator(), traces_of_bytes(FLEET.parties.orchestrator.sealing.seed())),
+    "parties": Secret(FLEET.parties, traces_of_bytes(FLEET.parties.owner.root.seed())),
     "update": Secret(LocalUpdate(PRIVATE), traces_of_values(PRIVATE)),
     "trained": Secret(TaskDone(bytes(32), LocalUpdate(PRIVATE)), traces_of_values(PRIVATE)),
     "clipped update": Secret(clip(PRIVATE, 100.0), traces_of_values(PRIVATE)),
@@ -121,11 +121,11 @@ def secrets_of(parties, shares):
 
 
 def test_nothing_that_a_round_by_hand_says_shows_a_key():
-    company = Company(WORLD)
-    company.run_round()
-    text = repr(company.effects) + repr(company.kept) + repr((company.devices, company.members, company.coordinator.state))
+    machines = Machines(FLEET)
+    machines.run_round()
+    text = repr(machines.effects) + repr(machines.kept) + repr((machines.devices, machines.members, machines.coordinator.state))
 
-    for trace in secrets_of(WORLD.parties, WORLD.dealing.shares):
+    for trace in secrets_of(FLEET.parties, FLEET.dealing.shares):
         assert trace not in text
 
 
@@ -133,26 +133,26 @@ def test_nothing_that_a_round_by_hand_says_shows_a_key():
 def journal(tmp_path_factory):
     """What the parties of a running fleet said while everything went wrong that can: bad data, garbage, an aborted round."""
     trainer = catalogue.trainer("softmax:4x2")
-    world = make_world(max_devices=6, policy={"models": allowing(trainer.architecture)}, job={"architecture": trainer.architecture})
-    rows = {name: Data(np.full((3, 4), 0.987654321), np.array([0, 1, 0])) for name in world.names}
+    fleet = make_fleet(max_devices=6, policy={"models": allowing(trainer.architecture)}, job={"architecture": trainer.architecture})
+    rows = {name: Data(np.full((3, 4), 0.987654321), np.array([0, 1, 0])) for name in fleet.names}
     rows["device-02"] = Data(np.full((3, 4), 0.987654321), np.array([0, 1, 7]))
     with ThreadPoolExecutor(1) as executor:
-        fleet = MemoryFleet(
-            FleetSetup(world.parties, world.dealing, world.policy, world.job, world.model, rows),
+        running = MemoryFleet(
+            FleetSetup(fleet.parties, fleet.dealing, fleet.policy, fleet.job, fleet.model, rows),
             tmp_path_factory.mktemp("fleet"),
             trainer=trainer,
             executor=executor,
             insecure_keys=True,
         )
-        with closing(fleet):
-            assert fleet.run_round()
-            fleet.orchestrator.start_round()
-            assert next(iter(fleet.contribute()))
-            fleet.orchestrator.abort("for once")
-            for link in fleet.links.values():
+        with closing(running):
+            assert running.run_round()
+            running.orchestrator.start_round()
+            assert next(iter(running.contribute()))
+            running.orchestrator.abort("for once")
+            for link in running.links.values():
                 link.publish(f"hushfleet/v1/testers/device/{link.identity}/contribution/2/0", b"garbage")
-            fleet.settle()
-            return world, list(fleet.log.entries)
+            running.settle()
+            return fleet, list(running.log.entries)
 
 
 def test_the_fleet_had_something_to_say(journal):
@@ -163,10 +163,10 @@ def test_the_fleet_had_something_to_say(journal):
 
 
 def test_nothing_that_a_fleet_logs_shows_a_key(journal):
-    world, entries = journal
+    fleet, entries = journal
     text = repr(entries) + " ".join(str(happening.error) for _, happening in entries if isinstance(happening, Refused))
 
-    for trace in secrets_of(world.parties, world.dealing.shares):
+    for trace in secrets_of(fleet.parties, fleet.dealing.shares):
         assert trace not in text
 
 

@@ -20,9 +20,9 @@ from hushfleet.signing import SigningKey
 from hushfleet.training import GlobalModel
 from hushfleet.wire import Answer, Body, decode_decryption_request, decode_signed, encode_signed
 from hushfleet.wire.limits import LIMITS
-from tests.support.company import Company
+from tests.support.fleet import Fleet, changed, make_fleet
+from tests.support.fleet.machines import Machines
 from tests.support.refusals import refused
-from tests.support.world import World, changed, make_world
 
 JOB = {"optimizer": OptimizerSettings("fedavgm", (("momentum", 0.8),))}
 ROUNDS = 3
@@ -33,16 +33,16 @@ FILES = ("roster", "plan", "record", "request", "before", "after", "answer-1", "
 class Archive:
     """The rounds of a job as the orchestrator archived them, and what a forger with its keys can make of them."""
 
-    world: World
+    fleet: Fleet
     rounds: tuple[dict[str, bytes], ...]
 
     def verify(self, root=None):
-        return verify_job(self.rounds, root or self.world.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
+        return verify_job(self.rounds, root or self.fleet.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
 
     def with_file(self, place, name, data):
         """One file changed, added, or (None) taken away."""
         files = {key: value for key, value in self.rounds[place].items() if key != name} | ({} if data is None else {name: data})
-        return Archive(self.world, (*self.rounds[:place], files, *self.rounds[place + 1 :]))
+        return Archive(self.fleet, (*self.rounds[:place], files, *self.rounds[place + 1 :]))
 
     def record(self, place):
         return decode(RoundRecord, decode_signed(self.rounds[place]["record"]).content, max_bytes=LIMITS.signed_document)
@@ -53,7 +53,7 @@ class Archive:
     def with_record(self, place, **fields: object):
         """The orchestrator signs another record."""
         new = changed(self.record(place), fields)
-        return self.with_file(place, "record", encode_signed(sign_record(new, self.world.parties.orchestrator.signing)))
+        return self.with_file(place, "record", encode_signed(sign_record(new, self.fleet.parties.orchestrator.signing)))
 
     def with_request(self, place, bodies, **header: object):
         """The orchestrator asks for other bodies, header and record to match."""
@@ -61,36 +61,36 @@ class Archive:
         old = decode(Header, request.header.content, max_bytes=LIMITS.signed_document)
         root = cohort_of(old.plan_hash, bodies)
         new = msgspec.structs.replace(old, **({"root": root, "count": len(bodies)} | header))
-        signed = sign_header(new, self.world.parties.orchestrator.signing)
+        signed = sign_header(new, self.fleet.parties.orchestrator.signing)
         asked = msgspec.structs.replace(request, header=signed, bodies=tuple(bodies))
         return self.with_file(place, "request", encode(asked)).with_record(place, root=new.root)
 
 
-def archive_of(company):
-    kept = [change for change in company.kept["orchestrator"] if isinstance(change, KeepOutcome)]
-    return Archive(company.world, tuple(one.archive.files() for one in kept))
+def archive_of(machines):
+    kept = [change for change in machines.kept["orchestrator"] if isinstance(change, KeepOutcome)]
+    return Archive(machines.fleet, tuple(one.archive.files() for one in kept))
 
 
 @pytest.fixture(scope="module")
 def archive():
-    company = Company(make_world(job=JOB))
+    machines = Machines(make_fleet(job=JOB))
     for _ in range(ROUNDS):
-        company.run_round()
-    return archive_of(company)
+        machines.run_round()
+    return archive_of(machines)
 
 
 @pytest.fixture(scope="module")
 def interrupted():
     """Released, aborted while collecting, aborted while decrypting, released."""
-    company = Company(make_world(job=JOB))
-    company.run_round()
-    company.start()
-    company.orchestrate(AbortWanted("too few devices"))
-    company.start()
-    company.collect({name: company.contribute(name) for name in company.world.names[:5]})
-    company.orchestrate(AbortWanted("the committee is away"))
-    company.run_round()
-    return archive_of(company)
+    machines = Machines(make_fleet(job=JOB))
+    machines.run_round()
+    machines.start()
+    machines.orchestrate(AbortWanted("too few devices"))
+    machines.start()
+    machines.collect({name: machines.contribute(name) for name in machines.fleet.names[:5]})
+    machines.orchestrate(AbortWanted("the committee is away"))
+    machines.run_round()
+    return archive_of(machines)
 
 
 class TestHonest:
@@ -99,14 +99,14 @@ class TestHonest:
 
         assert report.released == ROUNDS
         assert report.result_digest == archive.record(-1).result.model_after
-        assert report.fleet == archive.world.roster.roster.fleet
+        assert report.fleet == archive.fleet.roster.roster.fleet
         assert [one.number for one in report.rounds] == [1, 2, 3]
         assert {(one.devices, one.members) for one in report.rounds} == {(4, (1, 2, 3))}
 
     def test_the_cost_is_what_a_device_in_every_round_spent(self, archive):
-        world = archive.world
+        fleet = archive.fleet
 
-        assert archive.verify().rho_nano == ROUNDS * nano_rho(world.plan().plan, world.roster)
+        assert archive.verify().rho_nano == ROUNDS * nano_rho(fleet.plan().plan, fleet.roster)
 
     def test_aborted_rounds_in_between_are_fine(self, interrupted):
         report = interrupted.verify()
@@ -116,19 +116,19 @@ class TestHonest:
         assert report.released == 2
 
     def test_a_new_key_counts_its_rounds_from_one(self):
-        company = Company(make_world(job=JOB))
-        company.run_round()
-        company.run_round()
-        company.renew(company.world.newer(key_epoch=1))
-        company.start()
-        company.orchestrate(AbortWanted("no shares yet"))
+        machines = Machines(make_fleet(job=JOB))
+        machines.run_round()
+        machines.run_round()
+        machines.renew(machines.fleet.newer(key_epoch=1))
+        machines.start()
+        machines.orchestrate(AbortWanted("no shares yet"))
 
-        report = archive_of(company).verify()
+        report = archive_of(machines).verify()
 
         assert [one.number for one in report.rounds] == [1, 2, 1]
 
     def test_a_job_verified_from_its_middle_starts_the_optimiser_anew_and_is_refused(self, archive):
-        refuse(Refusal.ARCHIVE, Archive(archive.world, archive.rounds[1:]))
+        refuse(Refusal.ARCHIVE, Archive(archive.fleet, archive.rounds[1:]))
 
     def test_the_summary_says_what_was_checked(self, archive):
         assert "3 of 3 rounds" in archive.verify().summary()
@@ -169,7 +169,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (0, 0, 1, 2), (0, 2)])
     def test_rounds_out_of_order_twice_or_left_out_are_refused(self, archive, order):
-        refuse(Refusal.ARCHIVE, Archive(archive.world, tuple(archive.rounds[place] for place in order)))
+        refuse(Refusal.ARCHIVE, Archive(archive.fleet, tuple(archive.rounds[place] for place in order)))
 
     def test_answers_swapped_between_members_are_refused(self, archive):
         first, second = archive.rounds[0]["answer-1"], archive.rounds[0]["answer-2"]
@@ -183,14 +183,14 @@ class TestFiles:
         assert archive.with_file(0, "answer-9", b"?").with_file(0, "notes", b"?").verify().released == ROUNDS
 
     def test_an_archive_without_rounds_is_refused(self, archive):
-        refuse(Refusal.ARCHIVE, Archive(archive.world, ()))
+        refuse(Refusal.ARCHIVE, Archive(archive.fleet, ()))
 
     def test_another_root_key_is_refused(self, archive):
         refuse(Refusal.SIGNATURE, archive, root=SigningKey.generate(SeededRandomness(b"another owner")).verify_key)
 
     def test_test_keys_pass_only_where_they_were_asked_for(self, archive):
         with refused(Refusal.KEY_TOO_SMALL, PeerError):
-            verify_job(archive.rounds, archive.world.parties.owner.root.verify_key, SystemRandomness())
+            verify_job(archive.rounds, archive.fleet.parties.owner.root.verify_key, SystemRandomness())
 
 
 class TestForger:
@@ -206,8 +206,8 @@ class TestForger:
 
     def test_another_model_from_one_round_to_the_next(self, archive):
         """Consistently wherever it is named, the next plan included, except that no cohort gives it."""
-        world, model = archive.world, GlobalModel(1, np.zeros(10))
-        plan = world.plan(2, parameter_hash=model.digest, model_version=1)
+        fleet, model = archive.fleet, GlobalModel(1, np.zeros(10))
+        plan = fleet.plan(2, parameter_hash=model.digest, model_version=1)
         forged = archive.with_file(0, "after", model.to_bytes()).with_record(0, model_after=model.digest)
         forged = forged.with_file(1, "before", model.to_bytes()).with_record(1, model_before=model.digest, plan_hash=plan.digest)
 
@@ -230,8 +230,8 @@ class TestForger:
         refuse(Refusal.ARCHIVE, archive.with_request(0, archive.request(0).bodies, round=2))
 
     def test_a_cohort_that_no_member_answered_for(self, archive):
-        world, plan = archive.world, archive.world.plan()
-        bodies = [*archive.request(0).bodies[:3], world.body(plan, "device-05")]
+        fleet, plan = archive.fleet, archive.fleet.plan()
+        bodies = [*archive.request(0).bodies[:3], fleet.body(plan, "device-05")]
         ids = (*archive.record(0).device_ids[:3], "device-05")
 
         refuse(Refusal.ARCHIVE, archive.with_request(0, bodies).with_record(0, device_ids=ids))
@@ -243,8 +243,8 @@ class TestForger:
         refuse(Refusal.ARCHIVE, forged.with_record(0, device_ids=archive.record(0).device_ids[:count], root=forged.record(0).root))
 
     def test_a_body_of_a_device_nobody_enrolled(self, archive):
-        stranger = make_world(devices=7)
-        bodies = [*archive.request(0).bodies, stranger.body(archive.world.plan(), "device-07")]
+        stranger = make_fleet(devices=7)
+        bodies = [*archive.request(0).bodies, stranger.body(archive.fleet.plan(), "device-07")]
 
         refuse(Refusal.NOT_ENROLLED, archive.with_request(0, bodies))
 
@@ -254,12 +254,12 @@ class TestForger:
         refuse(Refusal.REQUEST_DUPLICATE, archive.with_request(0, [*bodies, bodies[-1]]), FaultyOrchestrator)
 
     def test_a_body_whose_proof_does_not_hold(self, archive):
-        world, bodies = archive.world, list(archive.request(0).bodies)
+        fleet, bodies = archive.fleet, list(archive.request(0).bodies)
         shifted = decode_body(bodies[0])
-        key = key_of(world.terms())
+        key = key_of(fleet.terms())
         number = int.from_bytes(shifted.items[0], "big") * (1 + key.modulus) % key.modulus_squared
         items = (number.to_bytes(key.ciphertext_bytes, "big"), *shifted.items[1:])
-        bodies[0] = world.sign_body(msgspec.structs.replace(shifted, items=items))
+        bodies[0] = fleet.sign_body(msgspec.structs.replace(shifted, items=items))
 
         refuse(Refusal.KNOWLEDGE_PROOF, archive.with_request(0, bodies), FaultyDevice)
 
@@ -268,17 +268,17 @@ class TestForger:
         signed = decode_signed(archive.rounds[0]["answer-2"])
         answer = decode(Answer, signed.content, max_bytes=LIMITS.answer)
         wrong = msgspec.structs.replace(answer, items=answer.items[::-1])
-        forged = archive.world.parties.devices["device-02"].signing.sign(Label.ANSWER, encode(wrong))
+        forged = archive.fleet.parties.devices["device-02"].signing.sign(Label.ANSWER, encode(wrong))
 
         refuse(Refusal.PARTIAL_PROOF, archive.with_file(0, "answer-2", encode_signed(forged)), FaultyMember)
 
     def test_a_plan_below_the_owners_floor(self, archive):
-        thin = archive.world.plan(1, variance=16)
+        thin = archive.fleet.plan(1, variance=16)
 
         refuse(Refusal.PLAN_NOISE, archive.with_file(0, "plan", encode_signed(thin.signed)), FaultyOrchestrator)
 
     def test_a_plan_under_another_roster(self, archive):
-        newer = archive.world.newer()
+        newer = archive.fleet.newer()
 
         refuse(Refusal.ARCHIVE, archive.with_file(0, "roster", encode_signed(newer.roster.signed)))
 
@@ -329,16 +329,16 @@ class TestForger:
         refuse(Refusal.ARCHIVE, forged)
 
     def test_an_older_roster_after_a_newer_one(self):
-        company = Company(make_world(job=JOB))
-        company.run_round()
-        old = company.world
-        company.renew(old.without("device-06"))
-        company.run_round()
-        rounds = archive_of(company)
+        machines = Machines(make_fleet(job=JOB))
+        machines.run_round()
+        old = machines.fleet
+        machines.renew(old.without("device-06"))
+        machines.run_round()
+        rounds = archive_of(machines)
         assert rounds.verify().released == 2
-        company.renew(company.world.newer())
-        stale = Company(old)
-        now = company.coordinator.state.memory
+        machines.renew(machines.fleet.newer())
+        stale = Machines(old)
+        now = machines.coordinator.state.memory
         stale.coordinator.state = NoRound(replace(now, roster=old.roster, last_round={old.roster.key_id: 2}, record=None))
         stale.run_round()
 

@@ -6,16 +6,16 @@ from hushfleet.errors import PeerError, Refusal
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.effects import KeepOutcome
 from hushfleet.signing import SigningKey
-from tests.support.company import Company
+from tests.support.fleet import make_fleet
+from tests.support.fleet.machines import Machines
 from tests.support.refusals import refused
-from tests.support.world import make_world
 
 
 @pytest.fixture(scope="module")
 def released() -> RoundArchive:
-    company = Company(make_world())
-    company.run_round()
-    (outcome,) = (one for one in company.kept["orchestrator"] if isinstance(one, KeepOutcome))
+    machines = Machines(make_fleet())
+    machines.run_round()
+    (outcome,) = (one for one in machines.kept["orchestrator"] if isinstance(one, KeepOutcome))
     return outcome.archive
 
 

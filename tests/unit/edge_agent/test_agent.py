@@ -13,24 +13,24 @@ from hushfleet.rounds.device import DeviceMemory, DeviceState, Fetching, Idle, P
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.training import Data
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence, Readiness, encode_signed
-from tests.support.bench import FLEET, GOOD, NAME, WORLD, Bench
+from tests.support.fleet.agent import FLEET, FLEET_NAME, GOOD, NAME, AgentOnALink
 from tests.support.refusals import refused
 
 
 @pytest.fixture
 def bench(tmp_path):
-    bench = Bench(tmp_path)
+    bench = AgentOnALink(tmp_path)
     yield bench
     bench.store.close()
 
 
 MEMORY = DeviceMemory(Ledger())
-SENT = DeviceMemory(Ledger(), sent=Sent(WORLD.roster.key_id, 1, b"sealed"))
-TERMS = WORLD.terms(WORLD.plan())
+SENT = DeviceMemory(Ledger(), sent=Sent(FLEET.roster.key_id, 1, b"sealed"))
+TERMS = FLEET.terms(FLEET.plan())
 PRESENCES = [
     (Unenrolled(MEMORY), Presence.IDLE),
-    (Idle(MEMORY, WORLD.roster), Presence.IDLE),
-    (Idle(SENT, WORLD.roster), Presence.SENT),
+    (Idle(MEMORY, FLEET.roster), Presence.IDLE),
+    (Idle(SENT, FLEET.roster), Presence.SENT),
     *((phase(memory, TERMS), Presence.WORKING) for phase in (Preparing, Fetching, Working) for memory in (MEMORY, SENT)),
 ]
 
@@ -43,15 +43,15 @@ def test_everybody_may_know_whether_a_device_works_or_waits_for_its_receipt(benc
 
 
 def test_what_is_left_is_shown_as_it_was_until_the_contribution_leaves(bench):
-    budget = WORLD.roster.policy.budget_nano_rho
+    budget = FLEET.roster.policy.budget_nano_rho
     bench.agent._device.state = Working(MEMORY, TERMS)
     assert bench.agent.readiness().left_nano == budget
 
-    charged = DeviceMemory(Ledger((Participation(WORLD.roster.key_id, 1, 5),)))
+    charged = DeviceMemory(Ledger((Participation(FLEET.roster.key_id, 1, 5),)))
     bench.agent._device.state = Working(charged, TERMS)
     assert bench.agent.readiness().left_nano == budget
 
-    bench.agent._device.state = Idle(charged, WORLD.roster)
+    bench.agent._device.state = Idle(charged, FLEET.roster)
     assert bench.agent.readiness().left_nano == budget - 5
 
 
@@ -62,7 +62,7 @@ def test_a_box_that_only_decrypts_says_so_before_and_after_a_plan(bench):
 
     assert bench.arrived(Kind.CONTRIBUTION) == []
     assert bench.agent.readiness(20_000, "in the cellar") == Readiness(
-        Refusal.TRAINING_DISABLED, WORLD.roster.policy.budget_nano_rho, 20_000, "in the cellar"
+        Refusal.TRAINING_DISABLED, FLEET.roster.policy.budget_nano_rho, 20_000, "in the cellar"
     )
     (told,) = [one.error for one in bench.reports if isinstance(one, Refused)]
     with refused(Refusal.TRAINING_DISABLED, LocalError):
@@ -70,7 +70,7 @@ def test_a_box_that_only_decrypts_says_so_before_and_after_a_plan(bench):
 
 
 def test_a_model_that_is_not_here_is_said_in_the_status(tmp_path):
-    bench = Bench(tmp_path, configured=False)
+    bench = AgentOnALink(tmp_path, configured=False)
     bench.agent._trainers._build = lambda _: None
     bench.announce()
 
@@ -82,22 +82,22 @@ def test_the_presence_of_every_phase_is_known():
     assert {type(state) for state, _ in PRESENCES} == set(get_args(DeviceState))
 
 
-SHARE = WORLD.dealing.shares[0].to_bytes(WORLD.dealing.public)
+SHARE = FLEET.dealing.shares[0].to_bytes(FLEET.dealing.public)
 
 
 def test_an_announced_round_is_contributed_to(bench):
     plan = bench.announce()
 
     (sealed,) = bench.arrived(Kind.CONTRIBUTION)
-    body = WORLD.unsealed(plan, NAME, sealed).body
+    body = FLEET.unsealed(plan, NAME, sealed).body
     assert NAME.encode() in body.content
-    assert bench.store.ledger().find(WORLD.roster.key_id, 1) is not None
+    assert bench.store.ledger().find(FLEET.roster.key_id, 1) is not None
 
 
 def test_the_model_is_subscribed_to_while_it_is_fetched_only(bench):
     bench.announce()
     bench.arrived(Kind.CONTRIBUTION)
-    bench.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
+    bench.publish(Kind.MODEL, FLEET.model.to_bytes(), digest=FLEET.model.digest.hex(), chunk=0)
 
     assert bench.agent.pump() == 0
 
@@ -116,8 +116,8 @@ def test_after_a_restart_the_very_same_bytes_are_sent(bench):
 def test_a_receipt_lets_the_bytes_go(bench):
     plan = bench.announce()
     (sealed,) = bench.arrived(Kind.CONTRIBUTION)
-    receipt = Receipt(FLEET, NAME, plan.plan.key_id, 1, sha256(sealed), ReceiptStatus.ACCEPTED, (), "")
-    bench.publish(Kind.RECEIPT, encode_signed(sign_receipt(receipt, WORLD.parties.orchestrator.signing)), device=NAME, number=1)
+    receipt = Receipt(FLEET_NAME, NAME, plan.plan.key_id, 1, sha256(sealed), ReceiptStatus.ACCEPTED, (), "")
+    bench.publish(Kind.RECEIPT, encode_signed(sign_receipt(receipt, FLEET.parties.orchestrator.signing)), device=NAME, number=1)
     bench.agent.pump()
 
     bench.restart()
@@ -144,7 +144,7 @@ def broken(error):
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_is_wrong_with_the_data_the_device_contributes_and_keeps_the_reason_to_itself(tmp_path, error):
-    bench = Bench(tmp_path, broken(error))
+    bench = AgentOnALink(tmp_path, broken(error))
 
     bench.announce()
 
@@ -157,7 +157,10 @@ def test_whatever_is_wrong_with_the_data_the_device_contributes_and_keeps_the_re
     "data", [Data(np.ones((3, 5)), np.array([0, 1, 0])), Data(np.ones((3, 4)), np.array([0, 1, 7]))], ids=["wide", "label out of range"]
 )
 def test_data_that_the_model_does_not_take_give_a_zero_of_the_same_size(tmp_path, data):
-    good, bad = Bench(tmp_path / "good", folder_made(tmp_path, "good")), Bench(tmp_path / "bad", folder_made(tmp_path, "bad", data))
+    good, bad = (
+        AgentOnALink(tmp_path / "good", folder_made(tmp_path, "good")),
+        AgentOnALink(tmp_path / "bad", folder_made(tmp_path, "bad", data)),
+    )
     sizes = []
     for bench in (good, bad):
         bench.announce()
@@ -175,45 +178,45 @@ def folder_made(tmp_path, name, data=GOOD):
 
 def test_a_member_imports_its_share_and_answers(bench):
     plan = bench.announce()
-    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
-    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
+    bench.publish(Kind.REQUEST, encode(FLEET.request(plan, FLEET.bodies(plan))), number=1, chunk=0)
     bench.agent.pump()
 
     assert len(bench.arrived(Kind.PARTIAL)) == 1
-    assert bench.store.member_state(WORLD.parties.owner.root.verify_key).share.data == SHARE
+    assert bench.store.member_state(FLEET.parties.owner.root.verify_key).share.data == SHARE
 
 
 def test_a_share_delivered_twice_is_imported_once(bench):
     bench.announce()
     for _ in range(2):
-        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
+        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
         bench.agent.pump()
 
-    assert bench.store.member_state(WORLD.parties.owner.root.verify_key).share.data == SHARE
+    assert bench.store.member_state(FLEET.parties.owner.root.verify_key).share.data == SHARE
 
 
 def test_a_member_raises_the_alarm_on_a_second_root_and_stops_contributing(bench):
     plan = bench.announce()
-    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
-    for names in (WORLD.names[:4], WORLD.names[1:5]):
-        bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan, names))), number=1, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
+    for names in (FLEET.names[:4], FLEET.names[1:5]):
+        bench.publish(Kind.REQUEST, encode(FLEET.request(plan, FLEET.bodies(plan, names))), number=1, chunk=0)
     bench.agent.pump()
     (evidence,) = bench.arrived(Kind.EVIDENCE)
 
     assert len([report for report in bench.reports if isinstance(report, Alert)]) == 2
     assert evidence
     bench.arrived(Kind.CONTRIBUTION)
-    bench.announce(WORLD.plan(2))
+    bench.announce(FLEET.plan(2))
     assert bench.arrived(Kind.CONTRIBUTION) == []
     assert "equivocation" in bench.texts()
 
 
 def test_a_device_that_is_no_member_hears_of_no_request(tmp_path):
-    bench = Bench(tmp_path, member=False)
+    bench = AgentOnALink(tmp_path, member=False)
     plan = bench.announce()
     bench.arrived(Kind.CONTRIBUTION)
 
-    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+    bench.publish(Kind.REQUEST, encode(FLEET.request(plan, FLEET.bodies(plan))), number=1, chunk=0)
 
     assert bench.agent.pump() == 0
     bench.store.close()
@@ -243,10 +246,10 @@ def test_a_cleared_topic_is_no_message(bench):
 
 
 def test_a_model_of_another_hash_is_reported(bench):
-    bench.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
-    bench.publish(Kind.PLAN, encode_signed(WORLD.plan().signed))
+    bench.publish(Kind.ROSTER, encode_signed(FLEET.roster.signed), number=1, chunk=0)
+    bench.publish(Kind.PLAN, encode_signed(FLEET.plan().signed))
     bench.agent.pump()
-    bench.publish(Kind.MODEL, bytes(44), digest=WORLD.model.digest.hex(), chunk=0)
+    bench.publish(Kind.MODEL, bytes(44), digest=FLEET.model.digest.hex(), chunk=0)
     bench.agent.pump()
 
     with refused(Refusal.MODEL_HASH, PeerError):

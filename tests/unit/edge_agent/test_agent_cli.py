@@ -12,8 +12,8 @@ from edge_agent import enrolment
 from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.cli import ExitCode, run
 from tests.support.bundles import DEVICE, MEMBER, approved, bundle
+from tests.support.fleet import make_fleet
 from tests.support.hand_made_model import hand_made
-from tests.support.world import make_world
 
 ROOT = Path(__file__).parents[3]
 INSECURE = "[testing]\ninsecure_keys = true\n[training]\nenabled = false\n"
@@ -39,8 +39,8 @@ def test_from_nothing_to_a_member_of_a_fleet(typed, tmp_path):
     code, out, _ = typed("enrol", "--name", MEMBER, "--state", "state", "--json")
     told = json.loads(out)
     assert (code, told["device_id"], told["request"]) == (ExitCode.DONE, MEMBER, f"{MEMBER}.request")
-    world = approved(make_world(), DeviceKeys.load(tmp_path / "state"))
-    Path("pi.bundle").write_bytes(bundle(world))
+    fleet = approved(make_fleet(), DeviceKeys.load(tmp_path / "state"))
+    Path("pi.bundle").write_bytes(bundle(fleet))
     Path("agent.toml").write_text(INSECURE)
 
     code, out, err = typed("join", "pi.bundle", "--state", "state", "--config", "agent.toml", "--yes", "--json")
@@ -56,7 +56,7 @@ def test_from_nothing_to_a_member_of_a_fleet(typed, tmp_path):
 
 def test_a_bundle_without_a_share_stays(typed, tmp_path):
     typed("enrol", "--name", DEVICE, "--state", "state")
-    Path("pi.bundle").write_bytes(bundle(approved(make_world(), DeviceKeys.load(tmp_path / "state")), DEVICE))
+    Path("pi.bundle").write_bytes(bundle(approved(make_fleet(), DeviceKeys.load(tmp_path / "state")), DEVICE))
 
     code, out, _ = typed("join", "pi.bundle", "--state", "state", "--yes")
 
@@ -77,7 +77,7 @@ def test_the_fingerprint_and_the_next_command_are_shown(typed):
 def test_where_nobody_can_answer_nothing_is_pinned_or_forgotten(typed, tmp_path):
     typed("enrol", "--name", DEVICE, "--state", "state")
     before = DeviceKeys.load(tmp_path / "state").signing.seed()
-    Path("pi.bundle").write_bytes(bundle(approved(make_world(), DeviceKeys.load(tmp_path / "state")), DEVICE))
+    Path("pi.bundle").write_bytes(bundle(approved(make_fleet(), DeviceKeys.load(tmp_path / "state")), DEVICE))
 
     code, _, err = typed("join", "pi.bundle", "--state", "state")
     assert (code, "--yes" in err) == (ExitCode.USAGE, True)

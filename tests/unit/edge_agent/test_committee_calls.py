@@ -12,12 +12,12 @@ from edge_agent.store import Store
 from hushfleet.codec import encode
 from hushfleet.rounds.device import Working
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind
-from tests.support.bench import NAME, WORLD, Bench, OnDemand
+from tests.support.fleet.agent import FLEET, NAME, AgentOnALink, OnDemand
 
 
 @pytest.fixture
 def bench(tmp_path):
-    bench = Bench(tmp_path, member=None, executor=OnDemand())
+    bench = AgentOnALink(tmp_path, member=None, executor=OnDemand())
     yield bench
     bench.store.close()
 
@@ -36,8 +36,8 @@ def test_who_is_called_listens_from_then_on_and_goes_on_training(bench):
     assert (bench.agent.is_member, type(bench.agent.state)) == (True, Working)
     assert "now on the committee" in bench.texts()
 
-    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
-    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
+    bench.publish(Kind.REQUEST, encode(FLEET.request(plan, FLEET.bodies(plan))), number=1, chunk=0)
     bench.agent.pump()
     assert len(bench.arrived(Kind.PARTIAL)) == 1
 
@@ -49,10 +49,10 @@ def test_who_is_called_listens_from_then_on_and_goes_on_training(bench):
 def test_an_answer_is_worked_out_on_the_threads_of_the_agent(tmp_path):
     with ThreadPoolExecutor(2, "answer", initializer=lambda: began.append(threading.current_thread().name)) as threads:
         began: list[str] = []
-        bench = Bench(tmp_path, member=None, executor=OnDemand(), threads=threads)
+        bench = AgentOnALink(tmp_path, member=None, executor=OnDemand(), threads=threads)
         plan = bench.announce()
-        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
-        bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
+        bench.publish(Kind.REQUEST, encode(FLEET.request(plan, FLEET.bodies(plan))), number=1, chunk=0)
         bench.agent.pump()
         assert len(bench.arrived(Kind.PARTIAL)) == 1
         bench.store.close()
@@ -70,33 +70,33 @@ def test_a_restarted_member_is_one_at_once(bench):
 
 def test_who_is_dismissed_stops_listening_and_has_no_share(bench):
     bench.announce()
-    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
     bench.agent.pump()
-    assert bench.store.holds_share(WORLD.roster.key_id)
+    assert bench.store.holds_share(FLEET.roster.key_id)
 
-    others = replace(WORLD.parties, committee=WORLD.names[1:5])
-    newer = WORLD.newer(parties=others, key_epoch=1)
+    others = replace(FLEET.parties, committee=FLEET.names[1:5])
+    newer = FLEET.newer(parties=others, key_epoch=1)
     bench.publish(Kind.ROSTER, bench.signed(newer.roster), number=2, chunk=0)
     bench.agent.pump()
 
     assert not bench.agent.is_member
     assert not listens(bench)
-    assert not bench.store.holds_share(WORLD.roster.key_id)
+    assert not bench.store.holds_share(FLEET.roster.key_id)
     assert "no longer on the committee" in bench.texts()
 
 
 class TestNewKeyEpoch:
     """Device and member follow a roster in one transaction: a share never outlives its key, on the committee or off it."""
 
-    STAYS = WORLD.newer(key_epoch=1)
-    GOES = WORLD.newer(parties=replace(WORLD.parties, committee=WORLD.names[1:5]), key_epoch=1)
-    ROOT = WORLD.parties.owner.root.verify_key
-    SHARE = WORLD.dealing.shares[0].to_bytes(WORLD.dealing.public)
+    STAYS = FLEET.newer(key_epoch=1)
+    GOES = FLEET.newer(parties=replace(FLEET.parties, committee=FLEET.names[1:5]), key_epoch=1)
+    ROOT = FLEET.parties.owner.root.verify_key
+    SHARE = FLEET.dealing.shares[0].to_bytes(FLEET.dealing.public)
 
     @pytest.fixture
     def bench(self, bench, tmp_path):
         bench.announce()
-        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
+        bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
         bench.agent.pump()
         assert self.SHARE in (tmp_path / "agent.db").read_bytes()
         return bench
@@ -120,11 +120,11 @@ class TestNewKeyEpoch:
         bench.store._connection.execute("CREATE TRIGGER power BEFORE DELETE ON share BEGIN SELECT RAISE(ABORT, 'the power went'); END")
         with pytest.raises(sqlite3.IntegrityError, match="the power went"):
             self.take(bench, newer)
-        assert bench.agent.roster == bench.agent._member.state.roster == WORLD.roster
+        assert bench.agent.roster == bench.agent._member.state.roster == FLEET.roster
         bench.store.close()
         with closing(Store(tmp_path)) as store:
             device, member = store.device_state(self.ROOT), store.member_state(self.ROOT)
-            assert device.roster == member.roster == WORLD.roster
+            assert device.roster == member.roster == FLEET.roster
             assert member.share.data == self.SHARE
             store._connection.execute("DROP TRIGGER power")
 
@@ -140,7 +140,7 @@ class TestNewKeyEpoch:
 def test_a_roster_that_changes_nothing_about_it_changes_nothing(bench):
     bench.announce()
     member = bench.agent._member
-    bench.publish(Kind.ROSTER, bench.signed(WORLD.newer().roster), number=2, chunk=0)
+    bench.publish(Kind.ROSTER, bench.signed(FLEET.newer().roster), number=2, chunk=0)
     bench.agent.pump()
 
     assert bench.agent._member is member

@@ -14,7 +14,7 @@ from hushfleet.program.folder import Membership
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, Kind, Presence, Readiness, open_status
-from tests.support.bench import FLEET, NAME, WORLD, Bench, OnDemand
+from tests.support.fleet.agent import FLEET, FLEET_NAME, NAME, AgentOnALink, OnDemand
 from tests.support.refusals import refused
 from tests.support.waiting import eventually
 
@@ -36,23 +36,23 @@ class Desk:
     """A daemon on the bench; `connections` is what its link says."""
 
     def __init__(self, folder, **bench: object) -> None:
-        self.bench = Bench(folder, executor=OnDemand(), connects=False, **bench)
-        self.bench.orchestrator.subscribe(FLEET, Kind.STATUS)
+        self.bench = AgentOnALink(folder, executor=OnDemand(), connects=False, **bench)
+        self.bench.orchestrator.subscribe(FLEET_NAME, Kind.STATUS)
         self.link, self.connections, self.said = self.bench.link, 1, Said()
         self.messenger = self.bench.agent._messenger
         self.messenger.link = self
-        root = WORLD.parties.owner.root.verify_key.raw.hex()
+        root = FLEET.parties.owner.root.verify_key.raw.hex()
         self.watch = Watch(self.said, lambda: True)
-        voice = Voice(WORLD.parties.devices[NAME], FLEET, BOOT)
-        fleet = Membership(FLEET, NAME, root, "broker.lan", 8883)
-        self.daemon = Daemon(self.bench.agent, self.messenger, fleet, voice, notifier=self.said, watch=self.watch)
+        voice = Voice(FLEET.parties.devices[NAME], FLEET_NAME, BOOT)
+        membership = Membership(FLEET_NAME, NAME, root, "broker.lan", 8883)
+        self.daemon = Daemon(self.bench.agent, self.messenger, membership, voice, notifier=self.said, watch=self.watch)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.link, name)
 
     def statuses(self):
-        key = WORLD.parties.devices[NAME].signing.verify_key
-        return [open_status(data, key, fleet=FLEET, device_id=NAME) for data in self.bench.arrived(Kind.STATUS)]
+        key = FLEET.parties.devices[NAME].signing.verify_key
+        return [open_status(data, key, fleet=FLEET_NAME, device_id=NAME) for data in self.bench.arrived(Kind.STATUS)]
 
 
 @pytest.fixture
@@ -63,12 +63,12 @@ def desk(tmp_path, monkeypatch):
     desk.bench.store.close()
 
 
-BUDGET = WORLD.roster.policy.budget_nano_rho
+BUDGET = FLEET.roster.policy.budget_nano_rho
 AFRESH = Readiness(None, BUDGET, 0, "")
 
 
 def status(presence, number, readiness=AFRESH):
-    return DeviceStatus(FLEET, NAME, presence, number, __version__, BOOT, EMPTY_JOURNAL, readiness)
+    return DeviceStatus(FLEET_NAME, NAME, presence, number, __version__, BOOT, EMPTY_JOURNAL, readiness)
 
 
 def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(desk):

@@ -13,8 +13,8 @@ from hushfleet.errors import FaultyOwner, LocalError, PeerError, Refusal
 from hushfleet.rounds.member import Ready
 from hushfleet.signing import Signed
 from tests.support.bundles import CA, CERTIFICATE, DEVICE, MEMBER, approved, bundle, enrolled, joined
+from tests.support.fleet import make_fleet
 from tests.support.refusals import refused
-from tests.support.world import make_world
 
 SECRETS = ("device.keys", "tls.key", "agent.db")
 
@@ -83,102 +83,102 @@ def test_a_name_that_is_no_id_makes_nothing(folder):
     assert not folder.path.exists()
 
 
-def share_of(world):
-    return world.dealing.shares[0].to_bytes(world.dealing.public)
+def share_of(fleet):
+    return fleet.dealing.shares[0].to_bytes(fleet.dealing.public)
 
 
 def test_a_member_joins_with_roster_share_certificates_and_broker(tmp_path):
-    folder, world = joined(tmp_path / "state")
-    fleet, root = folder.joined(), world.parties.owner.root.verify_key
+    folder, fleet = joined(tmp_path / "state")
+    membership, root = folder.joined(), fleet.parties.owner.root.verify_key
 
-    assert (fleet.fleet, fleet.device_id, fleet.root) == ("testers", MEMBER, root)
-    assert (fleet.broker_host, fleet.broker_port) == ("broker.lan", 8883)
+    assert (membership.fleet, membership.device_id, membership.root) == ("testers", MEMBER, root)
+    assert (membership.broker_host, membership.broker_port) == ("broker.lan", 8883)
     assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (CA, CERTIFICATE)
     with closing(Store(folder.path)) as store:
         member = store.member_state(root)
-        assert (store.roster(root), type(member), member.share.data) == (world.roster, Ready, share_of(world))
+        assert (store.roster(root), type(member), member.share.data) == (fleet.roster, Ready, share_of(fleet))
 
 
 def test_a_device_that_is_no_member_joins_without_a_share(tmp_path):
-    folder, world = joined(tmp_path / "state", DEVICE)
+    folder, fleet = joined(tmp_path / "state", DEVICE)
 
     with closing(Store(folder.path)) as store:
-        assert not store.member_state(world.parties.owner.root.verify_key).share
+        assert not store.member_state(fleet.parties.owner.root.verify_key).share
 
 
 def test_the_same_bundle_again_changes_nothing(tmp_path):
-    folder, world = joined(tmp_path / "state")
-    offer = enrolment.read_bundle(folder, bundle(world))
+    folder, fleet = joined(tmp_path / "state")
+    offer = enrolment.read_bundle(folder, bundle(fleet))
 
     assert offer.pinned
     enrolment.join(folder, offer, insecure_keys=True)
 
     with closing(Store(folder.path)) as store:
-        assert store.member_state(world.parties.owner.root.verify_key).share.data == share_of(world)
+        assert store.member_state(fleet.parties.owner.root.verify_key).share.data == share_of(fleet)
 
 
 def test_a_newer_bundle_brings_the_newer_roster_and_broker(tmp_path):
-    folder, world = joined(tmp_path / "state", DEVICE)
-    newer = world.newer()
-    moved = bundle(newer, DEVICE, broker=type(enrolment.read_bundle(folder, bundle(world, DEVICE)).bundle.broker)("other.lan", 1883))
+    folder, fleet = joined(tmp_path / "state", DEVICE)
+    newer = fleet.newer()
+    moved = bundle(newer, DEVICE, broker=type(enrolment.read_bundle(folder, bundle(fleet, DEVICE)).bundle.broker)("other.lan", 1883))
 
     enrolment.join(folder, enrolment.read_bundle(folder, moved))
 
     assert folder.joined().broker_host == "other.lan"
     with closing(Store(folder.path)) as store:
-        assert store.roster(world.parties.owner.root.verify_key) == newer.roster
+        assert store.roster(fleet.parties.owner.root.verify_key) == newer.roster
 
 
 def test_an_older_roster_is_refused_and_the_fleet_stays(tmp_path):
-    folder, world = enrolled(tmp_path / "state", DEVICE)
-    enrolment.join(folder, enrolment.read_bundle(folder, bundle(world.newer(), DEVICE)))
+    folder, fleet = enrolled(tmp_path / "state", DEVICE)
+    enrolment.join(folder, enrolment.read_bundle(folder, bundle(fleet.newer(), DEVICE)))
 
     with refused(Refusal.ROSTER_OLDER, FaultyOwner):
-        enrolment.join(folder, enrolment.read_bundle(folder, bundle(world, DEVICE)))
+        enrolment.join(folder, enrolment.read_bundle(folder, bundle(fleet, DEVICE)))
 
 
 def test_another_root_key_is_refused_once_one_is_pinned(tmp_path):
-    folder, world = joined(tmp_path / "state")
-    impostor = approved(make_world(seed=b"impostor"), DeviceKeys.load(folder.path))
+    folder, fleet = joined(tmp_path / "state")
+    impostor = approved(make_fleet(seed=b"impostor"), DeviceKeys.load(folder.path))
 
     with refused(Refusal.SIGNATURE, PeerError):
         enrolment.read_bundle(folder, bundle(impostor))
-    assert folder.joined().root == world.parties.owner.root.verify_key
+    assert folder.joined().root == fleet.parties.owner.root.verify_key
 
 
 @pytest.mark.parametrize("changes", [{"device_id": "device-02"}, {"fleet": "others"}, {"role": EnrolledRole.ORCHESTRATOR}], ids=str)
 def test_a_bundle_for_somebody_else_is_refused(tmp_path, changes):
-    folder, world = enrolled(tmp_path / "state")
+    folder, fleet = enrolled(tmp_path / "state")
 
     with refused(Refusal.BUNDLE_FOR_ANOTHER, FaultyOwner):
-        enrolment.read_bundle(folder, bundle(world, **changes))
+        enrolment.read_bundle(folder, bundle(fleet, **changes))
 
 
 def test_a_bundle_for_earlier_keys_is_refused(tmp_path):
-    folder, world = enrolled(tmp_path / "state")
+    folder, fleet = enrolled(tmp_path / "state")
     enrolment.enrol(folder, MEMBER, anew=True)
 
     with refused(Refusal.BUNDLE_FOR_ANOTHER, FaultyOwner):
-        enrolment.read_bundle(folder, bundle(world))
+        enrolment.read_bundle(folder, bundle(fleet))
 
 
 def test_a_share_for_another_member_joins_nothing(tmp_path):
-    folder, world = enrolled(tmp_path / "state")
+    folder, fleet = enrolled(tmp_path / "state")
 
     with refused(Refusal.SEAL, PeerError):
-        enrolment.join(folder, enrolment.read_bundle(folder, bundle(world, grant=world.grants["device-02"])), insecure_keys=True)
+        enrolment.join(folder, enrolment.read_bundle(folder, bundle(fleet, grant=fleet.grants["device-02"])), insecure_keys=True)
     assert folder.fleet() is None
 
 
 def test_a_bundle_before_enrolling_says_what_to_do(folder):
     folder.make()
     with refused(Refusal.NOT_ENROLLED, LocalError):
-        enrolment.read_bundle(folder, bundle(make_world()))
+        enrolment.read_bundle(folder, bundle(make_fleet()))
 
 
 def test_joining_beside_a_running_agent_is_refused(tmp_path):
-    folder, world = enrolled(tmp_path / "state")
-    offer = enrolment.read_bundle(folder, bundle(world))
+    folder, fleet = enrolled(tmp_path / "state")
+    offer = enrolment.read_bundle(folder, bundle(fleet))
 
     with folder.locked(), refused(Refusal.STATE_IN_USE, LocalError):
         enrolment.join(folder, offer, insecure_keys=True)

@@ -41,9 +41,9 @@ def bare(tmp_path):
 @pytest.fixture
 def wanted(bare, tmp_path):
     """Enrolled for the service; a bundle beside."""
-    _, world = enrolled(bare.machine.state.path, DEVICE)
+    _, fleet = enrolled(bare.machine.state.path, DEVICE)
     path = tmp_path / "device-05.bundle"
-    path.write_bytes(bundle(world, DEVICE))
+    path.write_bytes(bundle(fleet, DEVICE))
     return Wanted(path, yes=True)
 
 
@@ -123,10 +123,10 @@ def test_nobody_but_root_installs(bare, wanted):
 
 
 def test_keys_that_a_user_made_move_with_their_ledger(bare, tmp_path):
-    source, world = enrolled(tmp_path / "home/state", MEMBER)
+    source, fleet = enrolled(tmp_path / "home/state", MEMBER)
     keys = DeviceKeys.load(source.path)
     path = tmp_path / "device-01.bundle"
-    path.write_bytes(bundle(world, MEMBER, grant=b""))
+    path.write_bytes(bundle(fleet, MEMBER, grant=b""))
     machine = bare.as_user(0, user_state=source.path)
 
     carry_out(install(machine, Wanted(path, yes=True)), machine, dry_run=False)

@@ -13,9 +13,9 @@ from hushfleet.rounds.coordinator.publications import plan_publication, progress
 from hushfleet.training import Architecture, Data
 from hushfleet.wire import Kind
 from hushfleet.wire.topics import subscription
-from tests.support.world import ARCHITECTURE, FLEET, make_world
+from tests.support.fleet import ARCHITECTURE, FLEET_NAME, make_fleet
 
-WORLD = make_world()
+FLEET = make_fleet()
 
 
 class _NeverTrained:
@@ -36,25 +36,25 @@ class _Place:
     """A device between plan and model, and the topic it listens to."""
 
     def __init__(self, store: Store, folder: Path) -> None:
-        broker = MemoryBroker(FLEET)
+        broker = MemoryBroker(FLEET_NAME)
         self.orchestrator = Messenger(broker.connect("orchestrator", orchestrator=True), folder / "orchestrator")
         self.link = broker.connect("device-05")
-        keys = WORLD.parties.devices["device-05"]
+        keys = FLEET.parties.devices["device-05"]
         work = Work({ARCHITECTURE.digest: _NeverTrained()}, _no_data)  # type: ignore[dict-item]  # it never gets as far as its types
         messenger = Messenger(self.link, folder / "spool")
-        enrolment = Enrolment(keys, FLEET, WORLD.parties.owner.root.verify_key, insecure_keys=True)
+        enrolment = Enrolment(keys, FLEET_NAME, FLEET.parties.owner.root.verify_key, insecure_keys=True)
         self.agent = Agent(enrolment, store, messenger, work)
         self.agent.connect()
-        for publication in (roster_publication(WORLD.roster), plan_publication(WORLD.plan())):
+        for publication in (roster_publication(FLEET.roster), plan_publication(FLEET.plan())):
             self.orchestrator.send(publication.topic, publication.data)
         self.agent.pump()
 
     @property
     def listens(self) -> bool:
-        return subscription(FLEET, Kind.MODEL, digest=WORLD.model.digest.hex()) in self.link.patterns
+        return subscription(FLEET_NAME, Kind.MODEL, digest=FLEET.model.digest.hex()) in self.link.patterns
 
     def model(self, data: bytes) -> None:
-        self.orchestrator.send(progress_publications(FLEET, WORLD.progress)[0].topic, data)
+        self.orchestrator.send(progress_publications(FLEET_NAME, FLEET.progress)[0].topic, data)
         self.agent.pump()
 
 
@@ -67,7 +67,7 @@ def place(tmp_path: Path) -> Iterator[_Place]:
 
 def test_the_subscription_ends_when_the_model_has_come(place: _Place) -> None:
     assert place.listens
-    place.model(WORLD.model.to_bytes())
+    place.model(FLEET.model.to_bytes())
     assert not place.listens
 
 
@@ -75,5 +75,5 @@ def test_the_subscription_ends_when_the_model_has_come(place: _Place) -> None:
 def test_other_bytes_do_not_end_it(place: _Place, wrong: bytes) -> None:
     place.model(wrong)
     assert place.listens
-    place.model(WORLD.model.to_bytes())
+    place.model(FLEET.model.to_bytes())
     assert not place.listens

@@ -13,11 +13,11 @@ from hushfleet.rounds.events import GrantArrived, RequestArrived, RosterArrived
 from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import MemberState
 from hushfleet.wire import Kind, encode_signed
+from tests.support.fleet import make_fleet, published
 from tests.support.refusals import refused
-from tests.support.world import make_world, published
 
-WORLD = make_world(devices=8, max_devices=6)
-ROOT = WORLD.parties.owner.root.verify_key
+FLEET = make_fleet(devices=8, max_devices=6)
+ROOT = FLEET.parties.owner.root.verify_key
 EXTRA = 3
 
 
@@ -30,18 +30,18 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def _member(store: Store) -> Running[MemberState]:
     state = store.member_state(ROOT)
-    return Running(WORLD.member(), state, store.persist, SeededRandomness(b"member"))
+    return Running(FLEET.member(), state, store.persist, SeededRandomness(b"member"))
 
 
 def _request(number: int, first: int) -> RequestArrived:
-    plan = WORLD.plan(number)
-    return RequestArrived(encode(WORLD.request(plan, WORLD.bodies(plan, WORLD.names[first : first + 4]))))
+    plan = FLEET.plan(number)
+    return RequestArrived(encode(FLEET.request(plan, FLEET.bodies(plan, FLEET.names[first : first + 4]))))
 
 
 def _with_share(store: Store) -> Running[MemberState]:
     member = _member(store)
-    member.step(RosterArrived(encode_signed(WORLD.roster.signed)))
-    member.step(GrantArrived(WORLD.grants["device-01"]))
+    member.step(RosterArrived(encode_signed(FLEET.roster.signed)))
+    member.step(GrantArrived(FLEET.grants["device-01"]))
     return member
 
 
@@ -53,7 +53,7 @@ def test_a_second_agent_on_the_folder_cannot_answer_a_second_root(store: Store, 
     with refused(Refusal.REQUEST_ROUND_LOWER, LocalError):
         other.step(_request(1, 1))
     second.close()
-    kept = store.member_state(ROOT).memory.answered[WORLD.roster.key_id]
+    kept = store.member_state(ROOT).memory.answered[FLEET.roster.key_id]
     assert [kept.sealed] == answer
 
 
@@ -71,7 +71,7 @@ def test_the_next_round_replaces_the_answer(store: Store) -> None:
     member = _with_share(store)
     member.step(_request(1, 0))
     answer = published(member.step(_request(2, 1)), Kind.PARTIAL)
-    kept = store.member_state(ROOT).memory.answered[WORLD.roster.key_id]
+    kept = store.member_state(ROOT).memory.answered[FLEET.roster.key_id]
     assert (kept.round, [kept.sealed]) == (2, answer)
 
 

@@ -12,11 +12,11 @@ from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.device import DeviceMemory, Fetching, Idle, Sent, Unenrolled
 from hushfleet.wire import Kind, Presence, Topic, encode_signed
 from hushfleet.wire.topics import subscription
-from tests.support.bench import FLEET, NAME, WORLD, Bench
+from tests.support.fleet.agent import FLEET, FLEET_NAME, NAME, AgentOnALink
 
 LATER = 2.01
 """As a multiple of a pause: by then it is over, whatever its random part."""
-DIGEST = WORLD.model.digest.hex()
+DIGEST = FLEET.model.digest.hex()
 
 
 class Clock:
@@ -35,7 +35,7 @@ def clock():
 @pytest.fixture
 def bench(tmp_path, clock):
     reminders = Reminders(clock, SeededRandomness(b"reminders"))
-    bench = Bench(tmp_path, member=False, reminders=reminders)
+    bench = AgentOnALink(tmp_path, member=False, reminders=reminders)
     yield bench
     bench.store.close()
 
@@ -79,9 +79,9 @@ class TestPauses:
             assert pauses.due("cause", first_s=10)
 
 
-def missed(bench: Bench, kind: Kind, data: bytes, digest: str | None = None, **fields: object) -> None:
+def missed(bench: AgentOnALink, kind: Kind, data: bytes, digest: str | None = None, **fields: object) -> None:
     """Published and retained, but lost on its way to the device."""
-    pattern = subscription(FLEET, kind, digest=digest)
+    pattern = subscription(FLEET_NAME, kind, digest=digest)
     bench.link.patterns.discard(pattern)
     bench.publish(kind, data, digest=digest, **fields)
     bench.link.patterns.add(pattern)
@@ -94,10 +94,10 @@ def later(bench, clock, seconds):
 
 
 def test_a_model_that_does_not_come_is_asked_for_again(bench, clock):
-    bench.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
-    bench.publish(Kind.PLAN, encode_signed(WORLD.plan().signed))
+    bench.publish(Kind.ROSTER, encode_signed(FLEET.roster.signed), number=1, chunk=0)
+    bench.publish(Kind.PLAN, encode_signed(FLEET.plan().signed))
     bench.agent.pump()
-    missed(bench, Kind.MODEL, WORLD.model.to_bytes(), digest=DIGEST, chunk=0)
+    missed(bench, Kind.MODEL, FLEET.model.to_bytes(), digest=DIGEST, chunk=0)
     for wait_s in (0, ASK_S / 2):
         later(bench, clock, wait_s)
         assert isinstance(bench.agent.state, Fetching)
@@ -108,13 +108,13 @@ def test_a_model_that_does_not_come_is_asked_for_again(bench, clock):
 
 
 def test_a_roster_that_a_plan_waits_for_is_asked_for_again(bench, clock):
-    bench.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
-    newer = WORLD.without("device-06")
+    bench.publish(Kind.ROSTER, encode_signed(FLEET.roster.signed), number=1, chunk=0)
+    newer = FLEET.without("device-06")
     bench.publish(Kind.PLAN, encode_signed(newer.plan().signed))
     bench.agent.pump()
     missed(bench, Kind.ROSTER, encode_signed(newer.roster.signed), number=2, chunk=0)
     later(bench, clock, 0)
-    assert bench.agent.roster == WORLD.roster
+    assert bench.agent.roster == FLEET.roster
 
     later(bench, clock, LATER * ASK_S)
 
@@ -123,9 +123,9 @@ def test_a_roster_that_a_plan_waits_for_is_asked_for_again(bench, clock):
 
 
 def receipt(sealed, status, missing=()):
-    plan = WORLD.plan().plan
-    told = Receipt(FLEET, NAME, plan.key_id, plan.round, sha256(sealed), status, missing, "")
-    return encode_signed(sign_receipt(told, WORLD.parties.orchestrator.signing))
+    plan = FLEET.plan().plan
+    told = Receipt(FLEET_NAME, NAME, plan.key_id, plan.round, sha256(sealed), status, missing, "")
+    return encode_signed(sign_receipt(told, FLEET.parties.orchestrator.signing))
 
 
 def test_a_contribution_without_a_receipt_is_sent_again_byte_for_byte(bench, clock):
@@ -168,12 +168,12 @@ def test_a_receipt_for_a_part_gives_time_for_the_rest(bench, clock):
 
 
 @pytest.mark.parametrize(
-    "state", [Unenrolled(DeviceMemory(Ledger())), Idle(DeviceMemory(Ledger()), WORLD.roster)], ids=["first roster", "newer roster"]
+    "state", [Unenrolled(DeviceMemory(Ledger())), Idle(DeviceMemory(Ledger()), FLEET.roster)], ids=["first roster", "newer roster"]
 )
 class TestTransfersInParts:
     @staticmethod
     def roster(*missing: tuple[int, int]) -> Incomplete:
-        return Incomplete(Topic(FLEET, Kind.ROSTER, number=1, chunk=0), bytes(32), missing, 0.0)
+        return Incomplete(Topic(FLEET_NAME, Kind.ROSTER, number=1, chunk=0), bytes(32), missing, 0.0)
 
     def test_one_that_moves_is_left_alone(self, clock, state):
         reminders = Reminders(clock, SeededRandomness(b"parts"))
@@ -196,7 +196,7 @@ class TestTransfersInParts:
 
 @pytest.mark.parametrize(("deadline_s", "first_s"), [(1, CONFIRM_S[0]), (100, 25), (86_400, CONFIRM_S[1])])
 def test_the_first_pause_follows_the_deadline(clock, deadline_s, first_s):
-    state = Idle(DeviceMemory(Ledger(), sent=Sent(bytes(32), 1, b"sealed")), WORLD.roster)
+    state = Idle(DeviceMemory(Ledger(), sent=Sent(bytes(32), 1, b"sealed")), FLEET.roster)
     reminders = Reminders(clock, SeededRandomness(b"first"), deadline_s=deadline_s)
     assert list(reminders.due(state, [])) == []
 

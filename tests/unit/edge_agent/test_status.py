@@ -33,8 +33,8 @@ def test_before_joining(tmp_path):
 
 
 def test_a_member_that_took_part(tmp_path):
-    folder, world = joined(tmp_path / "state")
-    key_id, budget = world.roster.key_id, world.policy.budget_nano_rho
+    folder, fleet = joined(tmp_path / "state")
+    key_id, budget = fleet.roster.key_id, fleet.policy.budget_nano_rho
     changed(folder, KeepSeen(key_id, 7), KeepContribution(Participation(key_id, 7, budget // 4), b"sealed"))
     status = read_status(folder)
 
@@ -52,8 +52,8 @@ def test_a_member_that_took_part(tmp_path):
 
 
 def test_what_keeps_a_device_out_is_said(tmp_path):
-    folder, world = joined(tmp_path / "state", DEVICE)
-    key_id = world.roster.key_id
+    folder, fleet = joined(tmp_path / "state", DEVICE)
+    key_id = fleet.roster.key_id
     changed(folder, KeepStop(key_id, Refusal.EQUIVOCATION, b"two headers"), KeepContribution(WithoutPrivacy(key_id, 1), b"sealed"))
     status = read_status(folder)
 

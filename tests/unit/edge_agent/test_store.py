@@ -25,23 +25,23 @@ from hushfleet.rounds.effects import (
     Refused,
 )
 from hushfleet.rounds.events import GrantArrived, RequestArrived
+from tests.support.fleet import make_fleet
 from tests.support.refusals import refused
-from tests.support.world import make_world
 
-WORLD = make_world()
-ROOT = WORLD.parties.owner.root.verify_key
-KEY_ID = WORLD.roster.key_id
-SHARE = WORLD.dealing.shares[0]
-ROSTER = KeepRoster(WORLD.roster.signed)
+FLEET = make_fleet()
+ROOT = FLEET.parties.owner.root.verify_key
+KEY_ID = FLEET.roster.key_id
+SHARE = FLEET.dealing.shares[0]
+ROSTER = KeepRoster(FLEET.roster.signed)
 CONTRIBUTION = KeepContribution(Participation(KEY_ID, 3, 17), b"sealed bytes")
-HEADER = WORLD.request(WORLD.plan(), WORLD.bodies(WORLD.plan())).header
+HEADER = FLEET.request(FLEET.plan(), FLEET.bodies(FLEET.plan())).header
 EVERYTHING = (
     ROSTER,
     KeepSeen(KEY_ID, 4),
     CONTRIBUTION,
     KeepStop(bytes(32), Refusal.EQUIVOCATION, b"evidence"),
     KeepStop(bytes([1]) * 32, Refusal.ROSTER_CONFLICT, b"rosters"),
-    KeepShare(KEY_ID, SHARE.to_bytes(WORLD.dealing.public)),
+    KeepShare(KEY_ID, SHARE.to_bytes(FLEET.dealing.public)),
     KeepAnswer(KEY_ID, 2, bytes(32), HEADER, b"sealed answer"),
 )
 
@@ -95,12 +95,12 @@ class TestReopened:
                         frozenset({bytes(32), bytes([1]) * 32}),
                         device.Sent(KEY_ID, 3, b"sealed bytes"),
                     ),
-                    WORLD.roster,
+                    FLEET.roster,
                 ),
                 member.Ready(
                     member.MemberMemory({KEY_ID: member.Answered(2, bytes(32), HEADER, b"sealed answer")}, frozenset({bytes([1]) * 32})),
-                    WORLD.roster,
-                    GrantedShare(SHARE.to_bytes(WORLD.dealing.public)),
+                    FLEET.roster,
+                    GrantedShare(SHARE.to_bytes(FLEET.dealing.public)),
                 ),
             )
         )
@@ -134,7 +134,7 @@ class TestReopened:
 
     def test_only_the_latest_contribution_answer_and_roster_are_held(self, store):
         store.persist(EVERYTHING)
-        later = WORLD.newer()
+        later = FLEET.newer()
         store.persist((KeepContribution(Participation(KEY_ID, 5, 1), b"later"), KeepAnswer(KEY_ID, 5, b"r" * 32, HEADER, b"later answer")))
         store.persist((KeepRoster(later.roster.signed),))
 
@@ -146,7 +146,7 @@ class TestReopened:
     def test_a_roster_of_another_owner_is_not_believed(self, store):
         store.persist((ROSTER,))
         with refused(Refusal.SIGNATURE):
-            store.roster(WORLD.parties.orchestrator.signing.verify_key)
+            store.roster(FLEET.parties.orchestrator.signing.verify_key)
 
 
 class TestOneTransaction:
@@ -244,11 +244,11 @@ class TestMissing:
 
 
 class TestShare:
-    NEWER = WORLD.newer(key_epoch=1)
+    NEWER = FLEET.newer(key_epoch=1)
 
     def test_a_dropped_share_leaves_no_trace_in_the_file(self, store, tmp_path):
         store.persist(EVERYTHING)
-        secret = SHARE.to_bytes(WORLD.dealing.public)
+        secret = SHARE.to_bytes(FLEET.dealing.public)
         assert secret in (tmp_path / "agent.db").read_bytes()
 
         store.persist((KeepRoster(self.NEWER.roster.signed), DropShare(KEY_ID)))
@@ -269,17 +269,17 @@ class TestShare:
         store.persist(EVERYTHING)
         for _ in range(2):
             store = again(store, tmp_path)
-            assert store.member_state(ROOT).share == GrantedShare(SHARE.to_bytes(WORLD.dealing.public))
+            assert store.member_state(ROOT).share == GrantedShare(SHARE.to_bytes(FLEET.dealing.public))
         store.close()
 
     @pytest.mark.parametrize("insecure_keys", [False, True])
     def test_test_keys_are_used_only_where_they_were_asked_for(self, store, insecure_keys):
         """The store holds a share for its scheme unread; the member judges the key before it imports or uses one."""
         store.persist(EVERYTHING)
-        plan, strict = WORLD.plan(3), replace(WORLD.member(), insecure_keys=insecure_keys)
+        plan, strict = FLEET.plan(3), replace(FLEET.member(), insecure_keys=insecure_keys)
         without = replace(store.member_state(ROOT), share=NO_SHARE)
-        request = RequestArrived(encode(WORLD.request(plan, WORLD.bodies(plan))))
-        for state, event in ((without, GrantArrived(WORLD.grants["device-01"])), (store.member_state(ROOT), request)):
+        request = RequestArrived(encode(FLEET.request(plan, FLEET.bodies(plan))))
+        for state, event in ((without, GrantArrived(FLEET.grants["device-01"])), (store.member_state(ROOT), request)):
             after, effects = strict.step(state, event, SeededRandomness(b"member"))
             reasons = [one.error.reason for one in effects if isinstance(one, Refused)]
             assert reasons == ([] if insecure_keys else [Refusal.KEY_TOO_SMALL])

@@ -5,12 +5,12 @@ from edge_agent.trainers import Trainers
 from hushfleet.documents import TrainTask
 from hushfleet.errors import LocalError, Refusal
 from models import catalogue
+from tests.support.fleet import allowing, make_fleet
 from tests.support.refusals import refused
-from tests.support.world import allowing, make_world
 
 MODEL = catalogue.trainer("softmax:4x2")
 DIGEST = MODEL.architecture.digest
-WORLD = make_world(policy={"models": allowing(MODEL.architecture)}, job={"architecture": MODEL.architecture})
+FLEET = make_fleet(policy={"models": allowing(MODEL.architecture)}, job={"architecture": MODEL.architecture})
 DIMENSION = MODEL.architecture.dimension
 
 
@@ -23,7 +23,7 @@ class Builds(list):
 
 
 def task(**changes: object) -> TrainTask:
-    return WORLD.plan(**changes).plan.task
+    return FLEET.plan(**changes).plan.task
 
 
 def test_a_plans_trainer_is_built_by_its_name_once():

@@ -9,13 +9,13 @@ from hushfleet.rounds.effects import Note, Refused
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence, encode_signed
 from hushfleet.wire.topics import subscription
 from models import catalogue
-from tests.support.bench import FLEET, NAME, TRAINER, WORLD, Bench, OnDemand
-from tests.support.world import allowing, make_world
+from tests.support.fleet import allowing, make_fleet
+from tests.support.fleet.agent import FLEET, FLEET_NAME, NAME, TRAINER, AgentOnALink, OnDemand
 
 
 @pytest.fixture
 def bench(tmp_path):
-    bench = Bench(tmp_path, executor=OnDemand())
+    bench = AgentOnALink(tmp_path, executor=OnDemand())
     yield bench
     bench.store.close()
 
@@ -24,8 +24,8 @@ def test_a_member_answers_while_it_trains(bench):
     plan = bench.announce()
     assert (type(bench.agent.state), bench.agent.training) == (Working, True)
 
-    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(WORLD.grants[NAME]))), device=NAME, chunk=0)
-    bench.publish(Kind.REQUEST, encode(WORLD.request(plan, WORLD.bodies(plan))), number=1, chunk=0)
+    bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
+    bench.publish(Kind.REQUEST, encode(FLEET.request(plan, FLEET.bodies(plan))), number=1, chunk=0)
     bench.agent.pump()
 
     assert len(bench.arrived(Kind.PARTIAL)) == 1
@@ -46,7 +46,7 @@ def test_nothing_is_contributed_or_charged_before_training_ends(bench):
 
 def test_a_later_round_takes_the_place_of_one_that_waits(bench):
     bench.announce()
-    bench.announce(WORLD.plan(2))
+    bench.announce(FLEET.plan(2))
     first, second = (future for future, _, _ in bench.executor.tasks)
 
     assert first.cancelled()
@@ -54,15 +54,15 @@ def test_a_later_round_takes_the_place_of_one_that_waits(bench):
     bench.agent.pump()
     (sealed,) = bench.arrived(Kind.CONTRIBUTION)
     assert second.done()
-    assert WORLD.unsealed(WORLD.plan(2), NAME, sealed)
-    assert bench.store.ledger().find(WORLD.roster.key_id, 1) is None
+    assert FLEET.unsealed(FLEET.plan(2), NAME, sealed)
+    assert bench.store.ledger().find(FLEET.roster.key_id, 1) is None
 
 
 def test_a_training_that_a_later_round_overtook_is_dropped(bench):
     bench.announce()
     future, fn, args = bench.executor.tasks[0]
     future.set_running_or_notify_cancel()  # it runs: nobody can stop it
-    bench.announce(WORLD.plan(2))
+    bench.announce(FLEET.plan(2))
     future.set_result(fn(*args))
     bench.agent.pump()
 
@@ -99,10 +99,10 @@ def test_data_are_read_by_the_trainer_and_failures_become_zero_plus_noise(bench)
 
 
 def test_a_trainer_is_found_for_a_plan_that_waited_for_its_roster(tmp_path):
-    bench = Bench(tmp_path, configured=False)
-    bench.publish(Kind.ROSTER, bench.signed(WORLD.roster), number=1, chunk=0)
-    newer = WORLD.newer()
-    bench.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
+    bench = AgentOnALink(tmp_path, configured=False)
+    bench.publish(Kind.ROSTER, bench.signed(FLEET.roster), number=1, chunk=0)
+    newer = FLEET.newer()
+    bench.publish(Kind.MODEL, FLEET.model.to_bytes(), digest=FLEET.model.digest.hex(), chunk=0)
     bench.publish(Kind.PLAN, bench.signed(newer.plan()))
     bench.agent.pump()
     assert bench.arrived(Kind.CONTRIBUTION) == []
@@ -121,23 +121,23 @@ class Builds(list):
         monkeypatch.setattr(catalogue, "built_in", lambda name: self.append(name) or build(name))
 
 
-OF_ANOTHER_POLICY = make_world(job={"architecture": TRAINER.architecture})
-OF_ANOTHER_OWNER = make_world(policy={"models": allowing(TRAINER.architecture)}, job={"architecture": TRAINER.architecture}, seed=b"other")
+OF_ANOTHER_POLICY = make_fleet(job={"architecture": TRAINER.architecture})
+OF_ANOTHER_OWNER = make_fleet(policy={"models": allowing(TRAINER.architecture)}, job={"architecture": TRAINER.architecture}, seed=b"other")
 
 
 @pytest.mark.parametrize(
     ("roster", "plan"),
     [
-        (None, encode_signed(WORLD.plan().signed)),
-        (WORLD.roster, b"garbage"),
-        (WORLD.roster, encode_signed(OF_ANOTHER_OWNER.plan().signed)),
+        (None, encode_signed(FLEET.plan().signed)),
+        (FLEET.roster, b"garbage"),
+        (FLEET.roster, encode_signed(OF_ANOTHER_OWNER.plan().signed)),
         (OF_ANOTHER_POLICY.roster, encode_signed(OF_ANOTHER_POLICY.plan().signed)),
     ],
     ids=["no roster", "garbage", "another orchestrator", "not allowed"],
 )
 def test_nobody_but_owner_and_orchestrator_makes_a_device_build_a_trainer(tmp_path, monkeypatch, roster, plan):
     builds = Builds(monkeypatch, catalogue.built_in)
-    bench = Bench(tmp_path, configured=False)
+    bench = AgentOnALink(tmp_path, configured=False)
     if roster is not None:
         bench.publish(Kind.ROSTER, bench.signed(roster), number=1, chunk=0)
     bench.publish(Kind.PLAN, plan)
@@ -148,9 +148,9 @@ def test_nobody_but_owner_and_orchestrator_makes_a_device_build_a_trainer(tmp_pa
 
 def test_the_owners_and_orchestrators_plan_builds_the_trainer_that_it_names_once(tmp_path, monkeypatch):
     builds = Builds(monkeypatch, catalogue.built_in)
-    bench = Bench(tmp_path, configured=False)
+    bench = AgentOnALink(tmp_path, configured=False)
     for number in (1, 2):
-        bench.announce(WORLD.plan(number))
+        bench.announce(FLEET.plan(number))
 
     assert len(bench.arrived(Kind.CONTRIBUTION)) == 2
     assert builds == ["softmax:4x2"]
@@ -159,7 +159,7 @@ def test_the_owners_and_orchestrators_plan_builds_the_trainer_that_it_names_once
 
 def test_a_device_without_a_trainer_stays_out_and_pays_nothing(tmp_path, monkeypatch):
     Builds(monkeypatch, lambda _: None)
-    bench = Bench(tmp_path, configured=False)
+    bench = AgentOnALink(tmp_path, configured=False)
     bench.announce()
 
     (refusal,) = [report.error for report in bench.reports if isinstance(report, Refused)]
@@ -168,7 +168,7 @@ def test_a_device_without_a_trainer_stays_out_and_pays_nothing(tmp_path, monkeyp
     assert (type(bench.agent.state), bench.agent.presence, bench.agent.round) == (Idle, Presence.IDLE, 1)
     assert bench.arrived(Kind.CONTRIBUTION) == []
     assert bench.store.ledger().events == ()
-    assert subscription(FLEET, Kind.MODEL, digest=WORLD.model.digest.hex()) not in bench.link.patterns
+    assert subscription(FLEET_NAME, Kind.MODEL, digest=FLEET.model.digest.hex()) not in bench.link.patterns
     bench.store.close()
 
 

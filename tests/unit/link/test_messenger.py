@@ -19,17 +19,17 @@ from hushfleet.rounds.events import ReceiptArrived
 from hushfleet.system.durable import write_durably
 from hushfleet.wire import Kind, Topic, build, encode_signed, parse
 from hushfleet.wire.chunks import MAX_CHUNKS, OVERHEAD_BYTES, Chunk, frames
+from tests.support.fleet import FLEET_NAME, make_fleet, of, raise_refusal
 from tests.support.refusals import refused
-from tests.support.world import FLEET, make_world, of, raise_refusal
 
 DATA = bytes(range(256)) * 4
 DIGEST = sha256(DATA).hex()
 MAX_BYTES = OVERHEAD_BYTES + 100
 """Eleven chunks of `DATA`."""
 DEVICE = "device-05"
-CONTRIBUTION = Topic(FLEET, Kind.CONTRIBUTION, device=DEVICE, number=1, chunk=0)
-MODEL = Topic(FLEET, Kind.MODEL, digest=DIGEST, chunk=0)
-PLAN = Topic(FLEET, Kind.PLAN)
+CONTRIBUTION = Topic(FLEET_NAME, Kind.CONTRIBUTION, device=DEVICE, number=1, chunk=0)
+MODEL = Topic(FLEET_NAME, Kind.MODEL, digest=DIGEST, chunk=0)
+PLAN = Topic(FLEET_NAME, Kind.PLAN)
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def _without_syncing(monkeypatch):
 
 @pytest.fixture
 def broker():
-    return MemoryBroker(FLEET, max_bytes=MAX_BYTES)
+    return MemoryBroker(FLEET_NAME, max_bytes=MAX_BYTES)
 
 
 class Parties:
@@ -73,7 +73,7 @@ def received(messenger):
 class TestMemoryLimit:
     def test_the_limit_is_the_brokers(self, broker):
         assert broker.connect(DEVICE).max_bytes == MAX_BYTES
-        assert MemoryBroker(FLEET).connect(DEVICE).max_bytes == DEFAULT_MAX_BYTES
+        assert MemoryBroker(FLEET_NAME).connect(DEVICE).max_bytes == DEFAULT_MAX_BYTES
 
     def test_what_is_above_it_is_refused(self, broker):
         link = broker.connect("orchestrator", orchestrator=True)
@@ -86,9 +86,9 @@ class TestWholes:
     @pytest.mark.parametrize("size", [1, 99, 100, 101, 1024])
     def test_they_go_up_and_down(self, parties, size):
         data = DATA[:size]
-        inbox = Topic(FLEET, Kind.INBOX, device=DEVICE, chunk=0)
-        parties.orchestrator.subscribe(FLEET, Kind.CONTRIBUTION)
-        parties.device.subscribe(FLEET, Kind.INBOX, device=DEVICE)
+        inbox = Topic(FLEET_NAME, Kind.INBOX, device=DEVICE, chunk=0)
+        parties.orchestrator.subscribe(FLEET_NAME, Kind.CONTRIBUTION)
+        parties.device.subscribe(FLEET_NAME, Kind.INBOX, device=DEVICE)
         parties.device.send(CONTRIBUTION, data)
         parties.orchestrator.send(inbox, data)
         assert received(parties.orchestrator) == [(CONTRIBUTION, data)]
@@ -102,7 +102,7 @@ class TestWholes:
         assert max(sizes) <= MAX_BYTES
 
     def test_a_topic_without_chunks_holds_what_fits_one_message(self, parties):
-        parties.device.subscribe(FLEET, Kind.PLAN)
+        parties.device.subscribe(FLEET_NAME, Kind.PLAN)
         parties.orchestrator.send(PLAN, b"a plan")
         assert received(parties.device) == [(PLAN, b"a plan")]
         with refused(Refusal.MESSAGE_TOO_LARGE, LinkError):
@@ -110,20 +110,20 @@ class TestWholes:
 
     @pytest.mark.parametrize("limit", [OVERHEAD_BYTES, 10])
     def test_a_broker_with_too_small_a_limit_is_a_fault_of_the_link(self, tmp_path, limit):
-        parties = Parties(MemoryBroker(FLEET, max_bytes=limit), tmp_path)
+        parties = Parties(MemoryBroker(FLEET_NAME, max_bytes=limit), tmp_path)
         with refused(Refusal.MESSAGE_TOO_LARGE, LinkError):
             parties.device.send(CONTRIBUTION, DATA)
         with refused(Refusal.MESSAGE_TOO_LARGE, LinkError):
             parties.orchestrator.send(MODEL, b"", clears_bytes=len(DATA))
 
     def test_what_needs_more_chunks_than_anybody_takes_is_a_fault_of_the_link(self, tmp_path):
-        parties = Parties(MemoryBroker(FLEET, max_bytes=OVERHEAD_BYTES + 1), tmp_path)
+        parties = Parties(MemoryBroker(FLEET_NAME, max_bytes=OVERHEAD_BYTES + 1), tmp_path)
         with refused(Refusal.MESSAGE_TOO_LARGE, LinkError):
             parties.device.send(CONTRIBUTION, bytes(MAX_CHUNKS + 1))
         assert parties.broker.bytes_published == {}
 
     def test_an_arrival_does_not_show_its_data(self, parties):
-        parties.device.subscribe(FLEET, Kind.PLAN)
+        parties.device.subscribe(FLEET_NAME, Kind.PLAN)
         parties.orchestrator.send(PLAN, b"visible words")
         assert "visible words" not in repr(parties.device.receive())
 
@@ -132,21 +132,21 @@ class TestRetained:
     def test_a_late_subscriber_gets_the_whole(self, parties):
         parties.orchestrator.send(MODEL, DATA)
         for _ in range(2):
-            parties.device.subscribe(FLEET, Kind.MODEL, digest=DIGEST)
+            parties.device.subscribe(FLEET_NAME, Kind.MODEL, digest=DIGEST)
             assert received(parties.device) == [(MODEL, DATA)]
-            parties.device.unsubscribe(FLEET, Kind.MODEL, digest=DIGEST)
+            parties.device.unsubscribe(FLEET_NAME, Kind.MODEL, digest=DIGEST)
         parties.orchestrator.send(MODEL, DATA)
         assert received(parties.device) == []
 
     def test_clearing_takes_every_chunk_and_is_heard_once(self, parties):
         parties.orchestrator.send(MODEL, DATA)
-        parties.device.subscribe(FLEET, Kind.MODEL, digest=DIGEST)
+        parties.device.subscribe(FLEET_NAME, Kind.MODEL, digest=DIGEST)
         received(parties.device)
         parties.orchestrator.send(MODEL, b"", clears_bytes=len(DATA))
         assert parties.broker._retained == {}
         assert received(parties.device) == [(MODEL, b"")]
         late = parties.messenger("device-06")
-        late.subscribe(FLEET, Kind.MODEL)
+        late.subscribe(FLEET_NAME, Kind.MODEL)
         assert received(late) == []
 
     def test_clearing_by_a_smaller_size_leaves_chunks_behind(self, parties):
@@ -160,7 +160,7 @@ class TestRetained:
         assert parties.broker._retained == {}
 
     def test_a_message_on_a_topic_without_chunks_is_cleared_too(self, parties):
-        parties.device.subscribe(FLEET, Kind.PLAN)
+        parties.device.subscribe(FLEET_NAME, Kind.PLAN)
         parties.orchestrator.send(PLAN, b"a plan")
         parties.orchestrator.send(PLAN, b"")
         assert received(parties.device) == [(PLAN, b"a plan"), (PLAN, b"")]
@@ -306,7 +306,7 @@ class TestAcknowledging:
 class TestMissingRanges:
     """The orchestrator asks for what it misses; the device sends that and nothing else."""
 
-    world = make_world()
+    fleet = make_fleet()
 
     def lossy(self, parties, *lost: int) -> None:
         """The network loses these chunks, once each."""
@@ -323,22 +323,22 @@ class TestMissingRanges:
 
     def held(self, incomplete):
         topic = incomplete.topic
-        key_id = self.world.roster.key_id
-        receipt = Receipt(FLEET, topic.device, key_id, topic.number, incomplete.whole_hash, ReceiptStatus.HELD, incomplete.missing, "")
-        return encode_signed(sign_receipt(receipt, self.world.parties.orchestrator.signing))
+        key_id = self.fleet.roster.key_id
+        receipt = Receipt(FLEET_NAME, topic.device, key_id, topic.number, incomplete.whole_hash, ReceiptStatus.HELD, incomplete.missing, "")
+        return encode_signed(sign_receipt(receipt, self.fleet.parties.orchestrator.signing))
 
     def after(self, state, data):
-        return self.world.device().step(state, ReceiptArrived(data), SeededRandomness(b"receipt"))
+        return self.fleet.device().step(state, ReceiptArrived(data), SeededRandomness(b"receipt"))
 
     def test_only_what_is_missing_is_sent_again(self, parties):
-        parties.orchestrator.subscribe(FLEET, Kind.CONTRIBUTION)
+        parties.orchestrator.subscribe(FLEET_NAME, Kind.CONTRIBUTION)
         self.lossy(parties, 0, 4, 5, 10)
         parties.device.send(CONTRIBUTION, DATA)
         assert received(parties.orchestrator) == []
         (waiting,) = parties.orchestrator.incomplete()
         assert waiting.missing == ((0, 1), (4, 6), (10, 11))
-        sent = Sent(self.world.roster.key_id, 1, DATA)
-        state, effects = self.after(self.world.device_state(sent=sent), self.held(waiting))
+        sent = Sent(self.fleet.roster.key_id, 1, DATA)
+        state, effects = self.after(self.fleet.device_state(sent=sent), self.held(waiting))
         (publish,) = of(effects, Publish)
         assert state.memory.sent == sent
         before = parties.broker.bytes_published[DEVICE]
@@ -349,7 +349,7 @@ class TestMissingRanges:
 
     def test_a_spoiled_whole_is_asked_for_whole(self, parties):
         """The network changes one byte of a chunk on its way."""
-        parties.orchestrator.subscribe(FLEET, Kind.CONTRIBUTION)
+        parties.orchestrator.subscribe(FLEET_NAME, Kind.CONTRIBUTION)
         spoiled = []
 
         def tap(_, delivery):
@@ -364,7 +364,7 @@ class TestMissingRanges:
         with refused(Refusal.TRANSFER_HASH, PeerError):
             parties.refused()
         (waiting,) = parties.orchestrator.incomplete()
-        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA))
+        state = self.fleet.device_state(sent=Sent(self.fleet.roster.key_id, 1, DATA))
         _, effects = self.after(state, self.held(waiting))
         (publish,) = of(effects, Publish)
         assert publish.ranges == ((0, 11),)
@@ -373,21 +373,21 @@ class TestMissingRanges:
 
     def test_a_device_does_not_answer_for_bytes_that_it_did_not_send(self, parties):
         """The network opened a transfer in its name: the orchestrator asks, and the device knows better."""
-        parties.orchestrator.subscribe(FLEET, Kind.CONTRIBUTION)
+        parties.orchestrator.subscribe(FLEET_NAME, Kind.CONTRIBUTION)
         parties.device.send(CONTRIBUTION, DATA[::-1], ranges=((0, 1),))
         assert received(parties.orchestrator) == []
         (waiting,) = parties.orchestrator.incomplete()
-        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA))
+        state = self.fleet.device_state(sent=Sent(self.fleet.roster.key_id, 1, DATA))
         after, effects = self.after(state, self.held(waiting))
         assert after == state
         with refused(Refusal.RECEIPT, PeerError):
             raise_refusal(effects)
 
     def test_a_receipt_holds_the_most_ranges_that_can_be_missing(self, parties):
-        parties.orchestrator.subscribe(FLEET, Kind.CONTRIBUTION)
+        parties.orchestrator.subscribe(FLEET_NAME, Kind.CONTRIBUTION)
         missing = tuple((first, first + 1) for first in range(0, MAX_CHUNKS, 2))
         incomplete = replace(self.incomplete_of(parties), missing=missing)
-        state = self.world.device_state(sent=Sent(self.world.roster.key_id, 1, DATA))
+        state = self.fleet.device_state(sent=Sent(self.fleet.roster.key_id, 1, DATA))
         _, effects = self.after(state, self.held(incomplete))
         (publish,) = of(effects, Publish)
         assert publish.ranges == missing

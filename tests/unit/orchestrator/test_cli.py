@@ -1,4 +1,4 @@
-"""`hushfleet orchestrator` as it is typed, over the memory link with a crowd that contributes at once."""
+"""`hushfleet orchestrator` as it is typed, over the memory link with others that contribute at once."""
 
 import json
 import os
@@ -21,14 +21,14 @@ from orchestrator.config import load
 from orchestrator.job.holdout import Holdout, Score
 from orchestrator.store.reports import reading
 from tests.support.chunked import wholes
-from tests.support.crowd import Clock, Crowd, LivelyLink
+from tests.support.fleet.links import Clock, LivelyLink, Others
 from tests.support.hand_made_model import hand_made
-from tests.support.jobs import bundle_for, job_world, joined, write_job
+from tests.support.jobs import bundle_for, job_fleet, joined, write_job
 from tests.support.refusals import refused
 
-WORLD = job_world(budget_nano_rho=10**10)
-FLEET = WORLD.parties.owner.fleet
-ROOT = WORLD.parties.owner.root.verify_key
+FLEET = job_fleet(budget_nano_rho=10**10)
+FLEET_NAME = FLEET.parties.owner.fleet
+ROOT = FLEET.parties.owner.root.verify_key
 
 
 class Desk:
@@ -36,10 +36,10 @@ class Desk:
 
     def __init__(self, folder, monkeypatch, capsys) -> None:
         self.folder, self.state, self._capsys = folder, folder / "state", capsys
-        self.joined = joined(WORLD, self.state)
+        self.joined = joined(FLEET, self.state)
         self.tape, self.deliveries = [], []
-        self.broker = MemoryBroker(FLEET, tap=self._record)
-        self.crowd = Crowd(WORLD, self.broker, folder)
+        self.broker = MemoryBroker(FLEET_NAME, tap=self._record)
+        self.others = Others(FLEET, self.broker, folder)
         self.before_receiving = lambda: None
         monkeypatch.setattr(run_module, "connect_to_broker", self._connect)
         monkeypatch.setenv("HUSHFLEET_ORCHESTRATOR_TESTING_INSECURE_KEYS", "true")
@@ -47,7 +47,7 @@ class Desk:
 
     def _connect(self, *_: object):
         link = self.broker.connect("orchestrator", orchestrator=True)
-        lively = LivelyLink(link, self.crowd, Clock())
+        lively = LivelyLink(link, self.others, Clock())
         lively.before_receiving = self._before_receiving
         return lively
 
@@ -72,7 +72,7 @@ class Desk:
 
     def records(self):
         sent = {data for topic, data in wholes(self.deliveries) if topic.kind is Kind.RECORD and data}
-        return sorted((open_record(decode_signed(data), WORLD.roster.orchestrator) for data in sent), key=lambda one: one.round)
+        return sorted((open_record(decode_signed(data), FLEET.roster.orchestrator) for data in sent), key=lambda one: one.round)
 
 
 @pytest.fixture
@@ -97,9 +97,9 @@ def test_a_job_from_its_file_to_its_model(desk, job, tmp_path):
 
     assert desk.json("status")["job"]["state"] == "done"
     assert [one["state"] for one in desk.json("rounds")["rounds"]] == ["released", "released"]
-    assert desk.json("round", 2)["devices"] == list(WORLD.names[:5])
+    assert desk.json("round", 2)["devices"] == list(FLEET.names[:5])
     counts = {one["device_id"]: one["contributions"] for one in desk.json("devices")["devices"]}
-    assert counts == {name: 2 if name in WORLD.names[:5] else 0 for name in WORLD.names}
+    assert counts == {name: 2 if name in FLEET.names[:5] else 0 for name in FLEET.names}
 
     desk.json("model", "export", tmp_path / "model.npz")
     with np.load(tmp_path / "model.npz") as file:
@@ -283,13 +283,13 @@ class TestGate:
 
 class TestRosters:
     def test_a_new_roster_is_handed_over_and_the_next_run_takes_it(self, desk, job, tmp_path):
-        newer = WORLD.without(WORLD.names[5])
+        newer = FLEET.without(FLEET.names[5])
         (tmp_path / "roster").write_bytes(encode_signed(newer.roster.signed))
 
-        assert desk.json("publish-roster", tmp_path / "roster")["changes"] == ["serial 1 -> 2", f"revoked: {WORLD.names[5]}"]
+        assert desk.json("publish-roster", tmp_path / "roster")["changes"] == ["serial 1 -> 2", f"revoked: {FLEET.names[5]}"]
         assert desk.json("publish-roster", tmp_path / "roster")["changes"] == []
-        desk.crowd.world = newer
-        desk.crowd.present.discard(WORLD.names[5])
+        desk.others.fleet = newer
+        desk.others.present.discard(FLEET.names[5])
         desk.type("run", job)
 
         assert desk.json("status")["roster"] == 2
@@ -297,11 +297,11 @@ class TestRosters:
 
     def test_a_new_roster_ends_a_round_that_was_open(self, desk, job, tmp_path):
         TestResuming().interrupt(desk, job, lambda view: view.open_round == 1)
-        newer = WORLD.without(WORLD.names[5])
+        newer = FLEET.without(FLEET.names[5])
         (tmp_path / "roster").write_bytes(encode_signed(newer.roster.signed))
         desk.type("publish-roster", tmp_path / "roster")
-        desk.crowd.world = newer
-        desk.crowd.present.discard(WORLD.names[5])
+        desk.others.fleet = newer
+        desk.others.present.discard(FLEET.names[5])
 
         done = desk.json("run", job)
 
@@ -321,7 +321,7 @@ class TestJoining:
         assert "Fingerprint: " in capsys.readouterr().out
 
     def test_a_bundle_asks_before_it_pins_a_root_key(self, tmp_path, desk):
-        (tmp_path / "b").write_bytes(bundle_for(WORLD))
+        (tmp_path / "b").write_bytes(bundle_for(FLEET))
         (desk.state / "fleet.json").unlink()
 
         code, _, err = desk.type("join", tmp_path / "b")
@@ -346,10 +346,10 @@ class TestJoining:
 
 
 def test_statuses_of_devices_are_shown(desk, job):
-    desk.crowd.say(WORLD.names[:1])
+    desk.others.say(FLEET.names[:1])
     desk.type("run", job)
 
     found = {one["device_id"]: one["presence"] for one in desk.json("devices")["devices"]}
 
-    assert found[WORLD.names[0]] == "idle"
-    assert found[WORLD.names[1]] == "never heard of"
+    assert found[FLEET.names[0]] == "idle"
+    assert found[FLEET.names[1]] == "never heard of"

@@ -16,11 +16,11 @@ from orchestrator import pending_rosters
 from orchestrator.enrolment import enrol, join, read_bundle
 from orchestrator.folder import OrchestratorKeys, StateFolder
 from orchestrator.store.store import Store, database
-from tests.support.jobs import bundle_for, job_world, joined, with_policy
+from tests.support.jobs import bundle_for, job_fleet, joined, with_policy
 from tests.support.refusals import refused
 
-WORLD = job_world()
-ROOT = WORLD.parties.owner.root.verify_key
+FLEET = job_fleet()
+ROOT = FLEET.parties.owner.root.verify_key
 
 
 @pytest.fixture
@@ -61,60 +61,60 @@ class TestEnrolling:
     def test_without_keys_there_is_nothing_to_join_with(self, folder):
         folder.make()
         with refused(Refusal.NOT_ENROLLED, LocalError):
-            read_bundle(folder, bundle_for(WORLD))
+            read_bundle(folder, bundle_for(FLEET))
 
 
 class TestJoining:
     def test_what_joining_leaves(self, tmp_path):
-        folder = joined(WORLD, tmp_path)
-        fleet = folder.joined()
+        folder = joined(FLEET, tmp_path)
+        membership = folder.joined()
 
-        assert (fleet.fleet, fleet.device_id, fleet.root) == (WORLD.parties.owner.fleet, "orchestrator", ROOT)
-        assert (fleet.broker_host, fleet.broker_port) == ("broker.lan", 8883)
+        assert (membership.fleet, membership.device_id, membership.root) == (FLEET.parties.owner.fleet, "orchestrator", ROOT)
+        assert (membership.broker_host, membership.broker_port) == ("broker.lan", 8883)
         assert (folder.ca.read_bytes(), folder.certificate.read_bytes()) == (b"ca", b"certificate")
         store = Store(tmp_path, ROOT)
-        assert store.roster() == WORLD.roster
+        assert store.roster() == FLEET.roster
         store.close()
 
     def test_the_first_bundle_pins_its_root_key_and_another_root_is_refused(self, tmp_path):
-        folder = joined(WORLD, tmp_path)
-        offer = read_bundle(folder, bundle_for(WORLD))
+        folder = joined(FLEET, tmp_path)
+        offer = read_bundle(folder, bundle_for(FLEET))
         assert offer.pinned
         assert offer.root_fingerprint == folder.joined().root_fingerprint
 
-        stranger = replace(WORLD, parties=replace(WORLD.parties, owner=another_owner()))
+        stranger = replace(FLEET, parties=replace(FLEET.parties, owner=another_owner()))
         with refused(Refusal.SIGNATURE, PeerError):
             read_bundle(folder, bundle_for(stranger))
 
     def test_a_devices_bundle_is_refused(self, tmp_path):
         folder = StateFolder(tmp_path)
-        keys = WORLD.parties.devices["device-05"]
+        keys = FLEET.parties.devices["device-05"]
         OrchestratorKeys("device-05", keys.signing, keys.sealing).save(tmp_path)
 
         with refused(Refusal.BUNDLE_FOR_ANOTHER, FaultyOwner):
-            read_bundle(folder, bundle_for(WORLD, name="device-05", role=EnrolledRole.DEVICE))
+            read_bundle(folder, bundle_for(FLEET, name="device-05", role=EnrolledRole.DEVICE))
 
     def test_the_same_bundle_again_changes_nothing(self, tmp_path):
-        folder = joined(WORLD, tmp_path)
+        folder = joined(FLEET, tmp_path)
         before = (folder.path / "fleet.json").read_bytes()
 
-        join(folder, read_bundle(folder, bundle_for(WORLD)))
+        join(folder, read_bundle(folder, bundle_for(FLEET)))
 
         assert (folder.path / "fleet.json").read_bytes() == before
 
     def test_a_newer_roster_waits_for_the_next_run(self, tmp_path):
-        folder = joined(WORLD, tmp_path)
-        newer = WORLD.without("device-06")
+        folder = joined(FLEET, tmp_path)
+        newer = FLEET.without("device-06")
 
         join(folder, read_bundle(folder, bundle_for(newer)))
 
-        assert pending_rosters.newest(folder, WORLD.roster) == newer.roster
+        assert pending_rosters.newest(folder, FLEET.roster) == newer.roster
 
     def test_an_older_roster_is_refused_and_the_fleet_stays(self, tmp_path):
         """Also while the newer one still waits. Pending, it would stop every later run."""
-        folder = joined(WORLD, tmp_path)
-        old = read_bundle(folder, bundle_for(WORLD))
-        newer = WORLD.without("device-06")
+        folder = joined(FLEET, tmp_path)
+        old = read_bundle(folder, bundle_for(FLEET))
+        newer = FLEET.without("device-06")
         join(folder, read_bundle(folder, bundle_for(newer)))
         folder.certificate.write_bytes(b"the newer one")
 
@@ -122,16 +122,16 @@ class TestJoining:
             join(folder, old)
 
         assert folder.certificate.read_bytes() == b"the newer one"
-        assert pending_rosters.newest(folder, WORLD.roster) == newer.roster
+        assert pending_rosters.newest(folder, FLEET.roster) == newer.roster
 
     def test_a_lost_store_is_replaced_only_with_the_committees_key(self, tmp_path):
-        folder = joined(WORLD, tmp_path)
+        folder = joined(FLEET, tmp_path)
         (tmp_path / database.FILE).unlink()
 
         with refused(Refusal.STORE_UNUSABLE, LocalError):
-            join(folder, read_bundle(folder, bundle_for(WORLD)))
+            join(folder, read_bundle(folder, bundle_for(FLEET)))
 
-        dealt = WORLD.newer(key_epoch=1)
+        dealt = FLEET.newer(key_epoch=1)
         join(folder, read_bundle(folder, bundle_for(dealt)))
         store = Store(tmp_path, ROOT)
         assert store.roster() == dealt.roster
@@ -139,7 +139,7 @@ class TestJoining:
 
 
 def another_owner():
-    return Owner(WORLD.parties.owner.fleet, SigningKey.generate(SeededRandomness(b"another owner")))
+    return Owner(FLEET.parties.owner.fleet, SigningKey.generate(SeededRandomness(b"another owner")))
 
 
 class TestFolder:
@@ -165,17 +165,17 @@ class TestFolder:
 
 class TestInbox:
     def test_what_a_roster_changes_is_said(self):
-        world = WORLD.without("device-06", policy=with_policy(WORLD.policy, max_devices=12))
+        fleet = FLEET.without("device-06", policy=with_policy(FLEET.policy, max_devices=12))
 
-        assert list(pending_rosters.differences(WORLD.roster, world.roster)) == [
+        assert list(pending_rosters.differences(FLEET.roster, fleet.roster)) == [
             "serial 1 -> 2",
             "revoked: device-06",
             "policy: max_devices 10 -> 12",
         ]
 
     def test_what_comes_and_what_is_dealt_anew_is_said(self):
-        small = WORLD.without("device-06")
-        back = replace(WORLD, serial=3, key_epoch=1)
+        small = FLEET.without("device-06")
+        back = replace(FLEET, serial=3, key_epoch=1)
 
         lines = list(pending_rosters.differences(small.roster, back.roster))
 
@@ -183,19 +183,19 @@ class TestInbox:
         assert lines[2].startswith("committee's key dealt anew: device-01, device-02")
 
     def test_new_keys_of_a_device_are_said(self):
-        other = job_world()
-        keys = dict(WORLD.parties.devices)
+        other = job_fleet()
+        keys = dict(FLEET.parties.devices)
         keys["device-06"] = replace(other.parties.devices["device-05"], device_id="device-06")
         keys["device-05"] = replace(other.parties.devices["device-06"], device_id="device-05")
-        swapped = WORLD.newer(parties=replace(WORLD.parties, devices=keys))
+        swapped = FLEET.newer(parties=replace(FLEET.parties, devices=keys))
 
-        assert "enrolled anew, with new keys: device-05, device-06" in list(pending_rosters.differences(WORLD.roster, swapped.roster))
+        assert "enrolled anew, with new keys: device-05, device-06" in list(pending_rosters.differences(FLEET.roster, swapped.roster))
 
     def test_rosters_wait_in_the_order_of_their_serials(self, tmp_path):
         folder = StateFolder(tmp_path)
-        worlds = [replace(WORLD, serial=serial) for serial in (10, 9)]
-        for world in worlds:
-            pending_rosters.hand_over(folder, world.roster)
+        fleets = [replace(FLEET, serial=serial) for serial in (10, 9)]
+        for fleet in fleets:
+            pending_rosters.hand_over(folder, fleet.roster)
 
         assert [path.name[-9:] for path in pending_rosters.waiting(folder)] == ["09.roster", "10.roster"]
-        assert pending_rosters.newest(folder, WORLD.roster) == worlds[0].roster
+        assert pending_rosters.newest(folder, FLEET.roster) == fleets[0].roster

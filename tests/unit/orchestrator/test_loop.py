@@ -13,13 +13,13 @@ from hushfleet.wire import Kind, Topic, decode_decryption_request, decode_signed
 from orchestrator.loop import Goal, Loop, Pace, Surroundings
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
-from tests.support.crowd import Clock, Crowd, LivelyLink
+from tests.support.fleet import make_fleet
+from tests.support.fleet.links import Clock, LivelyLink, Others
 from tests.support.refusals import refused
-from tests.support.world import make_world
 
-WORLD = make_world(job={"deadline_s": 60})
-FLEET = WORLD.roster.roster.fleet
-NAMES = WORLD.names
+FLEET = make_fleet(job={"deadline_s": 60})
+FLEET_NAME = FLEET.roster.roster.fleet
+NAMES = FLEET.names
 
 
 @dataclass
@@ -45,20 +45,20 @@ class Log:
 
 
 class Stage:
-    """An orchestrator's loop and the crowd around it."""
+    """An orchestrator's loop and the others around it."""
 
-    def __init__(self, folder, *, wanted=1, world=WORLD, give_up=20, pace=None) -> None:
+    def __init__(self, folder, *, wanted=1, fleet=FLEET, give_up=20, pace=None) -> None:
         self.clock, self.log, self.tape, self.heard, self.reports = Clock(), Log(), [], {}, []
-        self.broker = MemoryBroker(FLEET, tap=self._record)
-        self.crowd = Crowd(world, self.broker, folder)
-        self.link = LivelyLink(self.broker.connect("orchestrator", orchestrator=True), self.crowd, self.clock)
+        self.broker = MemoryBroker(FLEET_NAME, tap=self._record)
+        self.others = Others(fleet, self.broker, folder)
+        self.link = LivelyLink(self.broker.connect("orchestrator", orchestrator=True), self.others, self.clock)
         self.messenger = Messenger(self.link, folder / "spool", now_s=self.clock)
-        self.archive = Archive(folder / "archive", world.parties.owner.root.verify_key)
+        self.archive = Archive(folder / "archive", fleet.parties.owner.root.verify_key)
         self.inbox = folder / "inbox"
         self.inbox.mkdir()
         self.orchestrator = Orchestrator(
-            world.coordinator(),
-            world.coordinator_state(),
+            fleet.coordinator(),
+            fleet.coordinator_state(),
             self.messenger,
             self.archive,
             now_ms=lambda: int(self.clock() * 1000),
@@ -73,7 +73,7 @@ class Stage:
             surroundings=Surroundings(
                 now_s=self.clock,
                 pending_rosters=lambda: tuple(sorted(self.inbox.iterdir())),
-                stale_topics=lambda: (Publish(Topic(FLEET, Kind.RECORD, number=77, chunk=0), b""),),
+                stale_topics=lambda: (Publish(Topic(FLEET_NAME, Kind.RECORD, number=77, chunk=0), b""),),
             ),
             pace=pace,
         )
@@ -134,7 +134,7 @@ def test_nothing_is_sent_before_there_is_a_connection(stage):
 
 
 def test_a_round_closes_at_its_deadline_with_enough(stage):
-    stage.crowd.present = set(NAMES[:4])
+    stage.others.present = set(NAMES[:4])
     began_s = stage.clock()
 
     stage.loop.run()
@@ -145,7 +145,7 @@ def test_a_round_closes_at_its_deadline_with_enough(stage):
 
 def test_too_few_abort_and_the_next_round_waits_twice_as_long_each_time(tmp_path):
     stage = Stage(tmp_path, give_up=4)
-    stage.crowd.present = set(NAMES[:2])
+    stage.others.present = set(NAMES[:2])
 
     with refused(Refusal.JOB_STALLED, LocalError):
         stage.loop.run()
@@ -155,22 +155,22 @@ def test_too_few_abort_and_the_next_round_waits_twice_as_long_each_time(tmp_path
 
 def test_a_released_round_forgives_the_aborted_ones(tmp_path):
     stage = Stage(tmp_path, wanted=2, give_up=2)
-    stage.crowd.present = set(NAMES[:2])
+    stage.others.present = set(NAMES[:2])
     while not stage.log.of("aborted"):
         stage.turn()
-    stage.crowd.present = set(NAMES)
+    stage.others.present = set(NAMES)
 
     assert stage.loop.run()
     assert len(stage.log.of("aborted")) == 1
 
 
 def test_the_request_is_sent_again_as_it_is_while_answers_are_missing(stage):
-    stage.crowd.answering = set()
+    stage.others.answering = set()
     while not isinstance(stage.orchestrator.state, Decrypting):
         stage.turn()
     stage.turn(100)
     requests = [data for _, data in stage.sent(Kind.REQUEST)]
-    stage.crowd.answering = set(WORLD.parties.committee)
+    stage.others.answering = set(FLEET.parties.committee)
 
     assert stage.loop.run()
 
@@ -179,19 +179,19 @@ def test_the_request_is_sent_again_as_it_is_while_answers_are_missing(stage):
 
 
 def test_without_a_quorum_a_round_is_aborted_and_another_one_tried(stage):
-    stage.crowd.answering = set(WORLD.parties.committee[:2])
+    stage.others.answering = set(FLEET.parties.committee[:2])
     while not stage.log.of("aborted"):
         stage.turn()
-    stage.crowd.answering = set(WORLD.parties.committee)
+    stage.others.answering = set(FLEET.parties.committee)
 
     assert stage.loop.run()
-    headers = {open_header(decode_decryption_request(data).header, WORLD.roster.orchestrator) for data in stage.crowd.requests}
+    headers = {open_header(decode_decryption_request(data).header, FLEET.roster.orchestrator) for data in stage.others.requests}
     assert {header.round for header in headers} == {1, 2}
     assert len(headers) == 2
 
 
 def test_a_new_connection_publishes_everything_again(stage):
-    stage.crowd.present = set()
+    stage.others.present = set()
     stage.turn(2)
     before = len(stage.tape)
 
@@ -205,9 +205,9 @@ def test_a_new_connection_publishes_everything_again(stage):
 
 
 def test_a_roster_in_the_inbox_ends_the_round_and_is_taken_once(stage):
-    stage.crowd.present = set()
+    stage.others.present = set()
     stage.turn(2)
-    newer = WORLD.without(NAMES[5])
+    newer = FLEET.without(NAMES[5])
     (stage.inbox / "2.roster").write_bytes(encode_signed(newer.roster.signed))
 
     stage.turn()
@@ -219,7 +219,7 @@ def test_a_roster_in_the_inbox_ends_the_round_and_is_taken_once(stage):
 
 def test_a_roster_that_is_refused_does_not_come_again(stage):
     (stage.inbox / "1.roster").write_bytes(b"garbage")
-    stage.crowd.present = set()
+    stage.others.present = set()
 
     stage.turn()
 
@@ -238,17 +238,17 @@ class Narrow:
 
 
 def test_whoever_sent_a_part_is_told_what_is_missing(stage):
-    stage.crowd.present = set()
+    stage.others.present = set()
     stage.turn()
     name, plan = NAMES[0], stage.orchestrator.state.terms.verified_plan
-    sealed = WORLD.sealed(plan, name, WORLD.body(plan, name))
-    sender = Messenger(Narrow(stage.crowd.messengers[name].link), stage.inbox.parent / "narrow")
-    topic = Topic(FLEET, Kind.CONTRIBUTION, device=name, number=1, chunk=0)
+    sealed = FLEET.sealed(plan, name, FLEET.body(plan, name))
+    sender = Messenger(Narrow(stage.others.messengers[name].link), stage.inbox.parent / "narrow")
+    topic = Topic(FLEET_NAME, Kind.CONTRIBUTION, device=name, number=1, chunk=0)
 
     sender.send(topic, sealed, ranges=((0, 1), (2, 3)))
     stage.turn(15)
 
-    receipts = [open_receipt(decode_signed(data), WORLD.roster.orchestrator) for _, data in stage.sent(Kind.RECEIPT)]
+    receipts = [open_receipt(decode_signed(data), FLEET.roster.orchestrator) for _, data in stage.sent(Kind.RECEIPT)]
     assert {receipt.status for receipt in receipts} == {ReceiptStatus.HELD}
     assert receipts[0].missing[0] == (1, 2)
     assert len(receipts) < 4
@@ -259,14 +259,14 @@ def test_whoever_sent_a_part_is_told_what_is_missing(stage):
 
 
 def test_parts_of_something_else_are_not_answered(stage):
-    stage.crowd.present = set()
+    stage.others.present = set()
     stage.turn()
     name, plan = NAMES[0], stage.orchestrator.state.terms.verified_plan
-    sealed = WORLD.sealed(plan, name, WORLD.body(plan, name))
-    sender = Messenger(Narrow(stage.crowd.messengers[name].link), stage.inbox.parent / "narrow")
+    sealed = FLEET.sealed(plan, name, FLEET.body(plan, name))
+    sender = Messenger(Narrow(stage.others.messengers[name].link), stage.inbox.parent / "narrow")
 
-    sender.send(Topic(FLEET, Kind.CONTRIBUTION, device=name, number=9, chunk=0), sealed, ranges=((0, 1),))
-    sender.send(Topic(FLEET, Kind.PARTIAL, device=name, number=1, chunk=0), sealed, ranges=((0, 1),))
+    sender.send(Topic(FLEET_NAME, Kind.CONTRIBUTION, device=name, number=9, chunk=0), sealed, ranges=((0, 1),))
+    sender.send(Topic(FLEET_NAME, Kind.PARTIAL, device=name, number=1, chunk=0), sealed, ranges=((0, 1),))
     stage.turn(15)
 
     assert not stage.sent(Kind.RECEIPT)
@@ -274,10 +274,10 @@ def test_parts_of_something_else_are_not_answered(stage):
 
 def test_transfers_that_nobody_goes_on_with_are_forgotten(tmp_path):
     stage = Stage(tmp_path, pace=Pace(forget_s=20))
-    stage.crowd.present = set()
+    stage.others.present = set()
     stage.turn()
-    sender = Messenger(Narrow(stage.crowd.messengers[NAMES[0]].link), stage.inbox.parent / "narrow")
-    sender.send(Topic(FLEET, Kind.CONTRIBUTION, device=NAMES[0], number=9, chunk=0), bytes(2000), ranges=((0, 1),))
+    sender = Messenger(Narrow(stage.others.messengers[NAMES[0]].link), stage.inbox.parent / "narrow")
+    sender.send(Topic(FLEET_NAME, Kind.CONTRIBUTION, device=NAMES[0], number=9, chunk=0), bytes(2000), ranges=((0, 1),))
     stage.turn(2)
     assert stage.messenger.incomplete()
 
@@ -287,8 +287,8 @@ def test_transfers_that_nobody_goes_on_with_are_forgotten(tmp_path):
 
 
 def test_what_devices_say_of_themselves_is_kept_in_batches(stage):
-    stage.crowd.present = set()
-    stage.crowd.say(NAMES[:2])
+    stage.others.present = set()
+    stage.others.say(NAMES[:2])
 
     stage.turn(3)
     assert not stage.heard
@@ -298,9 +298,9 @@ def test_what_devices_say_of_themselves_is_kept_in_batches(stage):
 
 
 def test_a_stop_ends_the_loop_after_its_step_and_leaves_the_round_open(stage):
-    stage.crowd.present = set()
+    stage.others.present = set()
     stage.link.before_receiving = stage.loop.stop
-    stage.crowd.say(NAMES[:1])
+    stage.others.say(NAMES[:1])
 
     assert not stage.loop.run()
 
@@ -320,7 +320,7 @@ def test_what_cannot_be_sent_is_noted_and_nothing_stops(stage, monkeypatch):
 
 
 def test_a_plan_that_cannot_be_stops_the_job(tmp_path):
-    stage = Stage(tmp_path, world=make_world(job={"noise_multiplier": 1e6}))
+    stage = Stage(tmp_path, fleet=make_fleet(job={"noise_multiplier": 1e6}))
 
     with refused(Refusal.PLAN_UNREACHABLE, LocalError):
         stage.loop.run()
@@ -328,10 +328,10 @@ def test_a_plan_that_cannot_be_stops_the_job(tmp_path):
 
 def test_every_outcome_is_told_once(tmp_path):
     stage = Stage(tmp_path, wanted=2)
-    stage.crowd.present = set(NAMES[:2])
+    stage.others.present = set(NAMES[:2])
     while not stage.log.of("aborted"):
         stage.turn()
-    stage.crowd.present = set(NAMES)
+    stage.others.present = set(NAMES)
     stage.loop.run()
 
     assert [line[:2] for line in stage.log.lines if line[0] in {one.value for one in Outcome}] == [

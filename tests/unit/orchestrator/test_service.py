@@ -19,26 +19,26 @@ from hushfleet.wire.topics import subscription
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
 from tests.support.chunked import wholes
+from tests.support.fleet import make_fleet, published
 from tests.support.refusals import refused
-from tests.support.world import make_world, published
 
-WORLD = make_world()
-NAMES = WORLD.names
-FLEET = WORLD.roster.roster.fleet
+FLEET = make_fleet()
+NAMES = FLEET.names
+FLEET_NAME = FLEET.roster.roster.fleet
 
 
 class Bench:
     """An orchestrator on a memory link; the test speaks for devices and members."""
 
-    def __init__(self, folder, world=WORLD) -> None:
-        self.world, self.reports, clock = world, [], count(1000)
-        self.broker = MemoryBroker(FLEET)
-        self.archive = Archive(folder, world.parties.owner.root.verify_key)
-        links = {name: self.broker.connect(name, member=name in world.parties.committee) for name in world.names}
+    def __init__(self, folder, fleet=FLEET) -> None:
+        self.fleet, self.reports, clock = fleet, [], count(1000)
+        self.broker = MemoryBroker(FLEET_NAME)
+        self.archive = Archive(folder, fleet.parties.owner.root.verify_key)
+        links = {name: self.broker.connect(name, member=name in fleet.parties.committee) for name in fleet.names}
         self.messengers = {name: Messenger(link, folder / name) for name, link in links.items()}
         self.orchestrator = Orchestrator(
-            world.coordinator(),
-            world.coordinator_state(),
+            fleet.coordinator(),
+            fleet.coordinator_state(),
             Messenger(self.broker.connect("orchestrator", orchestrator=True), folder / "spool"),
             self.archive,
             now_ms=lambda: next(clock),
@@ -49,26 +49,26 @@ class Bench:
     def retained(self, kind):
         """What a newcomer who may read this kind of topic gets at once."""
         newcomer = MemoryLink(self.broker, "newcomer")
-        newcomer.allow((("read", subscription(FLEET, kind)),))
-        newcomer.subscribe(subscription(FLEET, kind))
+        newcomer.allow((("read", subscription(FLEET_NAME, kind)),))
+        newcomer.subscribe(subscription(FLEET_NAME, kind))
         found = []
         while (delivery := newcomer.receive()) is not None:
             found.append(delivery)
         return [data for _, data in wholes(found)]
 
     def send(self, name, kind, data, number=1):
-        self.messengers[name].send(Topic(FLEET, kind, device=name, number=number, chunk=0), data)
+        self.messengers[name].send(Topic(FLEET_NAME, kind, device=name, number=number, chunk=0), data)
 
     def contribute(self, *names: str):
         plan = self.orchestrator.state.terms.verified_plan
         for name in names:
-            self.send(name, Kind.CONTRIBUTION, self.world.sealed(plan, name, self.world.body(plan, name)))
+            self.send(name, Kind.CONTRIBUTION, self.fleet.sealed(plan, name, self.fleet.body(plan, name)))
         return self.orchestrator.pump()
 
     def answer(self, *names: str):
         request = RequestArrived(encode(self.orchestrator.state.request))
         for name in names:
-            _, effects = self.world.member(name).step(self.world.member_state(name), request, SystemRandomness())
+            _, effects = self.fleet.member(name).step(self.fleet.member_state(name), request, SystemRandomness())
             self.send(name, Kind.PARTIAL, published(effects, Kind.PARTIAL)[0])
         return self.orchestrator.pump()
 
@@ -86,7 +86,7 @@ def test_a_round_from_its_plan_to_its_archive(bench):
 
     assert (type(bench.orchestrator.state), bench.orchestrator.state.memory.progress.version) == (NoRound, 1)
     rounds = read_archive(bench.archive.folder)
-    report = verify_job(rounds, WORLD.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
+    report = verify_job(rounds, FLEET.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
     assert report.result_digest == own(bench.orchestrator.state.memory.progress).model.digest
     assert not bench.reports
 
@@ -98,8 +98,8 @@ def test_a_contribution_that_outlived_its_round_is_told_so_while_the_next_one_co
     bench.orchestrator.end_collection()
     bench.orchestrator.start_round()
     bench.reports.clear()
-    late = WORLD.sealed(plan, NAMES[0], WORLD.body(plan, NAMES[0]))
-    bench.messengers[NAMES[0]].subscribe(FLEET, Kind.RECEIPT, device=NAMES[0])
+    late = FLEET.sealed(plan, NAMES[0], FLEET.body(plan, NAMES[0]))
+    bench.messengers[NAMES[0]].subscribe(FLEET_NAME, Kind.RECEIPT, device=NAMES[0])
 
     for number in (1, 0, 7):  # its own round, and two that never were
         bench.send(NAMES[0], Kind.CONTRIBUTION, late, number)
@@ -107,7 +107,7 @@ def test_a_contribution_that_outlived_its_round_is_told_so_while_the_next_one_co
 
     told = []
     while (arrived := bench.messengers[NAMES[0]].receive()) is not None:
-        told.append(open_receipt(decode_signed(arrived.data), WORLD.roster.orchestrator))
+        told.append(open_receipt(decode_signed(arrived.data), FLEET.roster.orchestrator))
     assert [(one.round, one.whole_hash, one.status, one.reason) for one in told] == [
         (1, sha256(late), ReceiptStatus.REFUSED, Refusal.CONTRIBUTION_LATE.value)
     ]
@@ -115,7 +115,7 @@ def test_a_contribution_that_outlived_its_round_is_told_so_while_the_next_one_co
 
 
 def test_connecting_publishes_what_the_broker_should_retain(bench):
-    assert bench.retained(Kind.MODEL) == [WORLD.model.to_bytes()]
+    assert bench.retained(Kind.MODEL) == [FLEET.model.to_bytes()]
     assert len(bench.retained(Kind.ROSTER)) == 1
     assert bench.retained(Kind.PLAN) == []
 
@@ -137,7 +137,7 @@ def test_a_round_under_way_is_not_started_twice(bench):
 
 
 def test_a_job_that_no_plan_can_hold_says_so_at_once(tmp_path):
-    bench = Bench(tmp_path / "archive", make_world(job={"noise_multiplier": 1e6}))
+    bench = Bench(tmp_path / "archive", make_fleet(job={"noise_multiplier": 1e6}))
     with refused(Refusal.PLAN_UNREACHABLE, LocalError):
         bench.orchestrator.start_round()
 
@@ -190,7 +190,7 @@ def test_a_round_that_cannot_be_archived_is_not_over(bench, monkeypatch):
     with pytest.raises(OSError, match="disk is full"):
         bench.answer(*NAMES[:3])
     assert (type(bench.orchestrator.state), bench.orchestrator.state.memory.progress.version) == (Decrypting, 0)
-    assert bench.retained(Kind.MODEL) == [WORLD.model.to_bytes()]
+    assert bench.retained(Kind.MODEL) == [FLEET.model.to_bytes()]
 
     monkeypatch.undo()
     bench.answer(NAMES[3])

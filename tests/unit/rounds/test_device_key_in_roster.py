@@ -9,21 +9,21 @@ from hushfleet.rounds.effects import Prepare
 from hushfleet.rounds.events import PlanArrived
 from hushfleet.signing import SigningKey
 from hushfleet.wire import encode_signed
+from tests.support.fleet import make_fleet, of, raise_refusal
 from tests.support.refusals import refused
-from tests.support.world import make_world, of, raise_refusal
 
-WORLD = make_world()
-PLAN = PlanArrived(encode_signed(WORLD.plan().signed))
+FLEET = make_fleet()
+PLAN = PlanArrived(encode_signed(FLEET.plan().signed))
 
 
 def test_a_device_that_was_enrolled_anew_elsewhere_stays_out() -> None:
-    old = replace(WORLD.device(), signing_key=SigningKey.generate(SeededRandomness(b"the box it replaced")))
-    state, effects = old.step(WORLD.device_state(), PLAN, SeededRandomness(b""))
+    old = replace(FLEET.device(), signing_key=SigningKey.generate(SeededRandomness(b"the box it replaced")))
+    state, effects = old.step(FLEET.device_state(), PLAN, SeededRandomness(b""))
     assert isinstance(state, Idle)
     with refused(Refusal.NOT_ENROLLED, PeerError):
         raise_refusal(effects)
 
 
 def test_the_device_that_the_roster_names_takes_part() -> None:
-    _, effects = WORLD.device().step(WORLD.device_state(), PLAN, SeededRandomness(b""))
+    _, effects = FLEET.device().step(FLEET.device_state(), PLAN, SeededRandomness(b""))
     assert of(effects, Prepare)

@@ -10,8 +10,8 @@ from hushfleet.rounds.events import RosterArrived
 from hushfleet.rounds.machine import Running, Transitions, together
 from hushfleet.wire import encode_signed
 from tests.diagrams import MACHINES, PAGE, drawn, with_diagrams
+from tests.support.fleet import make_fleet
 from tests.support.refusals import refused
-from tests.support.world import make_world
 
 RANDOM = SeededRandomness(b"machine")
 TABLES = {"device": device.TRANSITIONS, "member": member.TRANSITIONS, "coordinator": coordinator.TRANSITIONS}
@@ -106,16 +106,16 @@ def test_an_offer_at_the_wrong_time_leaves_a_note():
 
 
 class TestTogether:
-    WORLD = make_world()
+    FLEET = make_fleet()
 
     def pair(self, persist):
-        world = self.WORLD
-        as_device = Running(world.device("device-01"), world.device_state(), persist, RANDOM)
-        return as_device, Running(world.member("device-01"), world.member_state("device-01"), persist, RANDOM)
+        fleet = self.FLEET
+        as_device = Running(fleet.device("device-01"), fleet.device_state(), persist, RANDOM)
+        return as_device, Running(fleet.member("device-01"), fleet.member_state("device-01"), persist, RANDOM)
 
     def test_device_and_member_take_a_roster_in_one_transaction_that_stores_it_once(self):
         transactions = []
-        pair, newer = self.pair(transactions.append), self.WORLD.newer(key_epoch=1)
+        pair, newer = self.pair(transactions.append), self.FLEET.newer(key_epoch=1)
 
         together(pair, RosterArrived(encode_signed(newer.roster.signed)))
 
@@ -130,18 +130,18 @@ class TestTogether:
 
         pair = self.pair(cut)
         with pytest.raises(OSError, match="power cut"):
-            together(pair, RosterArrived(encode_signed(self.WORLD.newer(key_epoch=1).roster.signed)))
+            together(pair, RosterArrived(encode_signed(self.FLEET.newer(key_epoch=1).roster.signed)))
 
-        assert {one.state.roster.digest for one in pair} == {self.WORLD.roster.digest}
+        assert {one.state.roster.digest for one in pair} == {self.FLEET.roster.digest}
         assert pair[1].state.share
 
     def test_both_refuse_an_older_roster(self):
         transactions = []
-        newer = self.WORLD.newer()
+        newer = self.FLEET.newer()
         pair = self.pair(transactions.append)
         together(pair, RosterArrived(encode_signed(newer.roster.signed)))
 
-        effects = together(pair, RosterArrived(encode_signed(self.WORLD.roster.signed)))
+        effects = together(pair, RosterArrived(encode_signed(self.FLEET.roster.signed)))
 
         assert [one.error.reason for one in effects if isinstance(one, Refused)] == [Refusal.ROSTER_OLDER] * 2
         assert len(transactions) == 1

@@ -14,10 +14,10 @@ from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.schemes.paillier.profile import PROFILE
+from tests.support.fleet import ARCHITECTURE, allowing, make_fleet, without_privacy
 from tests.support.refusals import refused
-from tests.support.world import ARCHITECTURE, allowing, make_world, without_privacy
 
-WORLD = make_world(
+FLEET = make_fleet(
     policy={
         "models": (*allowing(ARCHITECTURE), NamedHash("tiny too", bytes(32))),
         "questions": (NamedHash("ages", bytes(32)),),
@@ -32,7 +32,7 @@ WORLD = make_world(
         "schemes": ("paillier", "masked"),
     },
 )
-OPEN = without_privacy(WORLD)
+OPEN = without_privacy(FLEET)
 SMALLEST, LARGEST = sys.float_info.min, sys.float_info.max
 NAN, INF = math.nan, math.inf
 BELOW = math.nextafter
@@ -112,43 +112,43 @@ OUTSIDE = [
 
 
 def test_the_plan_that_a_job_gives_passes():
-    check_plan(WORLD.plan(), WORLD.roster, DEVICE_SCHEMES)
+    check_plan(FLEET.plan(), FLEET.roster, DEVICE_SCHEMES)
     check_plan(OPEN.plan(), OPEN.roster, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize("fields", INSIDE, ids=str)
 def test_a_value_just_inside_passes(fields):
-    check_plan(WORLD.plan(**fields), WORLD.roster, DEVICE_SCHEMES)
+    check_plan(FLEET.plan(**fields), FLEET.roster, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize(("reason", "fields"), OUTSIDE, ids=str)
 def test_a_value_just_outside_is_refused(reason, fields):
     with refused(reason, FaultyOrchestrator):
-        check_plan(WORLD.plan(**fields), WORLD.roster, DEVICE_SCHEMES)
+        check_plan(FLEET.plan(**fields), FLEET.roster, DEVICE_SCHEMES)
 
 
 def test_a_task_that_the_owner_allows_and_this_version_lacks_is_refused_by_name():
     for task in (MeasureTask("ages", bytes(32)), EvaluateTask("tiny", ARCHITECTURE.digest, 0, bytes(32), b"")):
         with pytest.raises(FaultyOrchestrator, match=f"this version knows no task '{task_name(task)}'"):
-            check_plan(WORLD.plan(task=task), WORLD.roster, DEVICE_SCHEMES)
+            check_plan(FLEET.plan(task=task), FLEET.roster, DEVICE_SCHEMES)
 
 
 def test_a_training_that_the_owner_did_not_allow_is_refused():
-    idle = make_world(policy={"tasks": ("evaluate",)})
+    idle = make_fleet(policy={"tasks": ("evaluate",)})
     with refused(Refusal.PLAN_TASK, FaultyOrchestrator):
         check_plan(idle.plan(), idle.roster, DEVICE_SCHEMES)
 
 
 def test_fewer_than_two_honest_contributors_are_refused_even_under_a_policy_that_no_owner_can_sign():
-    policy = msgspec.structs.replace(WORLD.policy)
+    policy = msgspec.structs.replace(FLEET.policy)
     msgspec.structs.force_setattr(policy, "min_devices", 1)
-    roster = WORLD.roster.roster.__copy__()
+    roster = FLEET.roster.roster.__copy__()
     msgspec.structs.force_setattr(roster, "policy", policy)
-    lax = replace(WORLD.roster, roster=roster)
+    lax = replace(FLEET.roster, roster=roster)
 
-    check_plan(WORLD.plan(min_devices=4), lax, DEVICE_SCHEMES)
+    check_plan(FLEET.plan(min_devices=4), lax, DEVICE_SCHEMES)
     with refused(Refusal.PLAN_HONEST_CONTRIBUTORS, FaultyOrchestrator):
-        check_plan(WORLD.plan(min_devices=3), lax, DEVICE_SCHEMES)
+        check_plan(FLEET.plan(min_devices=3), lax, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize("fields", [{"bound": 0}, {"b2": 0}, {"bound": 255}])
@@ -166,7 +166,7 @@ def test_with_leave_to_add_no_noise_a_little_noise_is_still_refused():
 @pytest.mark.parametrize("field", ["round", "roster_serial", "model_version", "b2", "variance", "bound", "min_devices", "max_devices"])
 def test_numbers_that_no_store_holds_do_not_become_a_plan(field):
     with refused(Refusal.MESSAGE_MALFORMED, PeerError):
-        WORLD.plan(**{field: 2**63})
+        FLEET.plan(**{field: 2**63})
 
 
 def test_every_role_knows_exactly_the_schemes_that_a_plan_may_name():
@@ -177,46 +177,46 @@ def test_every_role_knows_exactly_the_schemes_that_a_plan_may_name():
 
 
 def test_the_cost_of_a_plan_follows_from_its_integers_and_the_policys_c():
-    plan = WORLD.plan().plan
+    plan = FLEET.plan().plan
 
-    assert honest(plan, WORLD.roster) == plan.privacy.min_devices - 2
-    assert nano_rho(plan, WORLD.roster) == rho_nano(plan.privacy.b2, 2, plan.privacy.variance)
-    assert Fraction(nano_rho(plan, WORLD.roster), 10**9) >= Fraction(plan.privacy.b2, 2 * 2 * plan.privacy.variance)
+    assert honest(plan, FLEET.roster) == plan.privacy.min_devices - 2
+    assert nano_rho(plan, FLEET.roster) == rho_nano(plan.privacy.b2, 2, plan.privacy.variance)
+    assert Fraction(nano_rho(plan, FLEET.roster), 10**9) >= Fraction(plan.privacy.b2, 2 * 2 * plan.privacy.variance)
     assert nano_rho(OPEN.plan().plan, OPEN.roster) == 0
 
 
 def test_a_plan_stands_to_a_roster_by_hash_first_then_by_serial():
-    newer, twin = WORLD.newer(), replace(WORLD, policy=msgspec.structs.replace(WORLD.policy, max_values=999))
+    newer, twin = FLEET.newer(), replace(FLEET, policy=msgspec.structs.replace(FLEET.policy, max_values=999))
 
-    assert standing(WORLD.plan().plan, WORLD.roster) is Standing.SAME
-    assert standing(newer.plan().plan, WORLD.roster) is Standing.WAIT
-    assert standing(WORLD.plan().plan, newer.roster) is Standing.STAY_OUT
-    assert standing(twin.plan().plan, WORLD.roster) is Standing.STAY_OUT
-    assert standing(WORLD.plan(roster_serial=99).plan, WORLD.roster) is Standing.SAME
+    assert standing(FLEET.plan().plan, FLEET.roster) is Standing.SAME
+    assert standing(newer.plan().plan, FLEET.roster) is Standing.WAIT
+    assert standing(FLEET.plan().plan, newer.roster) is Standing.STAY_OUT
+    assert standing(twin.plan().plan, FLEET.roster) is Standing.STAY_OUT
+    assert standing(FLEET.plan(roster_serial=99).plan, FLEET.roster) is Standing.SAME
 
 
 def test_a_model_whose_contribution_no_orchestrator_would_take_is_refused_by_device_and_member():
     """4,096 ciphertexts of the 512-bit key carry 29 values each in slots of 17 bits, 27 in slots of 18."""
-    world = make_world(policy={"max_values": 1 << 20})
+    fleet = make_fleet(policy={"max_values": 1 << 20})
 
     for dimension, fits in ((98_304, True), (131_072, False)):
         n = derive(dimension=dimension, clip_norm=1.0, noise_multiplier=4, k_min=4, k_max=5, colluding=2)
         fields = {name: getattr(n, name) for name in ("b2", "variance", "bound", "scale", "slot_bits")}
         if fits:
-            check_plan(world.plan(dimension=dimension, **fields), world.roster, DEVICE_SCHEMES)
+            check_plan(fleet.plan(dimension=dimension, **fields), fleet.roster, DEVICE_SCHEMES)
             continue
         with refused(Refusal.PLAN_DIMENSION, FaultyOrchestrator):
-            check_plan(world.plan(dimension=dimension, **fields), world.roster, DEVICE_SCHEMES)
-        check_plan(world.plan(dimension=dimension, **fields, keep_one_in=2), world.roster, DEVICE_SCHEMES)
+            check_plan(fleet.plan(dimension=dimension, **fields), fleet.roster, DEVICE_SCHEMES)
+        check_plan(fleet.plan(dimension=dimension, **fields, keep_one_in=2), fleet.roster, DEVICE_SCHEMES)
 
 
 @pytest.mark.parametrize(("modulus_bytes", "most"), [(384, 4096 * 153), (512, 4096 * 204)])
 def test_a_body_of_the_most_ciphertexts_is_within_the_limit_for_keys_of_3072_and_4096_bit(modulus_bytes: int, most: int):
-    roster = replace(WORLD.roster, roster=msgspec.structs.replace(WORLD.roster.roster, paillier=bytes(modulus_bytes * 13)))
+    roster = replace(FLEET.roster, roster=msgspec.structs.replace(FLEET.roster.roster, paillier=bytes(modulus_bytes * 13)))
     block = 65_536
     fitting = most // block * block
 
-    assert not PROFILE.misfit(WORLD.plan(dimension=fitting, slot_bits=20).plan, roster)
-    assert PROFILE.misfit(WORLD.plan(dimension=fitting + block, slot_bits=20).plan, roster)
-    assert not PROFILE.misfit(WORLD.plan(dimension=fitting + block, slot_bits=16).plan, roster)
-    assert not PROFILE.misfit(WORLD.plan(dimension=fitting + block, slot_bits=20, keep_one_in=2).plan, roster)
+    assert not PROFILE.misfit(FLEET.plan(dimension=fitting, slot_bits=20).plan, roster)
+    assert PROFILE.misfit(FLEET.plan(dimension=fitting + block, slot_bits=20).plan, roster)
+    assert not PROFILE.misfit(FLEET.plan(dimension=fitting + block, slot_bits=16).plan, roster)
+    assert not PROFILE.misfit(FLEET.plan(dimension=fitting + block, slot_bits=20, keep_one_in=2).plan, roster)

@@ -9,20 +9,20 @@ from hushfleet.rounds import receive
 from hushfleet.schemes.base import RoundTerms
 from hushfleet.wire import Body
 from hushfleet.wire.limits import LIMITS
+from tests.support.fleet import make_fleet
 from tests.support.refusals import refused
-from tests.support.world import make_world
 
-WORLD = make_world()
-PLAN = WORLD.plan()
-NAME, OTHER = WORLD.names[:2]
+FLEET = make_fleet()
+PLAN = FLEET.plan()
+NAME, OTHER = FLEET.names[:2]
 
 
 def received(name: str, sealed: bytes):
-    return receive(RoundTerms(PLAN, WORLD.roster, insecure_keys=True), WORLD.parties.orchestrator.sealing, name, sealed, SystemRandomness())
+    return receive(RoundTerms(PLAN, FLEET.roster, insecure_keys=True), FLEET.parties.orchestrator.sealing, name, sealed, SystemRandomness())
 
 
 def test_a_good_contribution_is_opened():
-    sealed = WORLD.sealed(PLAN, NAME, WORLD.body(PLAN, NAME))
+    sealed = FLEET.sealed(PLAN, NAME, FLEET.body(PLAN, NAME))
 
     opened = received(NAME, sealed)
 
@@ -31,11 +31,11 @@ def test_a_good_contribution_is_opened():
 
 def test_one_that_somebody_else_signed_is_refused():
     with refused(Refusal.CONTRIBUTION_PLAN, FaultyDevice):
-        received(NAME, WORLD.sealed(PLAN, NAME, WORLD.body(PLAN, OTHER)))
+        received(NAME, FLEET.sealed(PLAN, NAME, FLEET.body(PLAN, OTHER)))
 
 
 def test_one_that_was_altered_on_the_way_is_refused():
-    sealed = bytearray(WORLD.sealed(PLAN, NAME, WORLD.body(PLAN, NAME)))
+    sealed = bytearray(FLEET.sealed(PLAN, NAME, FLEET.body(PLAN, NAME)))
     sealed[-1] ^= 1
 
     with refused(Refusal.SEAL, PeerError):
@@ -43,8 +43,8 @@ def test_one_that_was_altered_on_the_way_is_refused():
 
 
 def test_one_that_was_copied_from_another_device_is_refused():
-    other = decode(Body, WORLD.body(PLAN, OTHER).content, max_bytes=LIMITS.contribution)
-    copied = WORLD.sign_body(msgspec.structs.replace(other, device_id=NAME))
+    other = decode(Body, FLEET.body(PLAN, OTHER).content, max_bytes=LIMITS.contribution)
+    copied = FLEET.sign_body(msgspec.structs.replace(other, device_id=NAME))
 
     with refused(Refusal.KNOWLEDGE_PROOF, FaultyDevice):
-        received(NAME, WORLD.sealed(PLAN, NAME, copied))
+        received(NAME, FLEET.sealed(PLAN, NAME, copied))

@@ -9,10 +9,10 @@ from hushfleet.rounds.device import Idle
 from hushfleet.rounds.effects import Fetch
 from hushfleet.rounds.events import PlanArrived, RequestArrived
 from hushfleet.wire import Kind, encode_signed
+from tests.support.fleet import changes, make_fleet, of, published, raise_refusal
 from tests.support.refusals import refused
-from tests.support.world import changes, make_world, of, published, raise_refusal
 
-OLDER = make_world(devices=8, max_devices=6)
+OLDER = make_fleet(devices=8, max_devices=6)
 NEWER = OLDER.without("device-07", "device-08")
 RANDOMNESS = SeededRandomness(b"rosters")
 

@@ -12,9 +12,9 @@ from hushfleet.schemes.paillier.device import PaillierDevice
 from hushfleet.schemes.paillier.member import PaillierMember
 from hushfleet.schemes.paillier.orchestrator import PaillierOrchestrator
 from hushfleet.schemes.paillier.profile import ciphertext_count, key_of
+from tests.support.fleet import make_fleet
 from tests.support.refusals import refused
 from tests.support.scheme_contract import ProvingSchemeContract, flip, flip_first, with_body
-from tests.support.world import make_world
 
 
 class TestPaillier(ProvingSchemeContract):
@@ -81,7 +81,7 @@ class TestPaillierWithSevenMembers(TestPaillier):
 
 
 def test_a_value_past_its_slot_never_leaves_the_device():
-    terms = make_world().terms()
+    terms = make_fleet().terms()
     values = np.zeros(64, np.int64)
     values[3] = 1 << (terms.plan.privacy.slot_bits - 1)
     with refused(Refusal.VALUE_OUT_OF_SLOT, LocalError):
@@ -89,13 +89,13 @@ def test_a_value_past_its_slot_never_leaves_the_device():
 
 
 def test_a_member_without_its_share_is_told_what_to_join_with():
-    world = make_world()
-    name = world.roster.roster.committee[0]
-    keys = MemberKeys(1, world.parties.devices[name].sealing, NO_SHARE)
+    fleet = make_fleet()
+    name = fleet.roster.roster.committee[0]
+    keys = MemberKeys(1, fleet.parties.devices[name].sealing, NO_SHARE)
 
     with refused(Refusal.SHARE_MISSING, LocalError):
-        PaillierMember().check_keys(world.roster, keys, insecure_keys=True)
+        PaillierMember().check_keys(fleet.roster, keys, insecure_keys=True)
 
 
 def test_an_empty_cohort_has_no_faulty_contribution():
-    assert PaillierOrchestrator().find_faulty(make_world().terms(), [], SystemRandomness()) == {}
+    assert PaillierOrchestrator().find_faulty(make_fleet().terms(), [], SystemRandomness()) == {}

@@ -27,12 +27,12 @@ from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.wire import Kind
-from tests.support.company import Company
+from tests.support.fleet import Fleet, make_fleet, of, published, raise_refusal, update_of, without_privacy
+from tests.support.fleet.machines import Machines
+from tests.support.fleet.stores import StoredOrchestrator, new_store
 from tests.support.plain_scheme.scheme import NAME, PlainDevice, PlainMember, PlainOrchestrator
 from tests.support.refusals import refused
 from tests.support.scheme_contract import SchemeContract, with_body
-from tests.support.stored_orchestrator import StoredOrchestrator, new_store
-from tests.support.world import World, make_world, of, published, raise_refusal, update_of, without_privacy
 
 
 @pytest.fixture(autouse=True)
@@ -43,15 +43,15 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ORCHESTRATOR_SCHEMES, NAME, PlainOrchestrator())
 
 
-def make_plain_world() -> World:
-    return make_world(policy={"schemes": (NAME,)}, job={"scheme": NAME})
+def make_plain_fleet() -> Fleet:
+    return make_fleet(policy={"schemes": (NAME,)}, job={"scheme": NAME})
 
 
 class TestPlain(SchemeContract):
     scheme = NAME
 
-    def world(self) -> World:
-        return make_world(key=self.key, devices=10, max_devices=8, policy={"schemes": (NAME,)}, job={"scheme": NAME})
+    def fleet(self) -> Fleet:
+        return make_fleet(key=self.key, devices=10, max_devices=8, policy={"schemes": (NAME,)}, job={"scheme": NAME})
 
     def tampers(self, _: object):
         return {
@@ -62,43 +62,43 @@ class TestPlain(SchemeContract):
 
 
 def test_a_round_through_the_machines_releases_the_mean_of_the_updates():
-    company = Company(without_privacy(make_plain_world()))
-    updates = {name: update_of(name.encode()) for name in company.world.names[:4]}
-    company.start()
-    company.collect({name: company.contribute(name, update) for name, update in updates.items()})
-    _deliver(company, company.orchestrate(DeadlinePassed(2000)))
-    company.decrypt()
+    machines = Machines(without_privacy(make_plain_fleet()))
+    updates = {name: update_of(name.encode()) for name in machines.fleet.names[:4]}
+    machines.start()
+    machines.collect({name: machines.contribute(name, update) for name, update in updates.items()})
+    _deliver(machines, machines.orchestrate(DeadlinePassed(2000)))
+    machines.decrypt()
 
-    model = own(company.coordinator.state.memory.progress).model
-    step = model.parameters - company.world.model.parameters
+    model = own(machines.coordinator.state.memory.progress).model
+    step = model.parameters - machines.fleet.model.parameters
     np.testing.assert_allclose(step, np.mean(list(updates.values()), axis=0), atol=0.05)
 
 
 def test_a_member_without_its_shares_waits_for_them_and_then_answers():
-    company = Company(make_plain_world())
-    company.start()
-    company.collect({name: company.contribute(name, update_of(name.encode())) for name in company.world.names[:4]})
-    effects = company.orchestrate(DeadlinePassed(2000))
-    name = company.world.parties.committee[0]
-    member = company.members[name]
+    machines = Machines(make_plain_fleet())
+    machines.start()
+    machines.collect({name: machines.contribute(name, update_of(name.encode())) for name in machines.fleet.names[:4]})
+    effects = machines.orchestrate(DeadlinePassed(2000))
+    name = machines.fleet.parties.committee[0]
+    member = machines.members[name]
 
-    assert not published(company.take(name, member, RequestArrived(company.request)), Kind.PARTIAL)
+    assert not published(machines.take(name, member, RequestArrived(machines.request)), Kind.PARTIAL)
     assert isinstance(member.state, Waiting)
     inbox = [one for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == name]
-    assert published(company.take(name, member, InboxArrived(inbox[0].data)), Kind.PARTIAL)
+    assert published(machines.take(name, member, InboxArrived(inbox[0].data)), Kind.PARTIAL)
     assert isinstance(member.state, Ready)
 
 
 def test_a_share_that_is_not_the_one_in_the_body_is_no_answer():
-    company = Company(make_plain_world())
-    company.start()
-    company.collect({name: company.contribute(name, update_of(name.encode())) for name in company.world.names[:4]})
-    effects = company.orchestrate(DeadlinePassed(2000))
-    first, second = company.world.parties.committee[:2]
+    machines = Machines(make_plain_fleet())
+    machines.start()
+    machines.collect({name: machines.contribute(name, update_of(name.encode())) for name in machines.fleet.names[:4]})
+    effects = machines.orchestrate(DeadlinePassed(2000))
+    first, second = machines.fleet.parties.committee[:2]
     others = next(one.data for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == second)
-    company.take(first, company.members[first], InboxArrived(others))
+    machines.take(first, machines.members[first], InboxArrived(others))
 
-    effects = company.take(first, company.members[first], RequestArrived(company.request))
+    effects = machines.take(first, machines.members[first], RequestArrived(machines.request))
 
     assert not published(effects, Kind.PARTIAL)
     with refused(Refusal.SHARE_MISMATCH, PeerError):
@@ -106,33 +106,33 @@ def test_a_share_that_is_not_the_one_in_the_body_is_no_answer():
 
 
 def test_a_masked_vector_that_is_not_the_one_in_the_body_is_refused():
-    world = make_plain_world()
-    plan = world.plan()
-    company = Company(world)
-    company.start()
-    sealed = company.contribute("device-01", update_of(b"x"))
-    contribution = world.unsealed(plan, "device-01", sealed)
-    other = world.sealed(plan, "device-01", contribution.body, bytes(len(contribution.masked_vector)), contribution.sealed_shares)
+    fleet = make_plain_fleet()
+    plan = fleet.plan()
+    machines = Machines(fleet)
+    machines.start()
+    sealed = machines.contribute("device-01", update_of(b"x"))
+    contribution = fleet.unsealed(plan, "device-01", sealed)
+    other = fleet.sealed(plan, "device-01", contribution.body, bytes(len(contribution.masked_vector)), contribution.sealed_shares)
 
     with refused(Refusal.MASKED_VECTOR, PeerError):
-        raise_refusal(company.orchestrate(ContributionsArrived((("device-01", other),))))
+        raise_refusal(machines.orchestrate(ContributionsArrived((("device-01", other),))))
 
 
 def test_store_restart_and_verify(tmp_path: Path):
     """The orchestrator dies after each step of the round; an outsider verifies what it left."""
-    world = make_plain_world()
-    new_store(world, tmp_path)
-    company, sent = Company(world), []
-    _life(world, tmp_path, sent, RoundWanted())
+    fleet = make_plain_fleet()
+    new_store(fleet, tmp_path)
+    machines, sent = Machines(fleet), []
+    _life(fleet, tmp_path, sent, RoundWanted())
     plan = _latest(sent, Kind.PLAN)
-    company.plan = plan
-    for name in world.names[:4]:
-        _life(world, tmp_path, sent, ContributionsArrived(((name, company.contribute(name, update_of(name.encode()))),)))
-    _life(world, tmp_path, sent, DeadlinePassed())
+    machines.plan = plan
+    for name in fleet.names[:4]:
+        _life(fleet, tmp_path, sent, ContributionsArrived(((name, machines.contribute(name, update_of(name.encode()))),)))
+    _life(fleet, tmp_path, sent, DeadlinePassed())
     sent.clear()
-    _life(world, tmp_path, sent, Connected())
-    answers = {name: _answer(world, name, sent) for name in world.parties.committee}
-    orchestrator = StoredOrchestrator(world, tmp_path)
+    _life(fleet, tmp_path, sent, Connected())
+    answers = {name: _answer(fleet, name, sent) for name in fleet.parties.committee}
+    orchestrator = StoredOrchestrator(fleet, tmp_path)
     assert isinstance(orchestrator.state, Decrypting)
     for name, answer in answers.items():
         orchestrator.take(AnswerArrived(name, answer))
@@ -141,11 +141,11 @@ def test_store_restart_and_verify(tmp_path: Path):
     archive = orchestrator.store.archive(orchestrator.store.job()).folder
     orchestrator.store.close()
 
-    report = verify_job(read_archive(archive), world.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
+    report = verify_job(read_archive(archive), fleet.parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
 
     assert report.released == 1
     assert report.rounds[0].devices == 4
-    record = open_record(orchestrator.state.memory.record, world.roster.orchestrator)
+    record = open_record(orchestrator.state.memory.record, fleet.roster.orchestrator)
     assert record.outcome is Outcome.RELEASED
 
 
@@ -157,12 +157,12 @@ def test_an_archived_sum_that_was_altered_is_noticed(tmp_path: Path):
     path.write_bytes(bytes(altered))
 
     with pytest.raises((PeerError, LocalError)):
-        verify_job(read_archive(path.parents[1]), make_plain_world().parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
+        verify_job(read_archive(path.parents[1]), make_plain_fleet().parties.owner.root.verify_key, SystemRandomness(), insecure_keys=True)
 
 
-def _life(world: World, folder: Path, sent: list[Publish], event: object) -> None:
+def _life(fleet: Fleet, folder: Path, sent: list[Publish], event: object) -> None:
     """One life of the orchestrator: it comes back from its store, takes one event and dies."""
-    orchestrator = StoredOrchestrator(world, folder, sent.append)
+    orchestrator = StoredOrchestrator(fleet, folder, sent.append)
     orchestrator.take(event)
     orchestrator.store.close()
 
@@ -171,14 +171,14 @@ def _latest(sent: list[Publish], kind: Kind) -> bytes:
     return [one.data for one in sent if one.topic.kind is kind][-1]
 
 
-def _answer(world: World, name: str, sent: list[Publish]) -> bytes:
+def _answer(fleet: Fleet, name: str, sent: list[Publish]) -> bytes:
     inbox = next(one.data for one in sent if one.topic.kind is Kind.INBOX and one.topic.device == name)
-    state, _ = world.member(name).step(Ready(MemberMemory(), world.roster), InboxArrived(inbox), SystemRandomness())
-    _, effects = world.member(name).step(state, RequestArrived(_latest(sent, Kind.REQUEST)), SystemRandomness())
+    state, _ = fleet.member(name).step(Ready(MemberMemory(), fleet.roster), InboxArrived(inbox), SystemRandomness())
+    _, effects = fleet.member(name).step(state, RequestArrived(_latest(sent, Kind.REQUEST)), SystemRandomness())
     return published(effects, Kind.PARTIAL)[0]
 
 
-def _deliver(company: Company, effects) -> None:
+def _deliver(machines: Machines, effects) -> None:
     for one in of(effects, Publish):
         if one.topic.kind is Kind.INBOX:
-            company.take(one.topic.device, company.members[one.topic.device], InboxArrived(one.data))
+            machines.take(one.topic.device, machines.members[one.topic.device], InboxArrived(one.data))

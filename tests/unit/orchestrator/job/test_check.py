@@ -7,27 +7,27 @@ from hushfleet.privacy import epsilon
 from hushfleet.rounds.plan_check import nano_rho
 from orchestrator.job import file as job_file
 from orchestrator.job.check import check, selection
+from tests.support.fleet import Fleet, allowing, make_fleet
 from tests.support.hand_made_model import hand_made
-from tests.support.jobs import job_world, with_policy, write_holdout, write_job
+from tests.support.jobs import job_fleet, with_policy, write_holdout, write_job
 from tests.support.refusals import refused
-from tests.support.world import World, allowing, make_world
 
-WORLD = job_world(budget_nano_rho=10**10)
+FLEET = job_fleet(budget_nano_rho=10**10)
 
 
-def checked(folder, world: World = WORLD, **changes: str):
+def checked(folder, fleet: Fleet = FLEET, **changes: str):
     path = write_job(folder, **changes)
-    return held_against(path, world)
+    return held_against(path, fleet)
 
 
-def held_against(path, world: World = WORLD):
+def held_against(path, fleet: Fleet = FLEET):
     file, text = job_file.read(path)
-    return check(file, text, path, world.roster)
+    return check(file, text, path, fleet.roster)
 
 
-def mistakes(folder, world: World = WORLD, **changes: str) -> list[str]:
+def mistakes(folder, fleet: Fleet = FLEET, **changes: str) -> list[str]:
     with pytest.raises(LocalError) as caught:
-        checked(folder, world, **changes)
+        checked(folder, fleet, **changes)
     assert caught.value.reason is Refusal.CONFIG_INVALID
     return [line.strip() for line in caught.value.message.splitlines()[1:]]
 
@@ -41,7 +41,7 @@ def test_a_job_that_fits_is_ready_to_run(tmp_path):
 
 def test_what_it_costs(tmp_path):
     job = checked(tmp_path, rounds="rounds = 20")
-    rho = nano_rho(WORLD.plan().plan, WORLD.roster)
+    rho = nano_rho(FLEET.plan().plan, FLEET.roster)
 
     assert (job.cost.rho_nano, job.cost.values, job.cost.model_bytes) == (rho, 10, 40)
     assert [rounds for rounds, _ in job.cost.epsilons] == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
@@ -53,25 +53,25 @@ def test_few_rounds_have_fewer_than_ten_lines(tmp_path):
 
 
 def test_a_contributions_size_is_not_understated(tmp_path):
-    plan = WORLD.plan()
-    for name in WORLD.names[:3]:
-        sealed = WORLD.sealed(plan, name, WORLD.body(plan, name))
+    plan = FLEET.plan()
+    for name in FLEET.names[:3]:
+        sealed = FLEET.sealed(plan, name, FLEET.body(plan, name))
         assert len(sealed) <= checked(tmp_path).cost.contribution_bytes <= len(sealed) + 2048
 
 
 def test_everything_that_is_wrong_is_named_at_once(tmp_path):
     limits = {"max_local_steps": 1, "max_batch_size": 3, "max_learning_rate": 0.1}
-    world = job_world(models=(), schemes=("masked",), min_noise_numerator=100, **limits)
+    fleet = job_fleet(models=(), schemes=("masked",), min_noise_numerator=100, **limits)
 
-    found = mistakes(tmp_path, world)
+    found = mistakes(tmp_path, fleet)
 
     assert [line.split(":")[0] for line in found] == ["line 5", "line 9", "line 10", "line 11", "line 14", "line 21"]
 
 
 def test_a_noise_that_no_plan_can_hold_hides_nothing_else(tmp_path):
-    world = job_world(max_local_steps=1)
+    fleet = job_fleet(max_local_steps=1)
 
-    found = mistakes(tmp_path, world, noise_multiplier="noise_multiplier = 1e6", max_devices="max_devices = 11")
+    found = mistakes(tmp_path, fleet, noise_multiplier="noise_multiplier = 1e6", max_devices="max_devices = 11")
 
     assert [line.split(":")[0] for line in found] == ["line 9", "line 14", "line 18"]
 
@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_named(tmp_path, changes, text):
 
 
 def test_too_few_enrolled_devices(tmp_path):
-    small = WORLD.without(*WORLD.names[4:])
+    small = FLEET.without(*FLEET.names[4:])
 
     assert "4 devices are enrolled, 5 are needed" in mistakes(tmp_path, small, min_devices="min_devices = 5")[0]
 
@@ -125,8 +125,8 @@ def test_a_trainable_model_is_a_model_if_the_owner_allows_its_graph(tmp_path):
     with pytest.raises(LocalError, match=r"line 5: \[model\] onnx: the owner did not allow the model"):
         held_against(path)
     architecture = trainable.architecture
-    world = make_world(devices=6, policy={"models": allowing(architecture)}, job={"architecture": architecture})
-    found = held_against(path, world)
+    fleet = make_fleet(devices=6, policy={"models": allowing(architecture)}, job={"architecture": architecture})
+    found = held_against(path, fleet)
     assert found.job.task.architecture == trainable.architecture
     assert found.first.model.parameters.tobytes() == trainable.initial.tobytes()
     assert found.holdout.score_progress(found.first).accuracy is not None
@@ -138,10 +138,10 @@ def test_every_mistake_is_one_refusal_with_the_command_that_comes_next(tmp_path)
 
 
 def test_what_a_person_should_know_is_noted(tmp_path):
-    world = job_world(devices=5)
-    assert not checked(tmp_path, world).notes
+    fleet = job_fleet(devices=5)
+    assert not checked(tmp_path, fleet).notes
 
-    small = WORLD.without(*WORLD.names[4:])
+    small = FLEET.without(*FLEET.names[4:])
     path = write_job(tmp_path)
     path.write_text(path.read_text().split("[evaluation]")[0])
     notes = held_against(path, small).notes
@@ -149,8 +149,8 @@ def test_what_a_person_should_know_is_noted(tmp_path):
 
 
 def test_without_privacy_is_said(tmp_path):
-    world = job_world()
-    allowed = world.newer(policy=with_policy(world.policy, allow_without_privacy=True))
+    fleet = job_fleet()
+    allowed = fleet.newer(policy=with_policy(fleet.policy, allow_without_privacy=True))
 
     job = checked(tmp_path, allowed, noise_multiplier="noise_multiplier = 0\nwithout_privacy = true")
 

@@ -10,30 +10,30 @@ from hushfleet.rounds.effects import KeepRoster
 from hushfleet.rounds.tasks.train import own
 from hushfleet.wire import Kind
 from orchestrator.store.stale_topics import removals
-from tests.support.stored_orchestrator import StoredOrchestrator, new_store
-from tests.support.world import make_world
+from tests.support.fleet import make_fleet
+from tests.support.fleet.stores import StoredOrchestrator, new_store
 
-WORLD = make_world()
+FLEET = make_fleet()
 
 
 @pytest.fixture
 def party(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    new_store(WORLD, tmp_path)
-    party = StoredOrchestrator(WORLD, tmp_path)
+    new_store(FLEET, tmp_path)
+    party = StoredOrchestrator(FLEET, tmp_path)
     yield party
     party.store.close()
 
 
 def play(party, number):
-    world = WORLD if number == 1 else with_model(own(party.state.memory.progress).model)
-    plan = world.plan(number)
-    values = np.full(WORLD.terms(plan).length, 5 * number)  # a second step must not undo the first
-    party.go_on({name: WORLD.sealed(plan, name, WORLD.body(plan, name, values)) for name in WORLD.names[:4]}, number)
+    fleet = FLEET if number == 1 else with_model(own(party.state.memory.progress).model)
+    plan = fleet.plan(number)
+    values = np.full(FLEET.terms(plan).length, 5 * number)  # a second step must not undo the first
+    party.go_on({name: FLEET.sealed(plan, name, FLEET.body(plan, name, values)) for name in FLEET.names[:4]}, number)
 
 
 def with_model(model):
-    return replace(WORLD, model=model)
+    return replace(FLEET, model=model)
 
 
 def cleared(party, kind):
@@ -49,14 +49,14 @@ def test_the_model_before_and_its_record_are_cleared_and_not_those_in_force(part
     first = own(party.state.memory.progress).model
     play(party, 2)
 
-    assert {one.topic.digest for one in cleared(party, Kind.MODEL)} == {WORLD.model.digest.hex(), first.digest.hex()}
+    assert {one.topic.digest for one in cleared(party, Kind.MODEL)} == {FLEET.model.digest.hex(), first.digest.hex()}
     assert [one.topic.number for one in cleared(party, Kind.RECORD)] == [1]
     assert all(one.data == b"" for one in removals(party.store))
     assert {one.clears_bytes for one in cleared(party, Kind.MODEL)} == {len(first.to_bytes())}
 
 
 def test_rosters_before_the_one_in_force_are_cleared(party):
-    party.store.persist((KeepRoster(WORLD.newer().roster.signed),))
+    party.store.persist((KeepRoster(FLEET.newer().roster.signed),))
 
     (removal,) = cleared(party, Kind.ROSTER)
     assert (removal.topic.number, removal.topic.chunk) == (1, 0)

@@ -28,15 +28,15 @@ from orchestrator.migrations import REVISIONS
 from orchestrator.store.restore import coordinator_state
 from orchestrator.store.schema import accepted, jobs, metadata, presence, rosters, rounds
 from orchestrator.store.store import Store, database
+from tests.support.fleet import make_fleet
+from tests.support.fleet.stores import StoredOrchestrator, new_store
 from tests.support.refusals import refused
-from tests.support.stored_orchestrator import StoredOrchestrator, new_store
-from tests.support.world import make_world
 
-WORLD = make_world()
-ROOT = WORLD.parties.owner.root.verify_key
-PLAN = WORLD.plan()
-ACCEPTED = AcceptedContribution(open_body(WORLD.terms(PLAN), WORLD.body(PLAN, "device-01")), bytes(32), 10)
-SEALED = {name: WORLD.sealed(PLAN, name, WORLD.body(PLAN, name)) for name in WORLD.names[:4]}
+FLEET = make_fleet()
+ROOT = FLEET.parties.owner.root.verify_key
+PLAN = FLEET.plan()
+ACCEPTED = AcceptedContribution(open_body(FLEET.terms(PLAN), FLEET.body(PLAN, "device-01")), bytes(32), 10)
+SEALED = {name: FLEET.sealed(PLAN, name, FLEET.body(PLAN, name)) for name in FLEET.names[:4]}
 
 
 @pytest.fixture(autouse=True)
@@ -46,14 +46,14 @@ def _without_syncing(monkeypatch):
 
 @pytest.fixture
 def store(tmp_path):
-    store = Store.create(tmp_path, WORLD.roster)
+    store = Store.create(tmp_path, FLEET.roster)
     yield store
     store.close()
 
 
 @pytest.fixture
 def begun(store):
-    store.begin_job("tiny", b"tiny", "text", WORLD.progress)
+    store.begin_job("tiny", b"tiny", "text", FLEET.progress)
     return store
 
 
@@ -74,19 +74,19 @@ class TestOpening:
 
     def test_a_store_is_made_once(self, store, tmp_path):
         with refused(Refusal.STORE_UNUSABLE, LocalError):
-            Store.create(tmp_path, WORLD.roster)
-        assert store.roster() == WORLD.roster
+            Store.create(tmp_path, FLEET.roster)
+        assert store.roster() == FLEET.roster
 
     def test_a_making_that_was_interrupted_is_repeated(self, tmp_path):
         (tmp_path / database.FILE).touch()
         assert not database.exists(tmp_path, None)
 
-        Store.create(tmp_path, WORLD.roster).close()
+        Store.create(tmp_path, FLEET.roster).close()
 
         assert database.exists(tmp_path, None)
 
     def test_a_damaged_store_is_refused(self, tmp_path):
-        new_store(WORLD, tmp_path)
+        new_store(FLEET, tmp_path)
         for path in tmp_path.glob(f"{database.FILE}*"):
             path.write_bytes(b"no database " * 400)
 
@@ -125,10 +125,10 @@ class TestOpening:
         url = f"sqlite:///{tmp_path / 'elsewhere.db'}"
         (tmp_path / "state").mkdir()
 
-        Store.create(tmp_path / "state", WORLD.roster, url=url).close()
+        Store.create(tmp_path / "state", FLEET.roster, url=url).close()
         again = Store(tmp_path / "state", ROOT, url=url)
 
-        assert again.roster() == WORLD.roster
+        assert again.roster() == FLEET.roster
         again.close()
         assert not (tmp_path / "state" / database.FILE).exists()
         again.close()
@@ -176,15 +176,15 @@ def test_a_store_of_protocol_version_1_in_use_is_refused_by_name(tmp_path):
 
 def test_a_restart_needs_neither_the_sealed_bytes_nor_the_masked_vectors(tmp_path):
     """The sum is stored with the contributions that it holds; what is kept of one is its signed body."""
-    new_store(WORLD, tmp_path)
-    party = StoredOrchestrator(WORLD, tmp_path)
+    new_store(FLEET, tmp_path)
+    party = StoredOrchestrator(FLEET, tmp_path)
     party.take(RoundWanted())
     party.take(ContributionsArrived(tuple(SEALED.items())))
     total = party.state.total.to_bytes()
     party.store.close()
     blobs = {path.name for path in (tmp_path / "blobs").iterdir()}
 
-    party = StoredOrchestrator(WORLD, tmp_path)
+    party = StoredOrchestrator(FLEET, tmp_path)
 
     assert not {sha256(sealed).hex() for sealed in SEALED.values()} & blobs
     assert (party.state.total.to_bytes(), set(party.state.accepted)) == (total, set(SEALED))
@@ -219,10 +219,10 @@ class TestJobs:
         with refused(Refusal.JOB_UNKNOWN, LocalError):
             store.end_job()
         with refused(Refusal.JOB_UNKNOWN, LocalError):
-            coordinator_state(store, WORLD.coordinator(), now_ms=0, now_s=0)
+            coordinator_state(store, FLEET.coordinator(), now_ms=0, now_s=0)
 
     def test_a_new_job_ends_the_one_before_it(self, begun):
-        begun.begin_job("other", b"other", "text", WORLD.progress)
+        begun.begin_job("other", b"other", "text", FLEET.progress)
 
         assert begun.job().name == "other"
         assert [ended is None for ended in column(begun, jobs.c.ended_at)] == [False, True]
@@ -237,7 +237,7 @@ class TestJobs:
 
     def test_archives_of_two_jobs_of_one_name_are_two(self, begun):
         first = begun.archive(begun.job()).folder
-        begun.begin_job("tiny", b"tiny", "text", WORLD.progress)
+        begun.begin_job("tiny", b"tiny", "text", FLEET.progress)
 
         assert begun.archive(begun.job()).folder != first
 
@@ -267,7 +267,7 @@ class TestChanges:
             begun.persist((KeepAccepted(1, (ACCEPTED,), b""),))
 
     def test_changes_of_one_step_are_stored_together_or_not_at_all(self, begun):
-        newer = WORLD.newer()
+        newer = FLEET.newer()
 
         with refused(Refusal.STATE_IN_USE, LocalError):
             begun.persist((KeepRoster(newer.roster.signed), KeepRequest(1, b"request")))
@@ -275,8 +275,8 @@ class TestChanges:
         assert column(begun, rosters.c.serial) == [1]
 
     def test_blobs_of_earlier_rounds_are_removed(self, tmp_path):
-        new_store(WORLD, tmp_path)
-        party = StoredOrchestrator(WORLD, tmp_path)
+        new_store(FLEET, tmp_path)
+        party = StoredOrchestrator(FLEET, tmp_path)
         party.go_on(SEALED)
         named = (accepted.c.kept, rounds.c.request, rounds.c.total)
         of_the_round = {digest.hex() for which in named for digest in column(party.store, which)}
@@ -299,11 +299,11 @@ class Worth:
 
 def after_rounds(folder, scores):
     """The current job's row after as many rounds as there are scores, the first being that of the first model."""
-    store = Store.create(folder, WORLD.roster)
+    store = Store.create(folder, FLEET.roster)
     store.score = lambda progress: scores[progress.version]
-    store.begin_job("tiny", b"tiny", "", WORLD.progress)
+    store.begin_job("tiny", b"tiny", "", FLEET.progress)
     store.close()
-    party = StoredOrchestrator(WORLD, folder)
+    party = StoredOrchestrator(FLEET, folder)
     party.store.score = lambda progress: scores[progress.version]
     for number in range(1, len(scores)):
         moved = GlobalModel(number - 1, np.full(10, number, dtype=np.float32))
@@ -311,9 +311,9 @@ def after_rounds(folder, scores):
         if number > 1:
             moved_on = replace(state.memory.progress, model=moved)
             state = replace(state, memory=replace(state.memory, progress=moved_on))
-        party.running = Running(WORLD.coordinator(), state, party.store.persist, SystemRandomness())
-        plan = replace(WORLD, model=own(state.memory.progress).model).plan(number)
-        party.go_on({name: WORLD.sealed(plan, name, WORLD.body(plan, name)) for name in WORLD.names[:4]}, number)
+        party.running = Running(FLEET.coordinator(), state, party.store.persist, SystemRandomness())
+        plan = replace(FLEET, model=own(state.memory.progress).model).plan(number)
+        party.go_on({name: FLEET.sealed(plan, name, FLEET.body(plan, name)) for name in FLEET.names[:4]}, number)
     with party.store.engine.connect() as connection:
         row = connection.execute(sa.select(jobs)).one()
     party.store.close()
@@ -337,9 +337,9 @@ def test_the_best_model_is_the_one_with_the_best_score_or_without_scores_the_lat
 
 
 def test_damage_to_a_contribution_is_noticed_at_the_next_start(tmp_path):
-    new_store(WORLD, tmp_path)
-    party = StoredOrchestrator(WORLD, tmp_path)
-    name = WORLD.names[0]
+    new_store(FLEET, tmp_path)
+    party = StoredOrchestrator(FLEET, tmp_path)
+    name = FLEET.names[0]
     party.take(RoundWanted())
     party.take(ContributionsArrived(((name, SEALED[name]),)))
     party.store.close()
@@ -349,7 +349,7 @@ def test_damage_to_a_contribution_is_noticed_at_the_next_start(tmp_path):
     (tmp_path / "blobs" / kept.hex()).write_bytes(b"damage")
 
     with refused(Refusal.STORE_UNUSABLE, LocalError):
-        StoredOrchestrator(WORLD, tmp_path)
+        StoredOrchestrator(FLEET, tmp_path)
 
 
 def test_what_devices_say_replaces_what_they_said(store):

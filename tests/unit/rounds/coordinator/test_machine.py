@@ -42,22 +42,22 @@ from hushfleet.wire import (
     masked_vector_hash,
 )
 from hushfleet.wire.limits import LIMITS
-from tests.support.company import Company
+from tests.support.fleet import allowing, changes, make_fleet, of, published, raise_refusal, update_of, without_privacy
+from tests.support.fleet.machines import Machines
 from tests.support.refusals import refused
-from tests.support.world import allowing, changes, make_world, of, published, raise_refusal, update_of, without_privacy
 
-WORLD = make_world()
-SILENT = without_privacy(WORLD)
-KEY_ID = WORLD.roster.key_id
-NAMES = WORLD.names
+FLEET = make_fleet()
+SILENT = without_privacy(FLEET)
+KEY_ID = FLEET.roster.key_id
+NAMES = FLEET.names
 
 
 class Desk:
     """The orchestrator's machine alone, fed with what a test makes."""
 
-    def __init__(self, world=WORLD, *, target=None) -> None:
-        self.world, self.machine = world, world.coordinator(target=target)
-        self.state = world.coordinator_state()
+    def __init__(self, fleet=FLEET, *, target=None) -> None:
+        self.fleet, self.machine = fleet, fleet.coordinator(target=target)
+        self.state = fleet.coordinator_state()
 
     def take(self, event):
         self.state, effects = self.machine.step(self.state, event, SeededRandomness(b"coordinator"))
@@ -81,14 +81,14 @@ class Desk:
         return own(self.state.memory.progress).model
 
     def sealed(self, name, values=None, seed=b""):
-        return self.world.sealed(self.plan, name, self.world.body(self.plan, name, values, seed))
+        return self.fleet.sealed(self.plan, name, self.fleet.body(self.plan, name, values, seed))
 
     def collect(self, *names: str, values=None):
         return self.take(ContributionsArrived(tuple((name, self.sealed(name, values)) for name in names)))
 
     def answer(self, name, request=None):
         """What this member answers to the request that is out, sealed."""
-        member, state = self.world.member(name), self.world.member_state(name)
+        member, state = self.fleet.member(name), self.fleet.member_state(name)
         _, effects = member.step(state, RequestArrived(request or encode(self.state.request)), SystemRandomness())
         return published(effects, Kind.PARTIAL)[0]
 
@@ -96,24 +96,24 @@ class Desk:
         """A member's answer with other fields, signed by that member or another, sealed again."""
         context = answer_seal_context(KEY_ID, self.plan.plan.round, place)
         content = encode(msgspec.structs.replace(self.opened(name, place), **fields))
-        signed = self.world.parties.devices[by or name].signing.sign(Label.ANSWER, content)
-        recipient = SealingPublicKey(self.world.parties.orchestrator.entry.sealing_key)
+        signed = self.fleet.parties.devices[by or name].signing.sign(Label.ANSWER, content)
+        recipient = SealingPublicKey(self.fleet.parties.orchestrator.entry.sealing_key)
         return AnswerArrived(name, seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed))))
 
     def opened(self, name, index):
         context = answer_seal_context(KEY_ID, self.plan.plan.round, index)
-        plain = unseal(self.world.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, self.answer(name))
+        plain = unseal(self.fleet.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, self.answer(name))
         return decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
 
 
-def collecting(world=WORLD, **fields: object):
-    desk = Desk(world, **fields)
+def collecting(fleet=FLEET, **fields: object):
+    desk = Desk(fleet, **fields)
     desk.take(RoundWanted(1000))
     return desk
 
 
-def decrypting(world=WORLD, values=None):
-    desk = collecting(world)
+def decrypting(fleet=FLEET, values=None):
+    desk = collecting(fleet)
     desk.collect(*NAMES[:4], values=values)
     desk.take(DeadlinePassed(5000))
     assert isinstance(desk.state, Decrypting)
@@ -122,7 +122,7 @@ def decrypting(world=WORLD, values=None):
 
 def receipts(effects):
     return {
-        effect.topic.device: open_receipt(decode_signed(effect.data), WORLD.roster.orchestrator)
+        effect.topic.device: open_receipt(decode_signed(effect.data), FLEET.roster.orchestrator)
         for effect in of(effects, Publish)
         if effect.topic.kind is Kind.RECEIPT
     }
@@ -130,7 +130,7 @@ def receipts(effects):
 
 def record_in(effects):
     (data,) = [data for data in published(effects, Kind.RECORD) if data]
-    return open_record(decode_signed(data), WORLD.roster.orchestrator)
+    return open_record(decode_signed(data), FLEET.roster.orchestrator)
 
 
 class TestRound:
@@ -154,34 +154,34 @@ class TestRound:
     def test_rounds_count_anew_under_a_new_key(self):
         desk = collecting()
         desk.take(AbortWanted("no reason"))
-        desk.take(RosterArrived(encode_signed(WORLD.newer(key_epoch=1).roster.signed)))
+        desk.take(RosterArrived(encode_signed(FLEET.newer(key_epoch=1).roster.signed)))
 
         desk.take(RoundWanted())
 
-        assert (desk.plan.plan.round, desk.plan.plan.key_id) == (1, WORLD.newer(key_epoch=1).roster.key_id)
+        assert (desk.plan.plan.round, desk.plan.plan.key_id) == (1, FLEET.newer(key_epoch=1).roster.key_id)
 
     def test_a_job_outside_the_policy_starts_no_round(self):
-        desk = Desk(replace(WORLD, job=replace(WORLD.job, min_devices=5), policy=msgspec.structs.replace(WORLD.policy, min_devices=6)))
+        desk = Desk(replace(FLEET, job=replace(FLEET.job, min_devices=5), policy=msgspec.structs.replace(FLEET.policy, min_devices=6)))
 
         desk.refuses(Refusal.PLAN_COHORT_FLOOR, PeerError, RoundWanted())
 
     def test_a_job_that_no_plan_can_hold_starts_no_round(self):
-        desk = Desk(replace(WORLD, job=replace(WORLD.job, noise_multiplier=1e6)))
+        desk = Desk(replace(FLEET, job=replace(FLEET.job, noise_multiplier=1e6)))
 
         desk.refuses(Refusal.PLAN_UNREACHABLE, LocalError, RoundWanted())
 
     def test_a_model_too_large_for_the_scheme_starts_no_round_unless_asked_for(self):
         large = Architecture("large", (("weights", (65_537,)),), "none", b"large")
-        policy = msgspec.structs.replace(WORLD.policy, models=allowing(large), max_values=100_000)
-        job = replace(WORLD.job, task=replace(WORLD.job.task, architecture=large))
+        policy = msgspec.structs.replace(FLEET.policy, models=allowing(large), max_values=100_000)
+        job = replace(FLEET.job, task=replace(FLEET.job.task, architecture=large))
 
-        Desk(replace(WORLD, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
-        patient = collecting(replace(WORLD, policy=policy, job=replace(job, accept_slow=True)))
+        Desk(replace(FLEET, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
+        patient = collecting(replace(FLEET, policy=policy, job=replace(job, accept_slow=True)))
         assert patient.plan.plan.dimension == 65_537
 
     def test_a_target_below_k_min_is_no_target(self):
         with refused(Refusal.SETTINGS_INVALID, LocalError):
-            WORLD.coordinator(target=3)
+            FLEET.coordinator(target=3)
 
 
 class TestCollection:
@@ -246,7 +246,7 @@ class TestCollection:
 
         effects = desk.take(ContributionsArrived((*sealed.items(), (NAMES[0], b"other bytes"))))
 
-        told = [open_receipt(decode_signed(effect.data), WORLD.roster.orchestrator) for effect in of(effects, Publish)]
+        told = [open_receipt(decode_signed(effect.data), FLEET.roster.orchestrator) for effect in of(effects, Publish)]
         assert [one.status for one in told] == [*[ReceiptStatus.ACCEPTED] * 5, *[ReceiptStatus.REFUSED] * 2]
         assert [one.whole_hash for one in told[:6]] == [sha256(data) for data in sealed.values()]
         assert {one.reason for one in told[5:]} == {Refusal.CONTRIBUTION_LATE}
@@ -270,18 +270,18 @@ class TestCollection:
             (Refusal.SEAL, lambda *_: b"noise"),
             (Refusal.SEAL, lambda desk, name: desk.sealed(name)[:-1]),
             (Refusal.SEAL, lambda desk, _: desk.sealed(NAMES[1])),
-            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(desk.plan, NAMES[1]))),
-            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(WORLD.plan(7), name))),
+            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(desk.plan, NAMES[1]))),
+            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(FLEET.plan(7), name))),
             (
                 Refusal.SIGNATURE,
-                lambda desk, name: desk.world.sealed(
+                lambda desk, name: desk.fleet.sealed(
                     desk.plan,
                     name,
-                    desk.world.sign_body(decode(Body, desk.world.body(desk.plan, name).content, max_bytes=LIMITS.body), by=NAMES[1]),
+                    desk.fleet.sign_body(decode(Body, desk.fleet.body(desk.plan, name).content, max_bytes=LIMITS.body), by=NAMES[1]),
                 ),
             ),
-            (Refusal.MASKED_VECTOR, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(desk.plan, name), b"mask")),
-            (Refusal.MASKED_VECTOR, lambda desk, name: desk.world.sealed(desk.plan, name, desk.world.body(desk.plan, name), b"", (b"s",))),
+            (Refusal.MASKED_VECTOR, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(desk.plan, name), b"mask")),
+            (Refusal.MASKED_VECTOR, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(desk.plan, name), b"", (b"s",))),
             (Refusal.MESSAGE_MALFORMED, lambda desk, name: sealed_bytes(desk, name, b"not a contribution")),
         ],
         ids=["noise", "cut", "another's", "another's body", "another plan", "another's signature", "mask", "shares", "garbage"],
@@ -298,10 +298,10 @@ class TestCollection:
         assert receipts(effects)[NAMES[2]].status is ReceiptStatus.ACCEPTED
 
     def test_a_device_outside_the_roster_is_refused(self):
-        stranger = make_world(devices=7).parties.devices["device-07"]
+        stranger = make_fleet(devices=7).parties.devices["device-07"]
         desk = collecting()
         body = Body(desk.plan.digest, "device-07", masked_vector_hash(b""), (), b"")
-        sealed = desk.world.sealed(desk.plan, "device-07", stranger.signing.sign(Label.BODY, encode(body)))
+        sealed = desk.fleet.sealed(desk.plan, "device-07", stranger.signing.sign(Label.BODY, encode(body)))
 
         effects = desk.take(ContributionsArrived((("device-07", sealed),)))
 
@@ -318,7 +318,7 @@ class TestCollection:
 
 
 def sealed_bytes(desk, name, plain):
-    recipient = SealingPublicKey(desk.world.parties.orchestrator.entry.sealing_key)
+    recipient = SealingPublicKey(desk.fleet.parties.orchestrator.entry.sealing_key)
     return seal(recipient, Label.SEAL_CONTRIBUTION, contribution_seal_context(KEY_ID, desk.plan.plan.round, name), plain)
 
 
@@ -345,7 +345,7 @@ class TestDeadline:
         (keep,) = changes(effects)
         assert keep == KeepRequest(1, published(effects, Kind.REQUEST)[0])
         request = decode_decryption_request(keep.request)
-        header = open_header(request.header, WORLD.roster.orchestrator)
+        header = open_header(request.header, FLEET.roster.orchestrator)
         assert (header.count, header.root) == (4, cohort_of(desk.plan.digest, request.bodies))
         ids = [decode(Body, body.content, max_bytes=LIMITS.body).device_id for body in request.bodies]
         assert ids == sorted(NAMES[:4])
@@ -375,7 +375,7 @@ class TestAnswers:
         assert desk.model.version == record.result.version_after == 1
         assert record.result.model_after == desk.model.digest == sha256(keep.archive.files()["after"])
         assert record.device_ids == tuple(sorted(NAMES[:4]))
-        assert record.rho_nano == nano_rho(WORLD.plan().plan, WORLD.roster)
+        assert record.rho_nano == nano_rho(FLEET.plan().plan, FLEET.roster)
         assert (record.duration_ms, record.outcome, type(desk.state)) == (6000, Outcome.RELEASED, NoRound)
         assert record.bytes_up > 0
         assert set(keep.archive.files()) == {
@@ -488,11 +488,11 @@ class TestRelease:
         proof = prove(key_of(terms), encryption, plaintexts, context, randomness).to_bytes(key_of(terms))
         items = tuple(value.to_bytes(key_of(terms).ciphertext_bytes, "big") for value in encryption.ciphertexts)
         body = Body(desk.plan.digest, name, masked_vector_hash(b""), items, proof)
-        return desk.world.sealed(desk.plan, name, desk.world.sign_body(body))
+        return desk.fleet.sealed(desk.plan, name, desk.fleet.sign_body(body))
 
     def test_a_model_that_the_policy_forbids_aborts(self):
         optimizer = OptimizerSettings("fedavg", (("learning_rate", 1e6),))
-        desk = collecting(replace(WORLD, job=replace(WORLD.job, task=replace(WORLD.job.task, optimizer=optimizer))))
+        desk = collecting(replace(FLEET, job=replace(FLEET.job, task=replace(FLEET.job.task, optimizer=optimizer))))
         desk.collect(*NAMES[:4], values=np.arange(64))
         desk.take(DeadlinePassed())
 
@@ -509,7 +509,7 @@ class TestRelease:
 
 class TestRoster:
     def test_a_new_roster_aborts_the_round_and_comes_into_force(self):
-        desk, newer = collecting(), WORLD.without("device-06")
+        desk, newer = collecting(), FLEET.without("device-06")
         desk.collect(*NAMES[:2])
 
         effects = desk.take(RosterArrived(encode_signed(newer.roster.signed)))
@@ -523,7 +523,7 @@ class TestRoster:
     def test_the_old_roster_is_cleared_and_the_new_one_published(self):
         desk = Desk()
 
-        effects = desk.take(RosterArrived(encode_signed(WORLD.newer().roster.signed)))
+        effects = desk.take(RosterArrived(encode_signed(FLEET.newer().roster.signed)))
 
         topics = [(effect.topic.number, bool(effect.data)) for effect in of(effects, Publish) if effect.topic.kind is Kind.ROSTER]
         assert topics == [(2, True), (1, False)]
@@ -531,13 +531,13 @@ class TestRoster:
     def test_the_roster_in_force_again_does_not_abort(self):
         desk = collecting()
 
-        assert desk.take(RosterArrived(encode_signed(WORLD.roster.signed))) == ()
+        assert desk.take(RosterArrived(encode_signed(FLEET.roster.signed))) == ()
         assert isinstance(desk.state, Collecting)
 
     def test_an_older_roster_changes_nothing(self):
-        desk = collecting(WORLD.newer())
+        desk = collecting(FLEET.newer())
 
-        desk.refuses(Refusal.ROSTER_OLDER, FaultyOwner, RosterArrived(encode_signed(WORLD.roster.signed)))
+        desk.refuses(Refusal.ROSTER_OLDER, FaultyOwner, RosterArrived(encode_signed(FLEET.roster.signed)))
 
 
 class TestConnected:
@@ -567,7 +567,7 @@ class TestConnected:
     def test_the_latest_record_outlives_its_key(self):
         desk = collecting()
         desk.take(AbortWanted("no reason"))
-        desk.take(RosterArrived(encode_signed(WORLD.newer(key_epoch=1).roster.signed)))
+        desk.take(RosterArrived(encode_signed(FLEET.newer(key_epoch=1).roster.signed)))
 
         assert (Kind.RECORD, 1, True) in self.kinds(desk)
 
@@ -614,39 +614,39 @@ def test_an_event_at_the_wrong_time_raises_and_leaves_the_state(phase, event):
 
 
 def test_without_noise_the_released_model_is_plain_fedavg_within_the_rounding():
-    company = Company(SILENT)
+    machines = Machines(SILENT)
     updates = {name: update_of(b"common", norm=0.8) + update_of(name.encode(), norm=0.2) for name in NAMES[:5]}
 
-    company.run_round(updates)
+    machines.run_round(updates)
 
     plan = SILENT.plan().plan
     mean = SILENT.model.parameters.astype(float) + np.mean(list(updates.values()), axis=0)
     # Each device's rounding moves each of the 64 coordinates by less than one step.
-    assert np.linalg.norm(own(company.coordinator.state.memory.progress).model.parameters - mean) < np.sqrt(64) / plan.scale + 1e-5
+    assert np.linalg.norm(own(machines.coordinator.state.memory.progress).model.parameters - mean) < np.sqrt(64) / plan.scale + 1e-5
     assert np.linalg.norm(SILENT.model.parameters - mean) > np.sqrt(64) / plan.scale
 
 
 def test_momentum_is_carried_from_round_to_round_and_through_aborts():
     task = replace(SILENT.job.task, optimizer=OptimizerSettings("fedavgm", (("momentum", 0.5),)))
-    world = replace(SILENT, job=replace(SILENT.job, task=task))
-    company, constant = Company(world), np.full(10, 0.25)
+    fleet = replace(SILENT, job=replace(SILENT.job, task=task))
+    machines, constant = Machines(fleet), np.full(10, 0.25)
 
-    company.run_round(dict.fromkeys(NAMES[:4], constant))
-    company.start()
-    company.orchestrate(AbortWanted("in between"))
-    company.run_round(dict.fromkeys(NAMES[:4], constant))
+    machines.run_round(dict.fromkeys(NAMES[:4], constant))
+    machines.start()
+    machines.orchestrate(AbortWanted("in between"))
+    machines.run_round(dict.fromkeys(NAMES[:4], constant))
 
-    moved = own(company.coordinator.state.memory.progress).model.parameters - world.model.parameters
+    moved = own(machines.coordinator.state.memory.progress).model.parameters - fleet.model.parameters
     assert np.linalg.norm(moved - (1 + 1.5) * constant) < np.linalg.norm(moved - 2 * constant) / 4
 
 
 def test_the_noise_of_every_contributor_is_in_the_sum():
-    company = Company(WORLD)
-    n, rounds, seen = WORLD.plan().plan.privacy, 25, []
+    machines = Machines(FLEET)
+    n, rounds, seen = FLEET.plan().plan.privacy, 25, []
     for _ in range(rounds):
-        before = own(company.coordinator.state.memory.progress).model.parameters
-        company.run_round(dict.fromkeys(NAMES[:4]))
-        seen.append((own(company.coordinator.state.memory.progress).model.parameters - before) * 4 * WORLD.plan().plan.scale)
+        before = own(machines.coordinator.state.memory.progress).model.parameters
+        machines.run_round(dict.fromkeys(NAMES[:4]))
+        seen.append((own(machines.coordinator.state.memory.progress).model.parameters - before) * 4 * FLEET.plan().plan.scale)
 
     # The rotation is orthogonal, so each of the 250 values has the variance of a sum of four noises.
     measured = np.mean(np.square(seen)) / (4 * n.variance)
@@ -655,14 +655,14 @@ def test_the_noise_of_every_contributor_is_in_the_sum():
 
 def test_a_model_that_is_not_approved_reaches_nobody():
     def strict(before, after):
-        assert before == WORLD.model
+        assert before == FLEET.model
         raise PeerError(Refusal.HOLDOUT_GATE, f"version {after.version} is worse")
 
     desk = decrypting()
     desk.machine = replace(desk.machine, job=replace(desk.machine.job, task=replace(desk.machine.job.task, approve_model=strict)))
     effects = [effect for name in NAMES[:3] for effect in desk.take(AnswerArrived(name, desk.answer(name)))]
 
-    assert desk.model == WORLD.model
+    assert desk.model == FLEET.model
     assert not published(effects, Kind.MODEL)
     record = record_in(effects)
     assert (record.outcome, record.reason) == (Outcome.ABORTED, "holdout-gate")

@@ -14,13 +14,13 @@ from hushfleet.rounds.machine import Running
 from hushfleet.wire import Kind
 from orchestrator.store.restore import coordinator_state
 from orchestrator.store.store import Store
-from tests.support.world import World, of, published
+from tests.support.fleet import Fleet, of, published
 
 
-def new_store(world: World, folder: Path) -> None:
-    """A store with the world's roster and a job that begins with its model."""
-    store = Store.create(folder, world.roster)
-    store.begin_job("tiny", b"tiny", "", world.progress)
+def new_store(fleet: Fleet, folder: Path) -> None:
+    """A store with the fleet's roster and a job that begins with its model."""
+    store = Store.create(folder, fleet.roster)
+    store.begin_job("tiny", b"tiny", "", fleet.progress)
     store.close()
 
 
@@ -28,7 +28,7 @@ def new_store(world: World, folder: Path) -> None:
 class StoredOrchestrator:
     """One life of an orchestrator. `sent` is told of everything that leaves, in order; `persist` stands between machine and store."""
 
-    world: World
+    fleet: Fleet
     folder: Path
     sent: Callable[[Publish], None] = lambda _: None
     persist: Callable[[Store, tuple[Change, ...]], None] = Store.persist
@@ -36,8 +36,8 @@ class StoredOrchestrator:
     running: Running[CoordinatorState] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.store = Store(self.folder, self.world.parties.owner.root.verify_key)
-        machine = self.world.coordinator()
+        self.store = Store(self.folder, self.fleet.parties.owner.root.verify_key)
+        machine = self.fleet.coordinator()
         try:
             state = coordinator_state(self.store, machine, now_ms=0, now_s=0)
         except LocalError:
@@ -58,13 +58,13 @@ class StoredOrchestrator:
     def go_on(self, sealed: Mapping[str, bytes], number: int = 1) -> None:
         """Whatever is left of this round: start, collect (every device sends again), close, answer."""
         self.take(Connected())
-        if self.state.memory.last_round.get(self.world.roster.key_id, 0) < number:
+        if self.state.memory.last_round.get(self.fleet.roster.key_id, 0) < number:
             self.take(RoundWanted())
         for name, data in sealed.items():
             self.take(ContributionsArrived(((name, data),)))
         if isinstance(self.state, Collecting):
             self.take(DeadlinePassed())
-        for name in self.world.parties.committee:
+        for name in self.fleet.parties.committee:
             if isinstance(self.state, Decrypting):
                 self.take(AnswerArrived(name, self.answer(name)))
         for name, data in sealed.items():
@@ -74,5 +74,5 @@ class StoredOrchestrator:
         """What this member sends for the request that is out."""
         assert isinstance(self.state, Decrypting)
         request = RequestArrived(encode(self.state.request))
-        _, effects = self.world.member(name).step(self.world.member_state(name), request, SystemRandomness())
+        _, effects = self.fleet.member(name).step(self.fleet.member_state(name), request, SystemRandomness())
         return published(effects, Kind.PARTIAL)[0]

@@ -1,4 +1,4 @@
-"""What a network does between the parties of a `Stage`: it withholds messages, and hands altered ones to their readers."""
+"""What a network does between the parties of a `AttackedFleet`: it withholds messages, and hands altered ones to their readers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from hushfleet.errors import HushfleetError, PeerError, Refusal
 from hushfleet.link import Delivery
 from hushfleet.rounds.device import Fetching, Idle
 from hushfleet.wire import Evidence, Inbox, KeyShareDelivery, Kind, Topic, encode_signed, parse
-from tests.support.attacks import Stage
+from tests.support.fleet import FLEET_NAME
+from tests.support.fleet.attacked import AttackedFleet
 from tests.support.refusals import refused
-from tests.support.world import FLEET
 
 VICTIM, OTHER = "device-05", "device-06"
-PLAN = Topic(FLEET, Kind.PLAN)
+PLAN = Topic(FLEET_NAME, Kind.PLAN)
 MALFORMED = frozenset({Refusal.MESSAGE_MALFORMED, Refusal.MESSAGE_VERSION, Refusal.SIGNATURE})
 _COUNTED = ("device-01", "device-02", "device-03", VICTIM)
 
 
 def roster_topic(serial: int) -> Topic:
-    return Topic(FLEET, Kind.ROSTER, number=serial, chunk=0)
+    return Topic(FLEET_NAME, Kind.ROSTER, number=serial, chunk=0)
 
 
 def receipt_topic(number: int = 1) -> Topic:
-    return Topic(FLEET, Kind.RECEIPT, device=VICTIM, number=number)
+    return Topic(FLEET_NAME, Kind.RECEIPT, device=VICTIM, number=number)
 
 
 def evidence_topic() -> Topic:
-    return Topic(FLEET, Kind.EVIDENCE, device="device-02", number=1)
+    return Topic(FLEET_NAME, Kind.EVIDENCE, device="device-02", number=1)
 
 
-def withhold(stage: Stage, *kinds: Kind) -> None:
+def withhold(stage: AttackedFleet, *kinds: Kind) -> None:
     """The network delivers these kinds of message to nobody from now on."""
 
     def network(_: str, delivery: Delivery) -> Delivery | None:
@@ -41,19 +41,19 @@ def withhold(stage: Stage, *kinds: Kind) -> None:
     stage.network = network
 
 
-def fetching(stage: Stage) -> Topic:
+def fetching(stage: AttackedFleet) -> Topic:
     """The victim has accepted the plan and waits for the model, which the network keeps from it."""
-    stage.fleet.broker._retained.clear()
-    stage.fleet.orchestrator.start_round()
+    stage.running.broker._retained.clear()
+    stage.running.orchestrator.start_round()
     stage.pump(VICTIM)
     assert isinstance(stage.device(VICTIM), Fetching)
-    return Topic(FLEET, Kind.MODEL, digest=stage.world.model.digest.hex(), chunk=0)
+    return Topic(FLEET_NAME, Kind.MODEL, digest=stage.fleet.model.digest.hex(), chunk=0)
 
 
-def unanswered(stage: Stage) -> bytes:
+def unanswered(stage: AttackedFleet) -> bytes:
     """The victim's contribution never arrives: the network has it. Its sealed bytes."""
     withhold(stage, Kind.CONTRIBUTION)
-    stage.fleet.orchestrator.start_round()
+    stage.running.orchestrator.start_round()
     stage.pump(VICTIM)
     assert isinstance(stage.device(VICTIM), Idle)
     assert stage.waiting_for_receipt(VICTIM) is not None
@@ -70,7 +70,7 @@ class Handed:
     reasons: frozenset[Refusal]
 
 
-def handed_over(stage: Stage, kind: Kind) -> Handed:
+def handed_over(stage: AttackedFleet, kind: Kind) -> Handed:
     """A message of this kind that its reader would accept next."""
     return MESSAGES[kind](stage)
 
@@ -95,84 +95,84 @@ def refused_somehow(judge: Callable[[], object], reasons: frozenset[Refusal]) ->
         raise AssertionError("nothing was refused")
 
 
-def state_of(stage: Stage, party: str) -> Any:  # noqa: ANN401 -- to be compared with itself only
+def state_of(stage: AttackedFleet, party: str) -> Any:  # noqa: ANN401 -- to be compared with itself only
     """Whatever a party would do differently if it had taken a message in."""
     if party == "orchestrator":
-        return stage.fleet.orchestrator.state
+        return stage.running.orchestrator.state
     return stage.device(party), stage.member(party) if party in stage.committee else None
 
 
-def _to(stage: Stage, name: str, topic: Topic) -> Callable[[bytes], None]:
+def _to(stage: AttackedFleet, name: str, topic: Topic) -> Callable[[bytes], None]:
     def send(data: bytes) -> None:
         stage.deliver(name, topic, data)
         if name == "orchestrator":
-            stage.fleet.orchestrator.pump()
+            stage.running.orchestrator.pump()
         else:
             stage.pump(name)
 
     return send
 
 
-def _roster(stage: Stage) -> Handed:
-    return Handed(VICTIM, encode_signed(stage.world.newer().roster.signed), _to(stage, VICTIM, roster_topic(2)), MALFORMED)
+def _roster(stage: AttackedFleet) -> Handed:
+    return Handed(VICTIM, encode_signed(stage.fleet.newer().roster.signed), _to(stage, VICTIM, roster_topic(2)), MALFORMED)
 
 
-def a_plan(stage: Stage) -> Handed:
-    return Handed(VICTIM, encode_signed(stage.world.plan().signed), _to(stage, VICTIM, PLAN), MALFORMED)
+def a_plan(stage: AttackedFleet) -> Handed:
+    return Handed(VICTIM, encode_signed(stage.fleet.plan().signed), _to(stage, VICTIM, PLAN), MALFORMED)
 
 
-def _model(stage: Stage) -> Handed:
+def _model(stage: AttackedFleet) -> Handed:
     topic = fetching(stage)
     send = _to(stage, VICTIM, topic)
 
     def send_again(data: bytes) -> None:
-        stage.fleet.links[VICTIM].subscribe(f"hushfleet/v1/{FLEET}/model/{topic.digest}/+")
+        stage.running.links[VICTIM].subscribe(f"hushfleet/v1/{FLEET_NAME}/model/{topic.digest}/+")
         send(data)
 
-    return Handed(VICTIM, stage.world.model.to_bytes(), send_again, frozenset({Refusal.MODEL_HASH}))
+    return Handed(VICTIM, stage.fleet.model.to_bytes(), send_again, frozenset({Refusal.MODEL_HASH}))
 
 
-def _grant(stage: Stage) -> Handed:
-    topic = Topic(FLEET, Kind.INBOX, device="device-01", chunk=0)
-    delivery = encode(Inbox(KeyShareDelivery(stage.world.grants["device-01"])))
+def _grant(stage: AttackedFleet) -> Handed:
+    topic = Topic(FLEET_NAME, Kind.INBOX, device="device-01", chunk=0)
+    delivery = encode(Inbox(KeyShareDelivery(stage.fleet.grants["device-01"])))
     return Handed("device-01", delivery, _to(stage, "device-01", topic), MALFORMED | {Refusal.SEAL})
 
 
-def _contribution(stage: Stage) -> Handed:
+def _contribution(stage: AttackedFleet) -> Handed:
     sealed = unanswered(stage)
     return Handed("orchestrator", sealed, lambda data: stage.contribute_as(VICTIM, data), frozenset({Refusal.SEAL}))
 
 
-def _receipt(stage: Stage) -> Handed:
+def _receipt(stage: AttackedFleet) -> Handed:
     sealed = unanswered(stage)
     withhold(stage, Kind.RECEIPT)
     stage.contribute_as(VICTIM, sealed)
     return Handed(VICTIM, stage.sent(Kind.RECEIPT)[-1], _to(stage, VICTIM, receipt_topic()), MALFORMED)
 
 
-def _request(stage: Stage) -> Handed:
+def _request(stage: AttackedFleet) -> Handed:
     stage.collect(*_COUNTED)
-    request = encode(stage.world.request(stage.plan, stage.bodies()))
+    request = encode(stage.fleet.request(stage.plan, stage.bodies()))
     reasons = MALFORMED | {Refusal.REQUEST_ROOT, Refusal.ID_MALFORMED}
-    return Handed("device-01", request, _to(stage, "device-01", Topic(FLEET, Kind.REQUEST, number=1, chunk=0)), reasons)
+    return Handed("device-01", request, _to(stage, "device-01", Topic(FLEET_NAME, Kind.REQUEST, number=1, chunk=0)), reasons)
 
 
-def _partial(stage: Stage) -> Handed:
+def _partial(stage: AttackedFleet) -> Handed:
     stage.collect(*_COUNTED)
     withhold(stage, Kind.PARTIAL)
-    stage.fleet.orchestrator.end_collection()
+    stage.running.orchestrator.end_collection()
     stage.pump("device-01")
-    topic = Topic(FLEET, Kind.PARTIAL, device="device-01", number=1, chunk=0)
+    topic = Topic(FLEET_NAME, Kind.PARTIAL, device="device-01", number=1, chunk=0)
     return Handed("orchestrator", stage.sent(Kind.PARTIAL)[0], _to(stage, "orchestrator", topic), frozenset({Refusal.SEAL}))
 
 
-def _evidence(stage: Stage) -> Handed:
-    headers = [Header(FLEET, stage.world.roster.key_id, 1, bytes(32), root, 4) for root in (bytes(32), bytes([1] * 32))]
-    evidence = encode(Evidence(*[stage.world.sign_header(header) for header in headers]))
+def _evidence(stage: AttackedFleet) -> Handed:
+    headers = [Header(FLEET_NAME, stage.fleet.roster.key_id, 1, bytes(32), root, 4) for root in (bytes(32), bytes([1] * 32))]
+    evidence = encode(Evidence(*[stage.fleet.sign_header(header) for header in headers]))
     return Handed(VICTIM, evidence, _to(stage, VICTIM, evidence_topic()), MALFORMED)
 
 
-MESSAGES: dict[Kind, Callable[[Stage], Handed]] = {
+MESSAGES: dict[Kind, Callable[[AttackedFleet], Handed]] = {
     Kind.ROSTER: _roster,
     Kind.PLAN: a_plan,
     Kind.MODEL: _model,

@@ -17,17 +17,17 @@ from hushfleet.rounds.effects import Refused
 from hushfleet.training import Data
 from hushfleet.wire import Kind, Topic, encode_signed
 from models import catalogue
-from tests.support.world import allowing, make_world
+from tests.support.fleet import allowing, make_fleet
 
 TRAINER = catalogue.trainer("softmax:4x2")
-WORLD = make_world(policy={"models": allowing(TRAINER.architecture)}, job={"architecture": TRAINER.architecture})
+FLEET = make_fleet(policy={"models": allowing(TRAINER.architecture)}, job={"architecture": TRAINER.architecture})
 GOOD = Data(np.ones((3, 4)), np.array([0, 1, 0]))
 NAME = "device-01"
-FLEET = WORLD.roster.roster.fleet
+FLEET_NAME = FLEET.roster.roster.fleet
 
 
 @dataclass
-class Bench:
+class AgentOnALink:
     """The bench itself. `executor` None: the agent trains while it handles messages."""
 
     folder: Any
@@ -42,10 +42,10 @@ class Bench:
     reports: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.broker = MemoryBroker(FLEET)
+        self.broker = MemoryBroker(FLEET_NAME)
         self.orchestrator = Messenger(self.broker.connect("orchestrator", orchestrator=True), self.folder / "orchestrator")
         for kind in (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE):
-            self.orchestrator.subscribe(FLEET, kind)
+            self.orchestrator.subscribe(FLEET_NAME, kind)
         self.link = self.broker.connect(NAME, member=self.member is not False)
         self.store = Store.create(self.folder)
         self.start()
@@ -53,7 +53,7 @@ class Bench:
     def start(self) -> None:
         trainers = {TRAINER.architecture.digest: TRAINER} if self.configured else {}
         self.agent = Agent(
-            Enrolment(WORLD.parties.devices[NAME], FLEET, WORLD.parties.owner.root.verify_key, insecure_keys=True),
+            Enrolment(FLEET.parties.devices[NAME], FLEET_NAME, FLEET.parties.owner.root.verify_key, insecure_keys=True),
             self.store,
             Messenger(self.link, self.folder / "spool"),
             Work(trainers, self.read_data, catalogue.built_in, executor=self.executor or SameThread(), enabled=self.enabled),
@@ -71,7 +71,7 @@ class Bench:
         self.start()
 
     def publish(self, kind: Kind, data: bytes, **fields: object) -> None:
-        self.orchestrator.send(Topic(FLEET, kind, **fields), data)
+        self.orchestrator.send(Topic(FLEET_NAME, kind, **fields), data)
 
     @staticmethod
     def signed(document: VerifiedRoster | VerifiedPlan) -> bytes:
@@ -80,9 +80,9 @@ class Bench:
 
     def announce(self, plan: VerifiedPlan | None = None, *, pump: bool = True) -> VerifiedPlan:
         """Roster, model and plan, as the broker retains them."""
-        plan = plan or WORLD.plan()
-        self.publish(Kind.ROSTER, encode_signed(WORLD.roster.signed), number=1, chunk=0)
-        self.publish(Kind.MODEL, WORLD.model.to_bytes(), digest=WORLD.model.digest.hex(), chunk=0)
+        plan = plan or FLEET.plan()
+        self.publish(Kind.ROSTER, encode_signed(FLEET.roster.signed), number=1, chunk=0)
+        self.publish(Kind.MODEL, FLEET.model.to_bytes(), digest=FLEET.model.digest.hex(), chunk=0)
         self.publish(Kind.PLAN, encode_signed(plan.signed))
         if pump:
             self.agent.pump()

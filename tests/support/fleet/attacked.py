@@ -50,8 +50,8 @@ from simulation import memory_fleet as fleet_module
 from simulation.fleet import FleetSetup
 from simulation.memory_fleet import MemoryFleet
 from tests.support.chunked import framed, wholes
+from tests.support.fleet import ARCHITECTURE, FLEET_NAME, Fleet, make_fleet, update_of
 from tests.support.refusals import refused
-from tests.support.world import ARCHITECTURE, FLEET, World, make_world, update_of
 
 IntVector = npt.NDArray[np.int64]
 Network = Callable[[str, Delivery], Delivery | None]
@@ -88,37 +88,37 @@ class Watcher:
         return self.scheme.encrypt(terms, device_id, encoded, randomness)
 
 
-class Stage:
+class AttackedFleet:
     """A running fleet and what the attackers have: every byte on the network, and the keys of whoever colludes."""
 
-    def __init__(self, world: World, fleet: MemoryFleet, watcher: Watcher, tape: list[tuple[str, Delivery]]) -> None:
-        self.world, self.fleet, self.tape = world, fleet, tape
+    def __init__(self, fleet: Fleet, running: MemoryFleet, watcher: Watcher, tape: list[tuple[str, Delivery]]) -> None:
+        self.fleet, self.running, self.tape = fleet, running, tape
         self.network: Network = lambda _, delivery: delivery
         self._watcher = watcher
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.world.names
+        return self.fleet.names
 
     @property
     def committee(self) -> tuple[str, ...]:
-        return self.world.parties.committee
+        return self.fleet.parties.committee
 
     @property
     def key(self) -> PublicKey:
-        return self.world.dealing.public
+        return self.fleet.dealing.public
 
     @property
     def open_round(self) -> Collecting | Decrypting:
         """The round under way; there must be one."""
-        state = self.fleet.orchestrator.state
+        state = self.running.orchestrator.state
         assert not isinstance(state, NoRound)
         return state
 
     @property
     def closed_round(self) -> ClosedRound:
         """The round that ended last; none may be under way."""
-        state = self.fleet.orchestrator.state
+        state = self.running.orchestrator.state
         assert isinstance(state, NoRound)
         assert state.closed is not None
         return state.closed
@@ -143,11 +143,11 @@ class Stage:
     @property
     def version(self) -> int:
         """Of the model in force."""
-        return self.fleet.orchestrator.state.memory.progress.version
+        return self.running.orchestrator.state.memory.progress.version
 
     def archive(self) -> dict[str, bytes]:
         """The files of the only round that has ended so far, by name."""
-        (folder,) = (self.fleet.folder / "archive").glob("epoch-*")
+        (folder,) = (self.running.folder / "archive").glob("epoch-*")
         return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def archived_answers(self) -> dict[int, Answer]:
@@ -171,7 +171,7 @@ class Stage:
         return np.sum([self.encoded(name) for name in names], axis=0)
 
     def device(self, name: str) -> DeviceState:
-        return self.fleet.agents[name]._device.state
+        return self.running.agents[name]._device.state
 
     def memory(self, name: str) -> DeviceMemory:
         """Everything durable that this device remembers."""
@@ -182,7 +182,7 @@ class Stage:
         return self.memory(name).sent
 
     def member(self, name: str) -> MemberState:
-        running = self.fleet.agents[name]._member
+        running = self.running.agents[name]._member
         assert running is not None
         return running.state
 
@@ -191,13 +191,13 @@ class Stage:
 
     def pump(self, *names: str) -> None:
         for name in names or self.names:
-            self.fleet.agents[name].pump()
+            self.running.agents[name].pump()
 
     def collect(self, *names: str) -> tuple[Signed, ...]:
         """A round in which these devices (default: all) contribute; the bodies as the orchestrator then holds them."""
-        self.fleet.orchestrator.start_round()
+        self.running.orchestrator.start_round()
         self.pump(*names)
-        self.fleet.orchestrator.pump()
+        self.running.orchestrator.pump()
         self.pump(*names)
         return self.bodies()
 
@@ -218,29 +218,29 @@ class Stage:
     def contribute_as(self, name: str, sealed: bytes, *, number: int | None = None) -> None:
         """Sealed bytes on a device's topic; the orchestrator handles them."""
         round_number = self.plan.plan.round if number is None else number
-        self.deliver("orchestrator", Topic(FLEET, Kind.CONTRIBUTION, device=name, number=round_number, chunk=0), sealed)
-        self.fleet.orchestrator.pump()
+        self.deliver("orchestrator", Topic(FLEET_NAME, Kind.CONTRIBUTION, device=name, number=round_number, chunk=0), sealed)
+        self.running.orchestrator.pump()
 
     def judge(self, party: str) -> None:
         """Raise what this party refused first since it was last judged."""
-        entries = self.fleet.log.entries
+        entries = self.running.log.entries
         found = [happening.error for who, happening in entries if who == party and isinstance(happening, Refused)]
         entries[:] = [(who, happening) for who, happening in entries if who != party]
         if found:
             raise found[0]
 
     def _session(self, name: str) -> MemoryLink:
-        return self.fleet.orchestrator_link if name == "orchestrator" else self.fleet.links[name]
+        return self.running.orchestrator_link if name == "orchestrator" else self.running.links[name]
 
     def offer_plan(self, name: str, plan: VerifiedPlan) -> None:
         """A plan for one device alone."""
-        self.deliver(name, Topic(FLEET, Kind.PLAN), encode_signed(plan.signed))
+        self.deliver(name, Topic(FLEET_NAME, Kind.PLAN), encode_signed(plan.signed))
         self.pump(name)
 
     def ask(self, member: str, request: DecryptionRequest, *, number: int = 1) -> Partial | None:
         """A request for one member alone; the member's partials for it, if it answers."""
         mark = len(self.tape)
-        self.deliver(member, Topic(FLEET, Kind.REQUEST, number=number, chunk=0), encode(request))
+        self.deliver(member, Topic(FLEET_NAME, Kind.REQUEST, number=number, chunk=0), encode(request))
         self.pump(member)
         seen = wholes(delivery for who, delivery in self.tape[mark:] if who == member)
         answers = [data for topic, data in seen if topic.kind is Kind.PARTIAL]
@@ -261,8 +261,8 @@ class Stage:
     def open_answer(self, member: str, sealed: bytes, *, number: int = 1) -> Partial:
         """What only the orchestrator can read of an answer."""
         index = self.committee.index(member) + 1
-        context = answer_seal_context(self.world.roster.key_id, number, index)
-        plain = unseal(self.world.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, sealed)
+        context = answer_seal_context(self.fleet.roster.key_id, number, index)
+        plain = unseal(self.fleet.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, sealed)
         found = decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
         return from_wire(self.key, index, found.items, found.proof)
 
@@ -276,11 +276,11 @@ class Stage:
         return combine(self.key, len(partials[0].values), partials)
 
     def packed(self, values: IntVector) -> list[int]:
-        return pack(values, self.world.plan().plan.privacy.slot_bits, self.key)
+        return pack(values, self.fleet.plan().plan.privacy.slot_bits, self.key)
 
     def collude(self, member: str, bodies: Sequence[Signed], *, terms: RoundTerms | None = None) -> Partial:
         """A colluding member answers for anything, as often as it is asked, with a correct proof."""
-        where, share = terms or self.terms, self.world.dealing.shares[self.committee.index(member)]
+        where, share = terms or self.terms, self.fleet.dealing.shares[self.committee.index(member)]
         context = answer_context(where, cohort_of(where.plan_hash, bodies), share.index)
         return answer(self.key, share, summed(self.key, bodies), context, SystemRandomness())
 
@@ -289,13 +289,13 @@ class Stage:
         plan, index = self.plan, self.committee.index(member) + 1
         wire = to_wire(self.key, partials)
         content = Answer(plan.plan.key_id, plan.plan.round, plan.digest, root, claimed or index, wire.items, wire.proof)
-        signed = self.world.parties.devices[member].signing.sign(Label.ANSWER, encode(content))
-        recipient = SealingPublicKey(self.world.parties.orchestrator.entry.sealing_key)
+        signed = self.fleet.parties.devices[member].signing.sign(Label.ANSWER, encode(content))
+        recipient = SealingPublicKey(self.fleet.parties.orchestrator.entry.sealing_key)
         context = answer_seal_context(plan.plan.key_id, plan.plan.round, index)
         sealed = seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed)))
-        topic = Topic(FLEET, Kind.PARTIAL, device=member, number=plan.plan.round, chunk=0)
+        topic = Topic(FLEET_NAME, Kind.PARTIAL, device=member, number=plan.plan.round, chunk=0)
         self.deliver("orchestrator", topic, sealed)
-        self.fleet.orchestrator.pump()
+        self.running.orchestrator.pump()
 
 
 def opened_bodies(bodies: Iterable[Signed]) -> list[Body]:
@@ -312,11 +312,11 @@ def summed(key: PublicKey, bodies: Iterable[Signed]) -> tuple[int, ...]:
     return sum_ciphertexts(key, [ciphertexts(signed) for signed in bodies])
 
 
-def with_sybils(world: World, count: int) -> World:
-    """The same world with devices that the owner never enrolled. Its roster is nobody's: take bodies from it, no roster."""
+def with_sybils(fleet: Fleet, count: int) -> Fleet:
+    """The same fleet with devices that the owner never enrolled. Its roster is nobody's: take bodies from it, no roster."""
     made = [DeviceKeys.generate(f"sybil-{number}", SeededRandomness(b"sybil%d" % number)) for number in range(count)]
-    devices = {**world.parties.devices, **{keys.device_id: keys for keys in made}}
-    return replace(world, parties=replace(world.parties, devices=devices))
+    devices = {**fleet.parties.devices, **{keys.device_id: keys for keys in made}}
+    return replace(fleet, parties=replace(fleet.parties, devices=devices))
 
 
 def open_body_of_any_plan(_: object, signed: Signed) -> VerifiedBody:
@@ -331,11 +331,11 @@ def unbound_unseal(key: object, label: Label, _: bytes, sealed: bytes) -> bytes:
     return bytes(plain[start + 4 + int.from_bytes(plain[start : start + 4], "big") :])
 
 
-def attack_world(*, devices: int = 8, key: str = "insecure-512", noise_multiplier: int = 1, **job: object) -> World:
+def attack_fleet(*, devices: int = 8, key: str = "insecure-512", noise_multiplier: int = 1, **job: object) -> Fleet:
     """Cohorts of 4 to 2,800, so that slots are wide; two assumed colluders; the budget of each device lasts for 20 rounds."""
     budget = {"budget_nano_rho": 10**10}
     wanted = {"noise_multiplier": noise_multiplier, **job}
-    return make_world(devices=devices, min_devices=4, max_devices=2800, key=key, policy=budget, job=wanted)
+    return make_fleet(devices=devices, min_devices=4, max_devices=2800, key=key, policy=budget, job=wanted)
 
 
 def _without_syncing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,16 +354,16 @@ def _without_syncing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def staged(
-    world: World,
+    fleet: Fleet,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
     data: Mapping[str, Data] | None = None,
     max_bytes: int = DEFAULT_MAX_BYTES,
-) -> Iterator[Stage]:
-    """The fleet of a world, running; `data` replaces what single devices know, `max_bytes` is the greatest message of the broker."""
+) -> Iterator[AttackedFleet]:
+    """The fleet, running; `data` replaces what single devices know, `max_bytes` is the greatest message of the broker."""
     tape: list[tuple[str, Delivery]] = []
-    stages: list[Stage] = []
+    stages: list[AttackedFleet] = []
 
     def tap(identity: str, delivery: Delivery) -> Delivery | None:
         tape.append((identity, delivery))
@@ -373,18 +373,18 @@ def staged(
     monkeypatch.setitem(DEVICE_SCHEMES, "paillier", watcher)
     monkeypatch.setattr(fleet_module, "MemoryBroker", partial(MemoryBroker, tap=tap, max_bytes=max_bytes))
     _without_syncing(monkeypatch)
-    known = {name: Data(update_of(name.encode())[None, :], np.zeros(1)) for name in world.names} if data is None else data
-    assert isinstance(world.job.task, TrainingTask)
+    known = {name: Data(update_of(name.encode())[None, :], np.zeros(1)) for name in fleet.names} if data is None else data
+    assert isinstance(fleet.job.task, TrainingTask)
     with ThreadPoolExecutor(1) as executor:
-        fleet = MemoryFleet(
-            FleetSetup(world.parties, world.dealing, world.policy, world.job, world.model, known),
+        running = MemoryFleet(
+            FleetSetup(fleet.parties, fleet.dealing, fleet.policy, fleet.job, fleet.model, known),
             folder,
-            trainer=ByHeart(world.job.task.architecture),
+            trainer=ByHeart(fleet.job.task.architecture),
             executor=executor,
             insecure_keys=True,
         )
-        stages.append(Stage(world, fleet, watcher, tape))
+        stages.append(AttackedFleet(fleet, running, watcher, tape))
         try:
             yield stages[0]
         finally:
-            fleet.close()
+            running.close()

@@ -1,4 +1,4 @@
-"""Devices and members of a world that speak over a link by themselves, and an orchestrator's link beside which they live.
+"""Devices and members of a fleet that speak over a link by themselves, and an orchestrator's link beside which they live.
 
 Contributions are encodings of zeros without noise: what a round comes to is known, and quick.
 """
@@ -16,17 +16,17 @@ from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.events import RequestArrived
 from hushfleet.signing import Signed
 from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, Kind, Presence, Readiness, Topic, decode_signed, sign_status
-from tests.support.world import World, published
+from tests.support.fleet import Fleet, published
 
 if TYPE_CHECKING:
     from hushfleet.rounds.member import MemberState
 
 
 @dataclass
-class Crowd:
+class Others:
     """Everybody but the orchestrator. `present` contribute, `answering` members answer; both may be changed at any time."""
 
-    world: World
+    fleet: Fleet
     broker: MemoryBroker
     folder: Path
     present: set[str] = field(default_factory=set)
@@ -35,13 +35,13 @@ class Crowd:
     requests: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.present, self.answering = set(self.world.names), set(self.world.parties.committee)
+        self.present, self.answering = set(self.fleet.names), set(self.fleet.parties.committee)
         self.messengers: dict[str, Messenger] = {}
         self.members: dict[str, MemberState] = {}
-        for name in self.world.names:
+        for name in self.fleet.names:
             messenger = Messenger(self.broker.connect(name, member=name in self.answering), self.folder / "spools" / name)
-            messenger.subscribe(self.world.roster.roster.fleet, Kind.PLAN)
-            messenger.subscribe(self.world.roster.roster.fleet, Kind.REQUEST)
+            messenger.subscribe(self.fleet.roster.roster.fleet, Kind.PLAN)
+            messenger.subscribe(self.fleet.roster.roster.fleet, Kind.REQUEST)
             self.messengers[name] = messenger
 
     def pump(self) -> None:
@@ -50,36 +50,36 @@ class Crowd:
             while (arrived := messenger.receive(0)) is not None:
                 if arrived.topic.kind is Kind.PLAN and arrived.data:
                     self._contribute(name, arrived.data)
-                elif arrived.topic.kind is Kind.REQUEST and name in self.world.parties.committee:
+                elif arrived.topic.kind is Kind.REQUEST and name in self.fleet.parties.committee:
                     self._answer(name, arrived.data)
                 messenger.acknowledge(arrived)
 
     def say(self, names: Iterable[str], presence: Presence = Presence.IDLE, number: int = 0, readiness: Readiness = NOTHING_KNOWN) -> None:
         for name in names:
-            own, fleet = self.world.parties.devices[name].signing, self.world.roster.roster.fleet
-            status = sign_status(DeviceStatus(fleet, name, presence, number, "1.0", bytes(16), EMPTY_JOURNAL, readiness), own)
-            self.messengers[name].send(Topic(self.world.roster.roster.fleet, Kind.STATUS, device=name), status)
+            own, name_of_fleet = self.fleet.parties.devices[name].signing, self.fleet.roster.roster.fleet
+            status = sign_status(DeviceStatus(name_of_fleet, name, presence, number, "1.0", bytes(16), EMPTY_JOURNAL, readiness), own)
+            self.messengers[name].send(Topic(self.fleet.roster.roster.fleet, Kind.STATUS, device=name), status)
 
     def _contribute(self, name: str, data: bytes) -> None:
         signed = decode_signed(data)
         if signed not in self.plans:
             self.plans.append(signed)
-        plan = open_plan(signed, self.world.roster.orchestrator)
+        plan = open_plan(signed, self.fleet.roster.orchestrator)
         if name in self.present:
-            sealed = self.world.sealed(plan, name, self.world.body(plan, name))
+            sealed = self.fleet.sealed(plan, name, self.fleet.body(plan, name))
             self._send(name, Kind.CONTRIBUTION, sealed, plan.plan.round)
 
     def _answer(self, name: str, data: bytes) -> None:
         self.requests.append(data)
         if name not in self.answering:
             return
-        before = self.members.get(name, self.world.member_state(name))
-        self.members[name], effects = self.world.member(name).step(before, RequestArrived(data), SystemRandomness())
+        before = self.members.get(name, self.fleet.member_state(name))
+        self.members[name], effects = self.fleet.member(name).step(before, RequestArrived(data), SystemRandomness())
         for answer in published(effects, Kind.PARTIAL):
             self._send(name, Kind.PARTIAL, answer, max(plan_round(one) for one in self.plans))
 
     def _send(self, name: str, kind: Kind, data: bytes, number: int) -> None:
-        self.messengers[name].send(Topic(self.world.roster.roster.fleet, kind, device=name, number=number, chunk=0), data)
+        self.messengers[name].send(Topic(self.fleet.roster.roster.fleet, kind, device=name, number=number, chunk=0), data)
 
 
 def plan_round(signed: Signed) -> int:
@@ -100,8 +100,8 @@ class Clock:
 class LivelyLink:
     """An orchestrator's link: before it receives, everybody else does what they have to. Waiting in vain moves the clock."""
 
-    def __init__(self, link: MemoryLink, crowd: Crowd, clock: Clock, before_receiving: Callable[[], None] = lambda: None) -> None:
-        self._link, self._crowd, self._clock = link, crowd, clock
+    def __init__(self, link: MemoryLink, others: Others, clock: Clock, before_receiving: Callable[[], None] = lambda: None) -> None:
+        self._link, self._others, self._clock = link, others, clock
         self.before_receiving = before_receiving
         self.connections = 1
         self.away = False
@@ -114,7 +114,7 @@ class LivelyLink:
 
     def receive(self, timeout_s: float | None = 0) -> Delivery | None:
         self.before_receiving()
-        self._crowd.pump()
+        self._others.pump()
         found = self._link.receive(0)
         if found is None:
             self._clock.seconds += timeout_s or 0

@@ -1,4 +1,4 @@
-"""The three machines around a `World` without link or store: a round by hand, message by message."""
+"""The three machines around a `Fleet` without link or store: a round by hand, message by message."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,15 +30,15 @@ from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import MemberState
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Kind, encode_signed
-from tests.support.world import World, of, published, update_of
+from tests.support.fleet import Fleet, of, published, update_of
 
 
 @dataclass
-class Company:
+class Machines:
     """Every party's machine with its state. Messages are handed over by the test; `kept` lists what each party stored."""
 
-    world: World
-    randomness: Randomness = field(default_factory=lambda: SeededRandomness(b"company"))
+    fleet: Fleet
+    randomness: Randomness = field(default_factory=lambda: SeededRandomness(b"machines"))
     kept: dict[str, list[Change]] = field(default_factory=dict)
     coordinator: Running[CoordinatorState] = field(init=False)
     devices: dict[str, Running[DeviceState]] = field(init=False)
@@ -48,11 +48,11 @@ class Company:
     effects: list[tuple[str, Effect]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        world = self.world
-        self.coordinator = self._running("orchestrator", world.coordinator(), world.coordinator_state())
-        self.devices = {name: self._running(name, world.device(name), world.device_state()) for name in world.names}
+        fleet = self.fleet
+        self.coordinator = self._running("orchestrator", fleet.coordinator(), fleet.coordinator_state())
+        self.devices = {name: self._running(name, fleet.device(name), fleet.device_state()) for name in fleet.names}
         self.members = {
-            name: self._running(f"{name} as member", world.member(name), world.member_state(name)) for name in world.parties.committee
+            name: self._running(f"{name} as member", fleet.member(name), fleet.member_state(name)) for name in fleet.parties.committee
         }
 
     def _running(self, party: str, machine: object, state: object) -> Running[Any]:
@@ -100,7 +100,7 @@ class Company:
         effects: tuple[Effect, ...] = ()
         if isinstance(self.coordinator.state, Collecting):
             effects += self.orchestrate(DeadlinePassed(2000))
-        for name in names or self.world.parties.committee:
+        for name in names or self.fleet.parties.committee:
             if isinstance(self.coordinator.state, Decrypting):
                 effects += self.orchestrate(AnswerArrived(name, self.answer(name), 3000))
         return effects
@@ -108,15 +108,15 @@ class Company:
     def run_round(self, updates: Mapping[str, npt.NDArray[np.float64]] | None = None) -> tuple[Effect, ...]:
         """One honest round: each named device (default: k_min of them) contributes, the committee answers. What followed."""
         if updates is None:
-            updates = {name: update_of(name.encode()) for name in self.world.names[: self.world.job.min_devices]}
+            updates = {name: update_of(name.encode()) for name in self.fleet.names[: self.fleet.job.min_devices]}
         self.start()
         effects = self.collect({name: self.contribute(name, update) for name, update in updates.items()})
         return effects + self.decrypt()
 
-    def renew(self, world: World) -> None:
-        """Everybody gets the roster of `world`."""
-        event = RosterArrived(encode_signed(world.roster.signed))
+    def renew(self, fleet: Fleet) -> None:
+        """Everybody gets the roster of `fleet`."""
+        event = RosterArrived(encode_signed(fleet.roster.signed))
         self.orchestrate(event)
         for party in (*self.devices.items(), *self.members.items()):
             self.take(*party, event)
-        self.world = world
+        self.fleet = fleet

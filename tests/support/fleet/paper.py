@@ -1,4 +1,4 @@
-"""Small fleets for tests: keys, rosters, plans, jobs and messages, true ones and others. `tests.support.company` runs their rounds.
+"""The fleet on paper: keys, rosters, plans, jobs and messages, true ones and others. Nothing here acts.
 
 Everything is derived from a seed, with the 512-bit test keys, 10 model values and 2 ciphertexts a contribution.
 """
@@ -35,7 +35,6 @@ from hushfleet.rounds import member as member_phases
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator import Coordinator, CoordinatorMemory, CoordinatorState, NoRound
 from hushfleet.rounds.device import Device, DeviceMemory
-from hushfleet.rounds.effects import Change, Effect, Persist, Publish, Refused
 from hushfleet.rounds.events import (
     GrantArrived,
 )
@@ -46,20 +45,20 @@ from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, GlobalModel
-from hushfleet.wire import Body, Contribution, Kind, contribution_seal_context, masked_vector_hash
+from hushfleet.wire import Body, Contribution, contribution_seal_context, masked_vector_hash
 from hushfleet.wire.limits import LIMITS
 from simulation.parties import Parties
 from tests.support.keys import load
 
 ARCHITECTURE = Architecture("tiny", (("weights", (10,)),), "none", b"tiny")
-FLEET = "testers"
+FLEET_NAME = "testers"
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class World:
-    """Who there is and what is asked of them. `replace` any field for another world; the first four or seven devices are members."""
+class Fleet:
+    """Who there is and what is asked of them. `replace` any field for another fleet; the first four or seven devices are members."""
 
     parties: Parties
     dealing: Dealing
@@ -77,11 +76,11 @@ class World:
     def names(self) -> tuple[str, ...]:
         return tuple(self.parties.devices)
 
-    def newer(self, **changes: object) -> "World":
+    def newer(self, **changes: object) -> "Fleet":
         """The same fleet under the next serial."""
         return replace(self, **{"serial": self.serial + 1, **changes})
 
-    def without(self, *names: str, **changes: object) -> "World":
+    def without(self, *names: str, **changes: object) -> "Fleet":
         """The same fleet under the next serial, these devices revoked."""
         left = {name: keys for name, keys in self.parties.devices.items() if name not in names}
         return self.newer(parties=replace(self.parties, devices=left), **changes)
@@ -179,25 +178,25 @@ def allowing(*architectures: Architecture) -> tuple[NamedHash, ...]:
     return tuple(NamedHash(one.name, one.digest) for one in architectures)
 
 
-def make_world(
+def make_fleet(
     *,
     devices: int = 6,
     min_devices: int = 4,
     max_devices: int = 5,
     key: str = "insecure-512",
-    seed: bytes = b"world",
+    seed: bytes = b"fleet",
     policy: Mapping[str, Any] | None = None,
     job: Mapping[str, Any] | None = None,
-) -> World:
-    """A world with a noise multiplier of 4 and two assumed colluders. `policy` and `job` replace single fields."""
+) -> Fleet:
+    """A fleet with a noise multiplier of 4 and two assumed colluders. `policy` and `job` replace single fields."""
     randomness, test_key = SeededRandomness(seed), load(key)
-    parties = Parties.generate(FLEET, devices, test_key.public.members, randomness)
+    parties = Parties.generate(FLEET_NAME, devices, test_key.public.members, randomness)
     allowed = {"min_devices": 4, "max_devices": max(max_devices, 10), "models": allowing(ARCHITECTURE), "max_values": 1000}
     own = {name: value for name, value in (job or {}).items() if name in {field.name for field in fields(TrainingTask)}}
     task = replace(TrainingTask(ARCHITECTURE, LocalTraining.make(2, 4, 0.5)), **own)
     wanted = Job(task, 1.0, 4, min_devices, max_devices)
     other = {name: value for name, value in (job or {}).items() if name not in own}
-    return World(
+    return Fleet(
         parties,
         Dealing(test_key.public, test_key.shares),
         Policy.make(**{**allowed, **(policy or {})}),
@@ -206,32 +205,10 @@ def make_world(
     )
 
 
-def without_privacy(world: World) -> World:
-    """The same world with a job that adds no noise, which the owner allows."""
-    policy = msgspec.structs.replace(world.policy, allow_without_privacy=True)
-    return replace(world, policy=policy, job=replace(world.job, noise_multiplier=0, without_privacy=True))
-
-
-def published(effects: Iterable[Effect], kind: Kind) -> list[bytes]:
-    """What is sent on this kind of topic, in order."""
-    return [effect.data for effect in effects if isinstance(effect, Publish) and effect.topic.kind is kind]
-
-
-def changes(effects: Iterable[Effect]) -> list[Change]:
-    """Everything to be made durable, in order."""
-    return [change for effect in effects if isinstance(effect, Persist) for change in effect.changes]
-
-
-def of(effects: Iterable[Effect], kind: type[T]) -> list[T]:
-    """The effects of one type, in order."""
-    return [effect for effect in effects if isinstance(effect, kind)]
-
-
-def raise_refusal(effects: Iterable[Effect]) -> None:
-    """Raise the first refusal among `effects`, so that `refused` can judge it."""
-    for effect in effects:
-        if isinstance(effect, Refused):
-            raise effect.error
+def without_privacy(fleet: Fleet) -> Fleet:
+    """The same fleet with a job that adds no noise, which the owner allows."""
+    policy = msgspec.structs.replace(fleet.policy, allow_without_privacy=True)
+    return replace(fleet, policy=policy, job=replace(fleet.job, noise_multiplier=0, without_privacy=True))
 
 
 def update_of(seed: bytes, *, norm: float = 0.8) -> npt.NDArray[np.float64]:

@@ -24,7 +24,7 @@ MODEL = "softmax:4x3"
 
 
 @dataclass
-class Field:
+class TypedFleet:
     """One fleet in one folder, with what runs of it."""
 
     folder: Path
@@ -107,9 +107,9 @@ class Field:
         return {**os.environ, "HUSHFLEET_VAULT": str(self.folder / "vault"), "OPENBLAS_NUM_THREADS": "1"}
 
 
-def prepare(folder: Path, devices: Sequence[str], *, members: int = 4, policy: Sequence[str] = (), bits: int = 2048) -> Field:
+def prepare(folder: Path, devices: Sequence[str], *, members: int = 4, policy: Sequence[str] = (), bits: int = 2048) -> TypedFleet:
     """Vault, enrolment, committee, broker files: everything up to the first start. The port is a free one of this moment."""
-    found = Field(folder, tuple(devices), free_port())
+    found = TypedFleet(folder, tuple(devices), free_port())
     (folder / "passphrase").write_text("correct horse battery staple\n")
     (folder / "passphrase").chmod(0o600)
     secret = ("--passphrase-file", "passphrase")
@@ -129,16 +129,16 @@ def prepare(folder: Path, devices: Sequence[str], *, members: int = 4, policy: S
     return found
 
 
-def copied(whole: Field, folder: Path) -> Field:
+def copied(whole: TypedFleet, folder: Path) -> TypedFleet:
     """The same fleet, as it was before anything ran, in another folder."""
     shutil.copytree(whole.folder, folder)
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix in (".conf", ".toml", ".json", ".acl"):
             path.write_text(path.read_text().replace(str(whole.folder), str(folder)))
-    return Field(folder, whole.devices, whole.port)
+    return TypedFleet(folder, whole.devices, whole.port)
 
 
-def write_data(found: Field, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+def write_data(found: TypedFleet, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     """Each device's own data, and its agent.toml."""
     for name, (x, y) in rows.items():
         np.savez(found.folder / f"{name}.npz", x=x, y=y)
@@ -148,7 +148,7 @@ def write_data(found: Field, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> 
 
 
 @contextmanager
-def ending(found: Field) -> Iterator[Field]:
+def ending(found: TypedFleet) -> Iterator[TypedFleet]:
     """Nothing of it runs afterwards; on a failure the logs are shown."""
     try:
         yield found

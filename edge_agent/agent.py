@@ -28,7 +28,7 @@ from hushfleet.rounds.events import (
     RosterArrived,
     TaskDone,
 )
-from hushfleet.rounds.machine import Running, together
+from hushfleet.rounds.machine import Running, together, unforeseen
 from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.tasks.device import wanted_input
 from hushfleet.signing import VerifyKey
@@ -281,9 +281,12 @@ class Agent:
         try:
             self._trainer(wanted)
         except LocalError as error:
-            self._carry_out(self._device.offer(Prepared(wanted.plan_hash, error)))
+            prepared = Prepared(wanted.plan_hash, error)
+        except Exception as error:  # noqa: BLE001 -- whatever a trainer's maker raises, the daemon goes on
+            prepared = Prepared(wanted.plan_hash, unforeseen("preparing a trainer", error))
         else:
-            self._carry_out(self._device.offer(Prepared(wanted.plan_hash)))
+            prepared = Prepared(wanted.plan_hash)
+        self._carry_out(self._device.offer(prepared))
 
     def _trainer(self, wanted: Prepare) -> Trainer:
         if not self._work.enabled:

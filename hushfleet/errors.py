@@ -162,6 +162,7 @@ class Refusal(StrEnum):
 
     # state machines and archives
     PHASE = "phase"
+    STEP_FAILED = "step-failed"
     RECEIPT = "receipt"
     LINK_FORBIDDEN = "link-forbidden"
     LINK_AWAY = "link-away"

@@ -4,11 +4,13 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
 
 from edge_agent import store
+from hushfleet.rounds import machine
 from tests.support.session_report import SessionReport
 
 # A deadline per example is an assertion on wall time. In CI the same examples every time; by hand new ones, which find more.
@@ -18,6 +20,16 @@ settings.register_profile("hushfleet", deadline=None, derandomize=bool(os.enviro
 def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("hushfleet")
     config.pluginmanager.register(SessionReport(config), "hushfleet-session-report")
+
+
+@pytest.fixture(autouse=True)
+def _a_defect_is_loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program refuses what raised an error that nobody foresaw and goes on; a test that is not about that fails."""
+
+    def raised(_: str, error: Exception) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(machine, "unforeseen", raised)
 
 
 @pytest.fixture(autouse=True)

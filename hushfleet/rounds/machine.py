@@ -3,16 +3,20 @@
 A state is one of several frozen dataclasses, a phase each, which holds exactly what that phase needs. `Transitions` maps
 (phase, event type) to the phases that may follow. A handler is a pure function (machine, state, event, randomness) ->
 (state, effects). An event that the table does not allow raises `PhaseError`, and a peer's fault becomes a `Refused` effect: in
-both cases the state is as it was. A handler that leads to a phase the table does not name is a defect and raises RuntimeError.
+both cases the state is as it was. So does an error that nobody foresaw: what arrives must not end a program, and a retained
+message would end it again after each restart. A handler that leads to a phase the table does not name is a defect and raises
+RuntimeError.
 
 `Running` holds a machine with its state and is the one place where steps are taken, changes stored and states adopted, in this
 order. If storing fails, the error is the caller's and the state is as it was.
 """
 
+import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from hushfleet.errors import HushfleetError, PhaseError
+from hushfleet.errors import HushfleetError, LocalError, PhaseError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.effects import Change, Effect, Note, Refused, sorted_out
 
@@ -56,10 +60,23 @@ class Transitions:
             raise
         except HushfleetError as error:
             return state, (Refused(error),)
+        except Exception as error:  # noqa: BLE001 -- the boundary that keeps a message's errors out of the program's loop
+            return state, (Refused(unforeseen(type(event).__name__, error)),)
         if type(after) not in self.table[entry]:
             names = (type(one).__name__ for one in (event, state, after))
             raise RuntimeError("{} led from {} to {}, which its table does not name".format(*names))
         return after, effects
+
+
+def unforeseen(doing: str, error: Exception) -> LocalError:
+    """The refusal of what raised `error`. It names type and place; the text of the error may hold data or secrets and is left out."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return LocalError(
+        Refusal.STEP_FAILED,
+        f"{doing}: {type(error).__name__}{place}",
+        next_step="Everything else goes on. Report it with this line and the version.",
+    )
 
 
 class Machine(Protocol[S]):

@@ -18,9 +18,9 @@ from hushfleet.rounds.effects import Refused
 from hushfleet.rounds.events import PlanArrived, RosterArrived
 from hushfleet.wire import encode_signed
 from models import catalogue
-from tests.support.attacks import Stage, attack_world, staged
+from tests.support.fleet import make_fleet, raise_refusal
+from tests.support.fleet.attacked import AttackedFleet, attack_fleet, staged
 from tests.support.refusals import refused
-from tests.support.world import make_world, raise_refusal
 
 BOUNDARY = machine.unforeseen
 VICTIM = "device-05"
@@ -31,8 +31,8 @@ def stumble(*_: object, **__: object) -> None:
     raise ZeroDivisionError(DATA)
 
 
-def last_refusal(stage: Stage) -> HushfleetError:
-    found = [what for who, what in stage.fleet.log.entries if who == VICTIM and isinstance(what, Refused)]
+def last_refusal(stage: AttackedFleet) -> HushfleetError:
+    found = [what for who, what in stage.running.log.entries if who == VICTIM and isinstance(what, Refused)]
     return found[-1].error
 
 
@@ -43,9 +43,9 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestPlan:
     @pytest.mark.usefixtures("guarded")
-    def test_it_is_refused_by_type_and_place_each_time_it_comes(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_is_refused_by_type_and_place_each_time_it_comes(self, stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(plan_check, "_checks", stumble)
-        plan = stage.world.plan(1)
+        plan = stage.fleet.plan(1)
 
         for _ in range(2):  # again, as after a restart
             stage.offer_plan(VICTIM, plan)
@@ -54,44 +54,44 @@ class TestPlan:
             raise last_refusal(stage)
         assert "ZeroDivisionError at test_unforeseen_errors.py" in str(last_refusal(stage))
         assert DATA not in str(last_refusal(stage))
-        assert isinstance(stage.fleet.agents[VICTIM].state, Idle)
+        assert isinstance(stage.running.agents[VICTIM].state, Idle)
 
     @pytest.mark.usefixtures("guarded")
-    def test_the_next_plan_is_taken(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_next_plan_is_taken(self, stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(plan_check, "_checks", stumble)
-            stage.offer_plan(VICTIM, stage.world.plan(1))
+            stage.offer_plan(VICTIM, stage.fleet.plan(1))
 
-        stage.offer_plan(VICTIM, stage.world.plan(2))
+        stage.offer_plan(VICTIM, stage.fleet.plan(2))
 
         assert stage.spent(VICTIM) > 0
 
-    def test_control_without_the_boundary_the_agent_ends(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_control_without_the_boundary_the_agent_ends(self, stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(plan_check, "_checks", stumble)
 
         with pytest.raises(ZeroDivisionError):
-            stage.offer_plan(VICTIM, stage.world.plan(1))
+            stage.offer_plan(VICTIM, stage.fleet.plan(1))
 
 
 class TestTrainer:
-    def test_a_trainer_that_cannot_be_made_keeps_the_device_out_and_alive(self, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_trainer_that_cannot_be_made_keeps_the_device_out(self, stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(agent_module, "unforeseen", BOUNDARY)
         monkeypatch.setattr(Trainers, "require", stumble)
 
-        stage.offer_plan(VICTIM, stage.world.plan(1))
+        stage.offer_plan(VICTIM, stage.fleet.plan(1))
 
         assert last_refusal(stage).reason is Refusal.STEP_FAILED
-        assert isinstance(stage.fleet.agents[VICTIM].state, Idle)
+        assert isinstance(stage.running.agents[VICTIM].state, Idle)
         assert stage.spent(VICTIM) == 0
 
     @pytest.mark.parametrize("dimension", [1, 1 << 20, 1 << 26, (1 << 26) + 1, 1 << 40])
     def test_an_allowed_hash_with_another_dimension_is_refused(
         self, dimension: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with staged(attack_world(), tmp_path, monkeypatch) as stage:
-            stage.fleet.agents[VICTIM]._trainers._build = catalogue.built_in
+        with staged(attack_fleet(), tmp_path, monkeypatch) as stage:
+            stage.running.agents[VICTIM]._trainers._build = catalogue.built_in
 
-            stage.offer_plan(VICTIM, stage.world.plan(1, dimension=dimension))
+            stage.offer_plan(VICTIM, stage.fleet.plan(1, dimension=dimension))
 
             assert last_refusal(stage).reason in (Refusal.PLAN_DIMENSION, Refusal.MODEL_ABSENT, Refusal.PLAN_SENSITIVITY)
             assert stage.spent(VICTIM) == 0
@@ -100,9 +100,9 @@ class TestTrainer:
 def test_a_waiting_plan_that_stumbles_does_not_keep_a_roster_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else whoever signs plans could keep a device from learning whom the owner revoked."""
     monkeypatch.setattr(machine, "unforeseen", BOUNDARY)
-    world = make_world()
-    newer, own, randomness = world.newer(), world.device(), SeededRandomness(b"d")
-    waiting, _ = own.step(world.device_state(), PlanArrived(encode_signed(newer.plan().signed)), randomness)
+    fleet = make_fleet()
+    newer, own, randomness = fleet.newer(), fleet.device(), SeededRandomness(b"d")
+    waiting, _ = own.step(fleet.device_state(), PlanArrived(encode_signed(newer.plan().signed)), randomness)
     monkeypatch.setattr(device, "_judge", stumble)
 
     after, effects = own.step(waiting, RosterArrived(encode_signed(newer.roster.signed)), randomness)

@@ -11,6 +11,7 @@ from edge_agent.config import ENVIRONMENT, Config, load
 from hushfleet.errors import PeerError
 from hushfleet.program.settings import strange_variables
 from hushfleet.program.terminal import ask, config_option, json_option, print_json, say, state_option, yes_option
+from hushfleet.typed import typed
 
 if TYPE_CHECKING:
     from edge_agent.folder import StateFolder
@@ -42,14 +43,14 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
     if anew and enrolment.enrolled(folder):
         ask("New keys mean a new device to the fleet, and an empty ledger: what was spent of its budget is forgotten. Go on?", yes=yes)
     request = enrolment.enrol(folder, device_id, anew=anew)
-    path = enrolment.write_request(request, out)
+    path, bundle = enrolment.write_request(request, out), f"{request.device_id}.bundle"
     say(
         f"Keys made in {folder.path}; they stay there.",
         f"Request:     {path}",
         f"Fingerprint: {request.fingerprint}",
-        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}",
+        f"Bring the file to the owner, who types:  {typed('provision', 'approve', path.name)}",
         "and compares the fingerprint with this one. Then, with the bundle that comes back, type here:  "
-        + (f"sudo hushfleet agent install {request.device_id}.bundle" if service else f"hushfleet agent join {request.device_id}.bundle"),
+        + (f"sudo {typed('agent', 'install', bundle)}" if service else typed("agent", "join", bundle)),
         err=as_json,
     )
     if as_json:
@@ -72,7 +73,7 @@ def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path |
     if as_json:
         print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "member": offer.is_member})
     else:
-        say("Next: hushfleet agent run")
+        say(f"Next: {typed('agent', 'run')}")
 
 
 @agent.command(epilog="Example: hushfleet agent run --config agent.toml")

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from hushfleet.program.settings import BrokerSettings, Mistake, TestingSettings, Text, parse_settings, text_of, wrong
+from hushfleet.typed import typed
 
 DEFAULT_PATH = Path("/etc/hushfleet/agent.toml")
 ENVIRONMENT = "HUSHFLEET_AGENT_"
-_NEXT = "Correct this, then run: hushfleet agent config check"
 
 
 class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,14 +69,14 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ, *, need
     `needs_data`: a device that trains must say on what. Raises `FileNotFoundError` for a path that was given,
     `LocalError(CONFIG_INVALID)` with every mistake.
     """
-    source = path or DEFAULT_PATH
-    text = text_of(source, next_step=_NEXT) if path is not None or source.exists() else ""
+    source, next_step = path or DEFAULT_PATH, f"Correct this, then run: {typed('agent', 'config', 'check')}"
+    text = text_of(source, next_step=next_step) if path is not None or source.exists() else ""
     if source.parent == Path(environment.get("CREDENTIALS_DIRECTORY") or "/nowhere"):
         source = DEFAULT_PATH  # what systemd copied for the service: a person knows the original
-    config = parse_settings(Config, text, source=source, next_step=_NEXT, environment=environment, prefix=ENVIRONMENT)
+    config = parse_settings(Config, text, source=source, next_step=next_step, environment=environment, prefix=ENVIRONMENT)
     if needs_data and config.training.enabled and config.data is None:
         missing = "a device that trains needs [data]: source and path; a box that only decrypts has [training] enabled = false"
-        raise wrong(source, text, [Mistake("training", "", missing)], _NEXT)
+        raise wrong(source, text, [Mistake("training", "", missing)], next_step)
     models = tuple(_placed(name, source.absolute().parent) for name in config.training.models)
     return msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, models=models))
 

@@ -18,6 +18,7 @@ from hushfleet.rounds.events import GrantArrived, RosterArrived
 from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.member import Member
 from hushfleet.system.durable import write_durably
+from hushfleet.typed import typed
 from hushfleet.wire import encode_signed
 
 _DATABASES = ("agent.db", "agent.db-journal", "contribution.blob", "fleet.json", "tls.crt", "ca.crt")
@@ -49,7 +50,7 @@ def enrol(folder: StateFolder, name: str, *, anew: bool = False) -> RequestFile:
             raise LocalError(
                 Refusal.ALREADY_ENROLLED,
                 f"{folder.path} holds the keys of {DeviceKeys.load(folder.path).device_id} already",
-                next_step="To make new keys and start an empty ledger: hushfleet agent enrol --anew. The owner has to approve it.",
+                next_step=f"To make new keys and start an empty ledger, for the owner to approve: {typed('agent', 'enrol', '--anew')}",
             )
         _forget(folder)
         tls_key, certificate_request = make_key_and_request(keys.device_id)
@@ -120,7 +121,7 @@ def join_fleet(folder: StateFolder, bundle: Path, *, yes: bool, config: Config, 
     offer = read_bundle(folder, folder.bundle_bytes(bundle))
     say(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=err)
     if not offer.pinned:
-        ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
+        ask(f"Is this the root key's fingerprint that the owner sees ({typed('provision', 'show')})?", yes=yes)
     join(folder, offer, insecure_keys=config.testing.insecure_keys)
     say(f"Joined as {offer.bundle.device_id}{', a committee member' if offer.is_member else ''}.", err=err)
     if offer.bundle.grant:

@@ -23,7 +23,7 @@ class StateFolder(PartyFolder):
     """One agent's folder."""
 
     __slots__ = ()
-    JOIN: ClassVar[str] = "hushfleet agent join NAME.bundle"
+    JOIN: ClassVar[tuple[str, ...]] = ("agent", "join", "NAME.bundle")
 
 
 def default_state(environment: Mapping[str, str] = os.environ) -> Path:
@@ -36,7 +36,7 @@ class DeviceKeys(PartyKeys):
 
     FILE: ClassVar[str] = "device.keys"
     ROLE: ClassVar[EnrolledRole] = EnrolledRole.DEVICE
-    ENROL: ClassVar[str] = "hushfleet agent enrol"
+    ENROL: ClassVar[tuple[str, ...]] = ("agent", "enrol")
 
     @property
     def entry(self) -> DeviceEntry:

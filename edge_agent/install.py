@@ -21,6 +21,7 @@ from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.program.terminal import say
 from hushfleet.system.durable import write_durably
+from hushfleet.typed import typed
 
 UNIT = "hushfleet-agent.service"
 _SHIPPED_PROGRAM = "/usr/bin/hushfleet"
@@ -131,7 +132,9 @@ def unit_text(program: Path) -> str:
 def _require_service(machine: TargetMachine) -> None:
     if not machine.runs_systemd:
         raise LocalError(
-            Refusal.SYSTEM_UNSUPPORTED, "systemd does not manage this machine", next_step="Start the agent yourself: hushfleet agent run"
+            Refusal.SYSTEM_UNSUPPORTED,
+            "systemd does not manage this machine",
+            next_step=f"Start the agent yourself: {typed('agent', 'run')}",
         )
     if any(machine.program.is_relative_to(machine.root / hidden) for hidden in _HIDDEN):
         raise LocalError(
@@ -144,9 +147,11 @@ def _require_service(machine: TargetMachine) -> None:
 def _install(machine: TargetMachine, wanted: Wanted) -> Iterator[Action]:
     state, source = machine.state, _source(machine, wanted)
     if source is None and not enrolled(state):
-        raise LocalError(Refusal.NOT_ENROLLED, "no keys were made here", next_step="Type: sudo hushfleet agent enrol --service")
+        raise LocalError(Refusal.NOT_ENROLLED, "no keys were made here", next_step=f"Type: sudo {typed('agent', 'enrol', '--service')}")
     if wanted.bundle is None and (source or state).fleet() is None:
-        raise LocalError(Refusal.NOT_ENROLLED, "no fleet was joined here", next_step="Type: sudo hushfleet agent install NAME.bundle")
+        raise LocalError(
+            Refusal.NOT_ENROLLED, "no fleet was joined here", next_step=f"Type: sudo {typed('agent', 'install', 'NAME.bundle')}"
+        )
     config, unit = _new_config(machine, wanted), unit_text(machine.program)
     changes_unit = not machine.unit.exists() or machine.unit.read_text() != unit
     if (source or wanted.bundle) and machine.unit.exists():

@@ -11,6 +11,7 @@ from hushfleet.documents import VerifiedRoster
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy import Ledger
 from hushfleet.program.folder import Membership
+from hushfleet.typed import typed
 
 _NANO = 10**9
 
@@ -75,7 +76,7 @@ class Status:
 def read_status(folder: StateFolder) -> Status:
     """Raises `LocalError`: `NOT_ENROLLED` without keys, otherwise as `Store`."""
     if not enrolled(folder):
-        raise LocalError(Refusal.NOT_ENROLLED, f"no device is enrolled in {folder.path}", next_step="Run: hushfleet agent enrol")
+        raise LocalError(Refusal.NOT_ENROLLED, f"no device is enrolled in {folder.path}", next_step=f"Run: {typed('agent', 'enrol')}")
     keys, fleet = DeviceKeys.load(folder.path), folder.fleet()
     with closing(Store(folder.path, may_change=folder.holder() is None)) as store:
         return _status(folder, keys.device_id, fleet, store)

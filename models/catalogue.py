@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.training import Architecture, Data, GlobalModel
+from hushfleet.typed import typed
 from models import mlp, softmax
 from models.evaluation import Metrics, Model, evaluate
 from models.onnx.trainable import TrainableModel, load_trainable
@@ -157,7 +158,9 @@ def _trainable(name: str) -> TrainableModel:
         return load_trainable(Path(name))
     except FileNotFoundError as error:
         message = f"there is no trainable model {name}"
-        raise LocalError(Refusal.MODEL_NAME, message, next_step="Make it: hushfleet model prepare.") from error
+        raise LocalError(
+            Refusal.MODEL_NAME, message, next_step=f"Make it: {typed('model', 'prepare', 'NET.onnx', '--loss', 'LOSS')}"
+        ) from error
 
 
 def _choose(name: str, options: list[str], choices: tuple[str, ...]) -> str:

@@ -9,6 +9,7 @@ import click
 
 from hushfleet.program.settings import strange_variables
 from hushfleet.program.terminal import ExitCode, ask, config_option, json_option, print_json, say, state_option, yes_option
+from hushfleet.typed import typed
 from orchestrator.config import ENVIRONMENT, Config, load
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
         f"Keys made in {folder.path}; they stay there.",
         f"Request:     {path}",
         f"Fingerprint: {fingerprint(data)}",
-        f"Bring the file to the owner, who types:  hushfleet provision approve {path.name}",
-        f"and compares the fingerprint with this one. Then type here:  hushfleet orchestrator join {name}.bundle",
+        f"Bring the file to the owner, who types:  {typed('provision', 'approve', path.name)}",
+        f"and compares the fingerprint with this one. Then type here:  {typed('orchestrator', 'join', f'{name}.bundle')}",
         err=as_json,
     )
     if as_json:
@@ -67,14 +68,14 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
     offer = enrolment.read_bundle(folder, folder.bundle_bytes(bundle))
     say(f"Fleet {offer.bundle.fleet}, root key {offer.root_fingerprint}" + (" (pinned)" if offer.pinned else ""), err=as_json)
     if not offer.pinned:
-        ask("Is this the root key's fingerprint that the owner sees (hushfleet provision show)?", yes=yes)
+        ask(f"Is this the root key's fingerprint that the owner sees ({typed('provision', 'show')})?", yes=yes)
     enrolment.join(folder, offer, url=config.store.url)
     roster = offer.roster.roster
     say(f"Joined as {offer.bundle.device_id}; roster {roster.serial} has {len(roster.devices)} devices.", err=as_json)
     if as_json:
         print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "roster": roster.serial})
     else:
-        say("Next: hushfleet orchestrator check job.toml")
+        say(f"Next: {typed('orchestrator', 'check', 'job.toml')}")
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator check job.toml")

@@ -22,7 +22,7 @@ class StateFolder(PartyFolder):
     """One orchestrator's folder."""
 
     __slots__ = ()
-    JOIN: ClassVar[str] = "hushfleet orchestrator join orchestrator.bundle"
+    JOIN: ClassVar[tuple[str, ...]] = ("orchestrator", "join", "orchestrator.bundle")
 
     @property
     def pending_rosters(self) -> Path:
@@ -40,4 +40,4 @@ class OrchestratorKeys(PartyKeys):
 
     FILE: ClassVar[str] = "orchestrator.keys"
     ROLE: ClassVar[EnrolledRole] = EnrolledRole.ORCHESTRATOR
-    ENROL: ClassVar[str] = "hushfleet orchestrator enrol"
+    ENROL: ClassVar[tuple[str, ...]] = ("orchestrator", "enrol")

@@ -17,6 +17,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import Messenger
 from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting, NoRound
 from hushfleet.rounds.effects import Publish
+from hushfleet.typed import typed
 from orchestrator.service import Orchestrator
 
 
@@ -219,7 +220,7 @@ class Loop:
             raise LocalError(
                 Refusal.JOB_STALLED,
                 f"{self._aborted} rounds in a row were aborted, the last one: {record.reason}",
-                next_step="hushfleet orchestrator devices shows who is there; run the job again to go on.",
+                next_step=f"See who is there, then run the job again to go on: {typed('orchestrator', 'devices')}",
             )
 
     def _do_periodic_work(self) -> None:

@@ -15,6 +15,7 @@ from hushfleet.program.folder import Membership
 from hushfleet.system.clock import now_ms
 from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
+from hushfleet.typed import typed
 from orchestrator import pending_rosters
 from orchestrator.broker_link import connect_to_broker
 from orchestrator.config import Config
@@ -122,7 +123,7 @@ def _rounds(
         choice.store.end_job()
         screen.finished(loop.released)
     else:
-        screen.stopped(f"hushfleet orchestrator run {path}", loop.released)
+        screen.stopped(typed("orchestrator", "run", path), loop.released)
     return signal.SIGINT in caught and not done
 
 

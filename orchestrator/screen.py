@@ -12,6 +12,7 @@ from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decryptin
 from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.system.plain_text import plain
+from hushfleet.typed import typed
 from orchestrator.job.check import CheckedJob
 from orchestrator.job.holdout import Score
 
@@ -109,7 +110,8 @@ class Screen:
     def finished(self, released: int) -> None:
         """Print that the job is done."""
         self._still()
-        self._line(f"[green]done[/]: {released} rounds released. To have the model: hushfleet orchestrator model export model.npz")
+        export = escape(typed("orchestrator", "model", "export", "model.npz"))
+        self._line(f"[green]done[/]: {released} rounds released. To have the model: {export}")
 
     def close(self) -> None:
         """Leave the terminal as it was."""

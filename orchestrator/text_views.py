@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from hushfleet.documents import Roster
 from hushfleet.program.folder import Membership
+from hushfleet.typed import typed
 from orchestrator.store.reports import DeviceView, JobView, RoundView
 
 if TYPE_CHECKING:  # with it come the models and the machines
@@ -37,7 +38,7 @@ def status_lines(fleet: Membership, roster: Roster, job: JobView | None) -> Iter
     """The state of the fleet and its job."""
     yield f"fleet {fleet.fleet}, roster {roster.serial}, {len(roster.devices)} devices, committee {', '.join(roster.committee)}"
     if job is None:
-        yield "no job yet. Next: hushfleet orchestrator run job.toml"
+        yield f"no job yet. Next: {typed('orchestrator', 'run', 'job.toml')}"
         return
     yield f"job {job.name}: {job.state}, {job.released} rounds released, {job.aborted} aborted, model version {job.version}"
     if job.open_round is not None:

@@ -4,15 +4,18 @@ Two directives stand together in the configuration: the name in the certificate 
 client id. With the first alone, a device could take over another's session by naming its client id.
 """
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hushfleet.documents.validation import require_ids
 from hushfleet.system.durable import write_durably
-from hushfleet.wire import acl
-from provisioning.contents import VaultContents
+from hushfleet.typed import typed
+from hushfleet.wire.topics import Role, rules_of
+from provisioning.contents import BrokerFolder, VaultContents
 
 if TYPE_CHECKING:
     from hushfleet.owner.certificates import Authority
@@ -22,7 +25,7 @@ SERVICE_DATA = Path("/var/lib/mosquitto")
 SERVICE_USER = "mosquitto"
 
 _CONFIGURATION = """\
-# Mosquitto for the fleet {fleet}, written by `hushfleet provision broker`. Written anew with every change of the fleet.
+# Mosquitto for the fleet {fleet}, written by `hushfleet provision broker`.
 listener {port}{listen}
 cafile {path}/ca.pem
 certfile {path}/server.pem
@@ -62,12 +65,16 @@ What lies here was written by `hushfleet provision broker`. `server.key` is secr
 | `mosquitto.conf` | configuration for Mosquitto 2, port {port}, TLS with client certificates |
 | `ca.pem`, `server.pem`, `server.key` | the fleet's CA; the broker's certificate for {hosts}, until {until} |
 | `crl.pem` | withdrawn certificates |
-| `acl` | who may publish and read what, one section for each device |
+| `acl` | who may publish and read what: rules for every device, and a section for the orchestrator and each committee member |
 
 {run}
-After `hushfleet provision approve`, `device revoke`, `committee deal`: write this folder anew with the same command, put it in
-place and reload. Approved devices can connect then, and a revoked one no more. One that is connected stays so until its
-connection ends; restart the broker to end it at once.
+A device that the owner approves can connect at once: nothing changes here. After `hushfleet provision device revoke`,
+`committee deal`, another orchestrator or a renewed server certificate the owner's command writes this folder anew, where it can
+reach it; else type `{again}`. Then put it in place and **restart** the broker as above.
+Sessions and what is retained survive that. Do not reload it (SIGHUP): up to Mosquitto 2.0 a reload while a device is offline
+damages the broker's memory, and it ends some time later (Debian 12 has 2.0.11; 2.1 is the first without that fault).
+
+The log says `Warning: ACL pattern ... does not contain '%c' or '%u'` at each start: those rules are for everybody on purpose.
 """
 
 _IN_PLACE = """\
@@ -75,9 +82,7 @@ Start it, as the user who owns this folder:
 
     mosquitto -c {path}/mosquitto.conf
 
-Reload it after this folder was written anew:
-
-    kill -HUP PID
+To restart it, stop that (Ctrl-C, or `kill PID`) and start it again.
 
 To run it as Debian's service on another machine, write the folder with `hushfleet provision broker --service`.
 """
@@ -91,10 +96,11 @@ Put it in place on the broker's machine (Debian, Raspberry Pi OS), from the fold
     sudo install -m 644 mosquitto.conf /etc/mosquitto/mosquitto.conf
     sudo systemctl restart mosquitto
 
-Later, after this folder was written anew: the second line again, then
-
-    sudo systemctl reload mosquitto
+Later, after this folder was written anew: the third line and the last again.
 """
+
+_USER = "%u"
+"""Mosquitto puts the user's name for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +147,29 @@ class BrokerPlace:
     listen: str = ""
 
 
+def place_of(folder: BrokerFolder, port: int) -> BrokerPlace:
+    """The place of the broker whose folder the vault remembers."""
+    if folder.service:
+        return BrokerPlace(folder.hosts, port, SERVICE_PATH, SERVICE_DATA, SERVICE_USER)
+    return BrokerPlace(folder.hosts, port, user="root" if os.geteuid() == 0 else "")  # else it could not read its folder
+
+
 def acl_text(fleet: str, access: Iterable[Access]) -> str:
-    """Mosquitto's `acl_file`: for each identity its own section with nothing but its own topics (PROTOCOL 7)."""
-    sections = []
+    """Mosquitto's `acl_file` (PROTOCOL 7): patterns for every device's own topics, so that a new one needs no new file, and sections.
+
+    A section adds what the orchestrator or a member may do besides.
+    """
+    sections = [_rules("pattern", rules_of(fleet, _USER, {Role.EVERYBODY, Role.DEVICE}))]
     for one in access:
-        rules = acl(fleet, one.identity, orchestrator=one.orchestrator, member=one.member)
-        sections.append("\n".join([f"user {one.identity}", *(f"topic {verb} {topic}" for verb, topic in rules)]))
+        require_ids(fleet, one.identity)
+        roles = ({Role.ORCHESTRATOR} if one.orchestrator else set()) | ({Role.MEMBER, Role.OWN_MEMBER} if one.member else set())
+        if roles:
+            sections.append(f"user {one.identity}\n" + _rules("topic", rules_of(fleet, one.identity, roles)))
     return "\n\n".join(sections) + "\n"
+
+
+def _rules(directive: str, rules: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{directive} {verb} {topic}" for verb, topic in rules)
 
 
 def configuration(fleet: str, *, port: int, path: Path, data: Path, user: str = "", listen: str = "") -> str:
@@ -167,8 +189,14 @@ def write_broker(out: Path, guests: Guests, place: BrokerPlace) -> None:
     if place.path is None and place.data is None:
         (out / "data").mkdir(mode=0o700, exist_ok=True)
     until = _server_certificate(out, guests.authority, place.hosts, guests.now)
-    run = (_IN_PLACE if place.path is None else _SERVICE).format(path=path)
-    readme = _README.format(fleet=guests.fleet, port=place.port, hosts=", ".join(place.hosts), until=f"{until:%Y-%m-%d}", run=run)
+    readme = _README.format(
+        fleet=guests.fleet,
+        port=place.port,
+        hosts=", ".join(place.hosts),
+        until=f"{until:%Y-%m-%d}",
+        run=(_IN_PLACE if place.path is None else _SERVICE).format(path=path),
+        again=typed("provision", "broker"),
+    )
     write_durably(out / "ca.pem", guests.authority.certificate_pem)
     write_durably(out / "crl.pem", guests.revocations)
     write_durably(out / "acl", acl_text(guests.fleet, guests.access).encode())

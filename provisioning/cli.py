@@ -1,6 +1,5 @@
 """`hushfleet provision`: the fleet owner's commands. They import what they need when they run."""
 
-import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -8,18 +7,20 @@ from typing import Any
 import click
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import EnrolledRole, VerifiedRoster, fingerprint, open_enrolment_request
+from hushfleet.documents import VerifiedRoster, fingerprint, open_enrolment_request
 from hushfleet.documents.limits import MAX_ENROLMENT_REQUEST_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.ids import parse_id
 from hushfleet.signing import Signed
 from hushfleet.system.durable import write_durably
-from provisioning.broker import SERVICE_DATA, SERVICE_PATH, SERVICE_USER, BrokerPlace
+from hushfleet.typed import typed
+from provisioning.afterwards import after_approval, how_to_start
+from provisioning.broker import SERVICE_PATH
 from provisioning.cli_committee import committee
 from provisioning.cli_device import device
 from provisioning.cli_policy import policy
 from provisioning.command import OwnerCommand, owner_command
-from provisioning.contents import Address, VaultContents
+from provisioning.contents import Address, BrokerFolder, VaultContents
 from provisioning.show import show
 
 _ENVELOPE_BYTES = 256
@@ -64,34 +65,38 @@ def init(*, command: OwnerCommand, name: str, broker_host: str, broker_port: int
     lines = (
         f"The vault of {name} is in {folder}. Keep a backup of it and remember the passphrase: nobody can reset it.",
         f"Root key, to compare when a device joins: {result['root_fingerprint']}",
-        f"Devices will look for the broker at {broker_host}:{broker_port}; to change that: hushfleet provision broker --host",
+        f"Devices look for the broker at {broker_host}:{broker_port}; to change that: {typed('provision', 'broker', '--host', 'HOST')}",
         f"The policy is {command.folder.policy_file}; read it before you deal a key.",
-        "Next, on each device: hushfleet agent enrol. Then here: hushfleet provision approve NAME.request",
+        f"Next, on each device: {typed('agent', 'enrol')}",
+        f"Then here: {typed('provision', 'approve', 'NAME.request')}",
     )
     command.tell(result, lines)
 
 
-@provision.command(epilog="Example: hushfleet provision approve pi-01.request")
-@click.argument("request", type=click.Path(dir_okay=False, path_type=Path))
+@provision.command(epilog="Example: hushfleet provision approve pi-01.request pi-02.request")
+@click.argument("requests", metavar="REQUEST...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @owner_command(passphrase=True, consent=True)
-def approve(*, command: OwnerCommand, request: Path) -> None:
-    """Enrol the device or orchestrator that made REQUEST, once you have compared its fingerprint."""
+def approve(*, command: OwnerCommand, requests: tuple[Path, ...]) -> None:
+    """Enrol the devices or the orchestrator that made each REQUEST, once you have compared the fingerprints."""
     from hushfleet.owner import certificates  # noqa: PLC0415 -- as above
     from provisioning import proposals  # noqa: PLC0415 -- as above
 
-    signed, now = _read_request(request), certificates.now()
+    signed, now = [_read_request(request) for request in requests], certificates.now()
     change, done = command.carry(lambda registry: proposals.approval(registry, command.policy, signed, now))
-    asked = open_enrolment_request(signed)
-    bundle = command.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
-    result = {
-        "id": asked.device_id,
-        "role": asked.role.value,
-        "fingerprint": fingerprint(encode(signed)),
-        "approved": done,
-        "serial": change.roster.serial if change.roster else None,
-        "bundle": f"{bundle}" if bundle else None,
-    }
-    command.tell(result, _after_approval(asked.device_id, asked.role, bundle) if done else ())
+    told = []
+    for one in signed:
+        asked = open_enrolment_request(one)
+        bundle = command.folder.bundle_file(asked.device_id) if done and asked.device_id in change.bundles else None
+        told.append(
+            {
+                "id": asked.device_id,
+                "role": asked.role.value,
+                "fingerprint": fingerprint(encode(one)),
+                "bundle": f"{bundle}" if bundle else None,
+            }
+        )
+    result = {"approved": done, "serial": change.roster.serial if change.roster else None, "identities": told}
+    command.tell(result, after_approval(command, change, [Path(one["bundle"]) for one in told if one["bundle"]]) if done else ())
 
 
 def _read_request(path: Path) -> Signed:
@@ -100,42 +105,37 @@ def _read_request(path: Path) -> Signed:
         open_enrolment_request(signed)
     except PeerError as error:
         text = f"{path} is no good enrolment request: {error.message}"
-        raise PeerError(error.reason, text, next_step=f"To see what it is: hushfleet provision show {path}") from error
+        raise PeerError(error.reason, text, next_step=f"To see what it is: {typed('provision', 'show', path)}") from error
     return signed
 
 
-def _after_approval(name: str, role: EnrolledRole, bundle: Path | None) -> tuple[str, ...]:
-    if bundle is None:
-        return (f"{name} is approved.",)
-    join = "hushfleet orchestrator join" if role is EnrolledRole.ORCHESTRATOR else "hushfleet agent join"
-    return (
-        f"{name} is approved. Carry {bundle} to it and run there: {join} {bundle.name}",
-        "Before it connects: hushfleet provision roster export FILE, for the orchestrator to publish, and hushfleet provision broker",
-    )
-
-
 @provision.command(epilog="Example: hushfleet provision broker --out broker --host broker.lan --host 192.168.1.5")
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder to write, or to write anew.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="The folder to write. Default: as before.")
 @click.option("--host", "hosts", multiple=True, callback=_host, help="A name or address of the broker; bundles name the first.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Its TLS port. Default: as before.")
 @click.option("--service", is_flag=True, help=f"For Debian's Mosquitto service: the folder will stand in {SERVICE_PATH}.")
 @owner_command(passphrase=True)
-def broker(*, command: OwnerCommand, out: Path, hosts: tuple[str, ...], port: int | None, service: bool) -> None:
-    """Write what the broker needs: mosquitto.conf, certificates, withdrawn certificates and access rules."""
-    before = command.registry.broker
+def broker(*, command: OwnerCommand, out: Path | None, hosts: tuple[str, ...], port: int | None, service: bool) -> None:
+    """Write what the broker needs: mosquitto.conf, certificates, withdrawn certificates and access rules.
+
+    Once for a fleet: the vault remembers the folder and writes it anew when its access rules or certificates change.
+    """
+    registry = command.registry
+    before, last = registry.broker, registry.broker_folder
+    where = out.absolute() if out else Path(last.folder) if last else None
+    if where is None:
+        raise click.UsageError("no broker's folder was written yet: name one with --out FOLDER")
     address = Address(hosts[0] if hosts else before.host, port or before.port)
-    names = tuple(dict.fromkeys((address.host, *hosts, "localhost", "127.0.0.1")))
-    place = BrokerPlace(names, address.port, user="root" if os.geteuid() == 0 else "")  # else it could not read its folder
-    if service:
-        place = BrokerPlace(names, address.port, SERVICE_PATH, SERVICE_DATA, SERVICE_USER)
+    names = (address.host, *(hosts or (last.hosts if last else ())), "localhost", "127.0.0.1")
+    as_service = service or (out is None and last is not None and last.service)
+    folder = BrokerFolder(f"{where}", tuple(dict.fromkeys(names)), as_service)
     with command.open() as vault:
         vault.move_broker(address)
-        vault.write_broker(out, place)
+        vault.keep_broker(folder)
         registry = vault.registry
     identities = registry.identities()
-    result = {"folder": f"{out}", "host": address.host, "port": address.port, "hosts": list(names), "identities": len(identities)}
-    start = f"see {out / 'README.md'}" if service else f"mosquitto -c {out / 'mosquitto.conf'}"
-    lines = [f"{out} is written, for {', '.join(names)} and {len(identities)} identities. To start: {start}"]
+    result = {"folder": f"{where}", "host": address.host, "port": address.port, "hosts": list(folder.hosts), "identities": len(identities)}
+    lines = [f"{where} is written, for {', '.join(folder.hosts)} and {len(identities)} identities.", *how_to_start(folder)]
     if address != before and any(registry.joins(one.device_id) for one in identities):
         lines.append(f"The bundles name {address.host}:{address.port} now; who has joined before needs its bundle again.")
     command.tell(result, lines)
@@ -154,14 +154,14 @@ def export(*, command: OwnerCommand, file: Path) -> None:
     verified = _in_force(command.registry)
     write_durably(file, encode(verified.signed), mode=0o644)
     result = {"file": f"{file}", "serial": verified.roster.serial, "devices": len(verified.roster.devices)}
-    command.tell(result, (f"Roster {verified.roster.serial} is in {file}. Next: hushfleet orchestrator publish-roster {file}",))
+    command.tell(result, (f"Roster {verified.roster.serial} is in {file}. Next: {typed('orchestrator', 'publish-roster', file)}",))
 
 
 def _in_force(registry: VaultContents) -> VerifiedRoster:
     verified = registry.verified
     if verified is None:
         text = "no roster is signed yet: the first one comes with the committee"
-        raise LocalError(Refusal.NOT_ENROLLED, text, next_step="Run: hushfleet provision committee deal ID...")
+        raise LocalError(Refusal.NOT_ENROLLED, text, next_step=f"Run: {typed('provision', 'committee', 'deal', 'ID...')}")
     return verified
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hushfleet.program.terminal import say, say_in_place
+from hushfleet.typed import typed
+from provisioning.afterwards import after_broker_change, publish_roster
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import VaultContents
 
@@ -52,7 +54,7 @@ def deal_command(*, command: OwnerCommand, ids: tuple[str, ...], bits: int, inse
         "dealt": done,
         "bundles": [f"{command.folder.bundle_file(name)}" for name in change.bundles] if done else [],
     }
-    command.tell(result, _after(command, len(change.bundles)) if done else ())
+    command.tell(result, _after(command, members, first=change.before.verified is None) if done else ())
 
 
 def in_full(registry: VaultContents, ids: Sequence[str]) -> tuple[str, ...]:
@@ -70,14 +72,21 @@ def in_full(registry: VaultContents, ids: Sequence[str]) -> tuple[str, ...]:
     return tuple(members)
 
 
-def _after(command: OwnerCommand, count: int) -> tuple[str, ...]:
-    return (
-        f"The key is dealt and forgotten; {count} bundles are in {command.folder.path / 'bundles'}.",
-        "Carry each to its device: hushfleet agent join NAME.bundle, or sudo hushfleet agent install NAME.bundle",
-        "and to the orchestrator: hushfleet orchestrator join NAME.bundle",
+def _after(command: OwnerCommand, members: tuple[str, ...], *, first: bool) -> tuple[str, ...]:
+    """The others follow the roster alone: only a member's share comes in a bundle."""
+    bundles = command.folder.path / "bundles"
+    carry = f"each bundle in {bundles} to its device" if first else f"the bundles of {', '.join(members)} in {bundles} to these members"
+    lines = [
+        "The key is dealt and forgotten.",
+        f"Carry {carry} and type there: {typed('agent', 'join', 'NAME.bundle')}",
+        f"(as a service: sudo {typed('agent', 'install', 'NAME.bundle')})",
         "A member's bundle holds its key share, sealed to it: delete it here once the member has joined.",
-        "Then write the broker's folder: hushfleet provision broker --out broker",
-    )
+    ]
+    if first:
+        lines.append(f"And the orchestrator's, to type there: {typed('orchestrator', 'join', 'NAME.bundle')}")
+    else:
+        lines.append(f"All others follow the roster. {publish_roster(command)}")
+    return (*lines, *after_broker_change(command.registry.broker_folder))
 
 
 def _fresh_key(bits: int, f: int, *, insecure: bool) -> "Dealing":

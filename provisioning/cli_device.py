@@ -3,6 +3,8 @@
 import click
 
 from hushfleet.documents import EnrolledRole
+from hushfleet.typed import typed
+from provisioning.afterwards import after_broker_change, publish_roster
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Identity, VaultContents
 
@@ -20,7 +22,9 @@ def list_command(*, command: OwnerCommand) -> None:
     rows = [describe(registry, one) for one in registry.identities()]
     form = "{id:<24} {role:<14} {fingerprint}  certificate until {certificate_until}  {state}"
     lines = [form.format(**row) for row in rows]
-    command.tell({"fleet": registry.fleet, "devices": rows}, lines or ["Nobody yet. Next: hushfleet provision approve NAME.request"])
+    command.tell(
+        {"fleet": registry.fleet, "devices": rows}, lines or [f"Nobody yet. Next: {typed('provision', 'approve', 'NAME.request')}"]
+    )
 
 
 @device.command(name="show", epilog="Example: hushfleet provision device show pi-01")
@@ -52,8 +56,8 @@ def revoke(*, command: OwnerCommand, device_id: str) -> None:
     result = {"id": device_id, "revoked": done, "serial": change.roster.serial if change.roster else None}
     lines = (
         f"{device_id} is revoked in the vault. It counts once the others know:",
-        "1. hushfleet provision roster export FILE, carried to the orchestrator: hushfleet orchestrator publish-roster FILE",
-        "2. hushfleet provision broker --out DIR, put in place; reload the broker, or restart it to end the device's connection",
+        *((publish_roster(command),) if change.roster else ()),
+        *after_broker_change(command.registry.broker_folder),
     )
     command.tell(result, lines if done else ())
 

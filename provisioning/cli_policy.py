@@ -6,9 +6,11 @@ import click
 
 from hushfleet.program.settings import text_of
 from hushfleet.system.durable import write_durably
+from hushfleet.typed import typed
+from provisioning.afterwards import publish_roster
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.differences import policy_lines
-from provisioning.policy_file import NEXT_STEP, as_table, parse_policy
+from provisioning.policy_file import as_table, next_step, parse_policy
 from provisioning.policy_text import with_settings
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def show_command(*, command: OwnerCommand) -> None:
     in_force = policy_lines(roster.policy) if roster else None
     lines = [f"{name} = {value}{_not_yet(name, value, in_force)}" for name, value in values.items()]
     if in_force not in (None, values):
-        lines.append("The file is not in force yet. Next: hushfleet provision policy set")
+        lines.append(f"The file is not in force yet. Next: {typed('provision', 'policy', 'set')}")
     architectures = {one.name: one.digest.hex() for one in file.allowed}
     command.tell({**as_table(file), "architectures": architectures, "in_force": in_force == values}, lines)
 
@@ -50,7 +52,7 @@ def set_command(*, command: OwnerCommand, assignments: tuple[str, ...]) -> None:
     from provisioning import proposals  # noqa: PLC0415 -- the cryptography, when it is needed
 
     path = command.folder.policy_file
-    new = with_settings(text_of(path, next_step=NEXT_STEP), assignments)
+    new = with_settings(text_of(path, next_step=next_step()), assignments)
     wanted = parse_policy(new, path)
 
     def write_and_sign(vault: "Vault", change: "Proposal") -> "Proposal":
@@ -66,7 +68,8 @@ def set_command(*, command: OwnerCommand, assignments: tuple[str, ...]) -> None:
 
 def _after(command: OwnerCommand, serial: int | None) -> tuple[str, ...]:
     if serial:
-        return (f"Roster {serial} carries this policy. Next: hushfleet provision roster export FILE, for the orchestrator to publish.",)
+        return (f"Roster {serial} carries this policy. {publish_roster(command)}",)
     if command.dry_run or command.registry.roster:
         return ()
-    return (f"{command.folder.policy_file} is in order. It is signed with the first committee: hushfleet provision committee deal ID...",)
+    deal = typed("provision", "committee", "deal", "ID...")
+    return (f"{command.folder.policy_file} is in order. The first committee signs it: {deal}",)

@@ -12,6 +12,7 @@ from hushfleet.codec import decode
 from hushfleet.documents import DeviceEntry, EnrolledRole, VerifiedRoster, fingerprint, open_roster
 from hushfleet.errors import HushfleetError, LocalError, Refusal
 from hushfleet.signing import Signed, VerifyKey
+from hushfleet.typed import typed
 from hushfleet.wire.limits import LIMITS
 
 VERSION = 1
@@ -54,6 +55,14 @@ class Address(_Record, frozen=True):
     port: int = 8883
 
 
+class BrokerFolder(_Record, frozen=True):
+    """The folder that `provision broker` wrote last: where, for which names, and whether for Debian's service."""
+
+    folder: str
+    hosts: tuple[str, ...]
+    service: bool = False
+
+
 class VaultContents(_Record, frozen=True, dict=True):
     """The whole public part of a vault. `roster` is the encoded signed roster, empty before the first committee.
 
@@ -72,6 +81,7 @@ class VaultContents(_Record, frozen=True, dict=True):
     grants: dict[str, bytes] = {}
     withdrawn: tuple[Withdrawn, ...] = ()
     due: tuple[str, ...] = ()
+    broker_folder: BrokerFolder | None = None
 
     @property
     def root(self) -> VerifyKey:
@@ -122,7 +132,7 @@ class VaultContents(_Record, frozen=True, dict=True):
         found = self.find(device_id)
         if found is None or found.role is not EnrolledRole.DEVICE:
             what = "is the orchestrator, not a device" if found else "is not an approved device of this fleet"
-            raise LocalError(Refusal.NOT_ENROLLED, f"{device_id[:63]!r} {what}", next_step="Run: hushfleet provision device list")
+            raise LocalError(Refusal.NOT_ENROLLED, f"{device_id[:63]!r} {what}", next_step=f"Run: {typed('provision', 'device', 'list')}")
         return found
 
     def with_identity(self, identity: Identity) -> "VaultContents":

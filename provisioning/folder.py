@@ -11,12 +11,16 @@ from pathlib import Path
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.system.durable import write_durably
 from hushfleet.system.locks import folder_locked
+from hushfleet.typed import typed
 from provisioning.contents import VaultContents
 from provisioning.policy_file import FILE as POLICY_FILE
 from provisioning.policy_file import PolicyFile, read_policy
 
 REVOCATIONS = "crl.pem"
 BUNDLES = "bundles"
+ROSTER = "fleet.roster"
+BROKER = "broker"
+"""Not a file of the vault: the folder that the registry names."""
 _UNFINISHED = {"lock", "secrets.box", POLICY_FILE, "root.pub", "ca.pem", "registry.json", BUNDLES}
 
 
@@ -41,6 +45,11 @@ class VaultFolder:
         """The policy as its owner writes it."""
         return self.path / POLICY_FILE
 
+    @property
+    def roster_file(self) -> Path:
+        """The roster in force, for the orchestrator to publish."""
+        return self.path / ROSTER
+
     def bundle_file(self, device_id: str) -> Path:
         """The bundle of one device or orchestrator."""
         return self.path / BUNDLES / f"{device_id}.bundle"
@@ -55,7 +64,7 @@ class VaultFolder:
             raise LocalError(
                 Refusal.VAULT_MISSING,
                 f"there is no vault in {self.path}",
-                next_step="Name it: --vault FOLDER or HUSHFLEET_VAULT. To make one: hushfleet provision init NAME",
+                next_step=f"Name it: --vault FOLDER or HUSHFLEET_VAULT. To make one: {typed('provision', 'init', 'NAME')}",
             )
         return VaultContents.from_json(self.registry_file.read_bytes())
 

@@ -18,13 +18,19 @@ from hushfleet.documents.limits import MAX_COHORT, MAX_COUNTER, MAX_VALUES
 from hushfleet.documents.tasks import TASKS
 from hushfleet.errors import LocalError
 from hushfleet.program.settings import Mistake, TableError, parse_settings, text_of, wrong
+from hushfleet.typed import typed
 
 FILE = "policy.toml"
 SCHEMES = ("paillier", "masked", "shared")
 _MOST_DIGITS = 32
-NEXT_STEP = "Correct the file, then run: hushfleet provision policy set"
 _NANO = 10**9
 _GREATEST = 1e300
+
+
+def next_step() -> str:
+    """The advice for a policy file with mistakes."""
+    return f"Correct the file, then run: {typed('provision', 'policy', 'set')}"
+
 
 Whole = Annotated[int, Meta(ge=0, le=MAX_COUNTER)]
 Positive = Annotated[int, Meta(ge=1, le=MAX_COUNTER)]
@@ -153,18 +159,18 @@ class PolicyFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_policy(path: Path) -> PolicyFile:
     """The file at `path`. Raises `FileNotFoundError`; `LocalError(CONFIG_INVALID)` with every wrong line."""
-    return parse_policy(text_of(path, next_step=NEXT_STEP), path)
+    return parse_policy(text_of(path, next_step=next_step()), path)
 
 
 def parse_policy(text: str, source: Path) -> PolicyFile:
     """As `read_policy`, from the text that is, or would be, the file `source`. Relative paths of trainable models count from its folder."""
     from models import catalogue  # noqa: PLC0415 -- as above
 
-    file = parse_settings(PolicyFile, text, source=source, next_step=NEXT_STEP, parse_float=Decimal)
+    file = parse_settings(PolicyFile, text, source=source, next_step=next_step(), parse_float=Decimal)
     allowed = tuple(catalogue.placed(name, source.parent) for name in file.models.allowed)
     mistakes = [Mistake("models", "allowed", f"[models] {problem}") for problem in _problems(allowed, trainable=True)]
     if mistakes:
-        raise wrong(source, text, mistakes, NEXT_STEP)
+        raise wrong(source, text, mistakes, next_step())
     return msgspec.structs.replace(file, models=msgspec.structs.replace(file.models, allowed=allowed))
 
 

@@ -15,6 +15,7 @@ from hushfleet.documents.validation import SEALED_BOX
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.owner import certificates
 from hushfleet.signing import Signed
+from hushfleet.typed import typed
 from provisioning.contents import Identity, VaultContents, Withdrawn
 from provisioning.differences import differences
 from provisioning.policy_file import PolicyFile
@@ -44,15 +45,51 @@ class Proposal:
         return self.roster is None and self.registry == self.before and not self.certify
 
 
-def approval(registry: VaultContents, file: PolicyFile, signed: Signed, now: datetime) -> Proposal:
-    """Enrol whoever made this request, or replace its keys, or (the same request again) renew its certificate.
+@dataclass(frozen=True, slots=True)
+class _Applicant:
+    """Somebody who is to be enrolled, and whom it replaces."""
 
-    Raises `PeerError`: as `open_enrolment_request`; `CERTIFICATE_REQUEST`; `ROSTER_DUPLICATE` for an id or key that another identity has.
+    identity: Identity
+    known: Identity | None
+
+    @property
+    def gone(self) -> tuple[str, ...]:
+        """The id that nobody has any more."""
+        return (self.known.device_id,) if self.known and self.known.device_id != self.identity.device_id else ()
+
+
+def approval(registry: VaultContents, file: PolicyFile, requests: Sequence[Signed], now: datetime) -> Proposal:
+    """Enrol whoever made these requests, or replace keys, or (the same request again) renew the certificate. One roster for all.
+
+    Raises `PeerError`: as `open_enrolment_request`; `CERTIFICATE_REQUEST`; `ROSTER_DUPLICATE` for an id or key that another identity
+    or request has.
     """
+    after, applicants = registry, list[_Applicant]()
+    for signed in requests:
+        one = _applicant(after, signed, now)
+        _refuse_second(applicants, one.identity)
+        after = after.with_identity(one.identity)
+        if one.known and _tls_key(one.known) != _tls_key(one.identity):
+            after = _withdrawn(after, one.known, now)
+        applicants.append(one)
+    lines = [line for one in applicants for line in _approval_lines(one.known, one.identity)]
+    change = _next(registry, after, file, (*lines, *_about_committee(registry, applicants)))
+    bundles = [name for one in applicants for name in (*one.gone, *_joinable(change, one.identity))]
+    return replace(change, certify=tuple(one.identity.device_id for one in applicants), bundles=tuple(bundles))
+
+
+def _refuse_second(applicants: Sequence[_Applicant], identity: Identity) -> None:
+    orchestrator = identity.role is EnrolledRole.ORCHESTRATOR
+    for one in applicants:
+        if one.identity.device_id == identity.device_id or (orchestrator and one.identity.role is EnrolledRole.ORCHESTRATOR):
+            who = "the orchestrator" if orchestrator else identity.device_id
+            raise PeerError(Refusal.ROSTER_DUPLICATE, f"two of these requests are for {who}", next_step="Name the right one alone.")
+
+
+def _applicant(registry: VaultContents, signed: Signed, now: datetime) -> _Applicant:
     request = open_enrolment_request(signed)
     certificates.check_request(request)
     _refuse_duplicates(registry, request)
-    known = _predecessor(registry, request)
     identity = Identity(
         role=request.role,
         device_id=request.device_id,
@@ -62,12 +99,7 @@ def approval(registry: VaultContents, file: PolicyFile, signed: Signed, now: dat
         fingerprint=fingerprint(encode(signed)),
         approved=now,
     )
-    after = registry.with_identity(identity)
-    if known and _tls_key(known) != _tls_key(identity):
-        after = _withdrawn(after, known, now)
-    change = _next(registry, after, file, _approval_lines(registry, known, identity))
-    gone = (known.device_id,) if known and known.device_id != identity.device_id else ()
-    return replace(change, certify=(identity.device_id,), bundles=(*gone, *_joinable(change, identity)))
+    return _Applicant(identity, _predecessor(registry, request))
 
 
 def revocation(registry: VaultContents, file: PolicyFile, device_id: str, now: datetime) -> Proposal:
@@ -77,7 +109,7 @@ def revocation(registry: VaultContents, file: PolicyFile, device_id: str, now: d
         raise LocalError(
             Refusal.COMMITTEE_MEMBER,
             f"{device_id} is a committee member: it holds a share of the key that is in force",
-            next_step="Deal a new key to a committee without it, then revoke it: hushfleet provision committee deal ID...",
+            next_step=f"Deal a new key to a committee without it, then revoke it: {typed('provision', 'committee', 'deal', 'ID...')}",
         )
     after = _withdrawn(registry.without(device_id), device, now)
     change = _next(registry, after, file, (f"Revoke {device_id} (fingerprint {device.fingerprint}).",))
@@ -144,11 +176,12 @@ def _warnings(roster: Roster) -> tuple[str, ...]:
     if len(roster.devices) < roster.policy.min_devices:
         warnings.append(
             f"! the policy asks for at least {roster.policy.min_devices} devices in a round, and {len(roster.devices)} are enrolled: "
-            "no round can close. Approve more, or: hushfleet provision policy set cohort.min_devices=N"
+            f"no round can close. Approve more, or: {typed('provision', 'policy', 'set', 'cohort.min_devices=N')}"
         )
     if not roster.policy.models:
         warnings.append(
-            "! no model is allowed, so devices refuse every plan. Next: hushfleet provision policy set models.allowed=softmax:64x10"
+            "! no model is allowed, so devices refuse every plan. Next: "
+            + typed("provision", "policy", "set", "models.allowed=softmax:64x10")
         )
     return tuple(warnings)
 
@@ -156,7 +189,9 @@ def _warnings(roster: Roster) -> tuple[str, ...]:
 def _check_committee(registry: VaultContents, device_ids: Sequence[str]) -> Identity:
     if len(device_ids) not in COMMITTEE_SIZES:
         text = f"a committee has 4, 7 or 10 members, not {len(device_ids)}"
-        raise LocalError(Refusal.COMMITTEE_SIZE, text, next_step="Name as many devices: hushfleet provision committee deal ID...")
+        raise LocalError(
+            Refusal.COMMITTEE_SIZE, text, next_step=f"Name as many devices: {typed('provision', 'committee', 'deal', 'ID...')}"
+        )
     if len(set(device_ids)) != len(device_ids):
         raise LocalError(Refusal.ROSTER_DUPLICATE, "a device is named twice", next_step="Name different devices.")
     for device_id in device_ids:
@@ -165,7 +200,7 @@ def _check_committee(registry: VaultContents, device_ids: Sequence[str]) -> Iden
         raise LocalError(
             Refusal.NOT_ENROLLED,
             "no orchestrator is approved yet, and a roster names it",
-            next_step="On its machine: hushfleet orchestrator enrol. Then: hushfleet provision approve orchestrator.request",
+            next_step=f"On its machine: {typed('orchestrator', 'enrol')}\nThen: {typed('provision', 'approve', 'orchestrator.request')}",
         )
     return registry.orchestrator
 
@@ -196,16 +231,19 @@ def _refuse_duplicates(registry: VaultContents, request: EnrolmentRequest) -> No
             raise PeerError(Refusal.ROSTER_DUPLICATE, text, next_step="Enrol again on the device itself, with a fresh state folder.")
 
 
-def _approval_lines(registry: VaultContents, known: Identity | None, identity: Identity) -> tuple[str, ...]:
+def _approval_lines(known: Identity | None, identity: Identity) -> tuple[str, ...]:
     role = "orchestrator" if identity.role is EnrolledRole.ORCHESTRATOR else "device"
     lines = [f"Approve the {role} {identity.device_id}, fingerprint {identity.fingerprint}. Compare it with the one shown there."]
-    lines += _about_predecessor(known, identity)
-    roster = registry.verified
+    return (*lines, *_about_predecessor(known, identity))
+
+
+def _about_committee(registry: VaultContents, applicants: Sequence[_Applicant]) -> tuple[str, ...]:
+    deal, roster = typed("provision", "committee", "deal", "ID..."), registry.verified
     if roster is None:
-        lines.append("It is recorded only: the first roster and all bundles come with: hushfleet provision committee deal ID...")
-    elif known and known.entry != identity.entry and identity.device_id in roster.roster.committee:
-        lines.append("It is a committee member: its new keys count from the next deal. Next: hushfleet provision committee deal ID...")
-    return tuple(lines)
+        return (f"This is recorded only: the first roster and all bundles come with: {deal}",)
+    changed = (one.identity.device_id for one in applicants if one.known and one.known.entry != one.identity.entry)
+    members = [name for name in changed if name in roster.roster.committee]
+    return (f"{', '.join(members)}: a committee member's new keys count from the next deal. Next: {deal}",) if members else ()
 
 
 def _about_predecessor(known: Identity | None, identity: Identity) -> list[str]:

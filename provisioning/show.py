@@ -54,16 +54,37 @@ class Known:
 
 
 @click.command(epilog="Example: hushfleet provision show pi-01.bundle")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @owner_command()
-def show(*, command: OwnerCommand, file: Path) -> None:
+def show(*, command: OwnerCommand, file: Path | None) -> None:
     """Say in plain words what FILE is: a request, bundle, roster, plan or record. Needs neither vault nor passphrase.
 
-    With a vault at hand it also says whether its owner or orchestrator signed it.
+    With a vault at hand it also says whether its owner or orchestrator signed it. Without FILE: the vault itself, with the root key's
+    fingerprint.
     """
+    if file is None:
+        told = of_vault(command.registry)
+        command.tell(told, [f"{name.replace('_', ' '):<22} {_text(value)}" for name, value in told.items()])
+        return
     known = Known.of(command.registry if command.folder.exists() else None)
     told = explain(file.read_bytes(), known)
     command.tell(told, [f"{name.replace('_', ' '):<22} {_text(value)}" for name, value in told.items()])
+
+
+def of_vault(registry: VaultContents) -> Told:
+    """The vault in words. The root key's fingerprint is what devices and orchestrator compare when they join."""
+    roster = registry.verified
+    return {
+        "kind": "vault",
+        "fleet": registry.fleet,
+        "root_fingerprint": registry.root_fingerprint,
+        "orchestrator": registry.orchestrator.device_id if registry.orchestrator else None,
+        "devices": [one.device_id for one in registry.devices],
+        "committee": list(roster.roster.committee) if roster else [],
+        "roster_serial": roster.roster.serial if roster else None,
+        "broker": f"{registry.broker.host}:{registry.broker.port}",
+        "broker_folder": registry.broker_folder.folder if registry.broker_folder else None,
+    }
 
 
 def explain(data: bytes, known: Known) -> Told:

@@ -21,11 +21,12 @@ from hushfleet.owner.certificates import Authority
 from hushfleet.owner.owner import Owner
 from hushfleet.randomness import Randomness, SystemRandomness
 from hushfleet.signing import Signed, SigningKey
+from hushfleet.typed import typed
 from provisioning import proposals as changes
-from provisioning.broker import BrokerPlace, Guests, access, write_broker
+from provisioning.broker import BrokerPlace, Guests, access, place_of, write_broker
 from provisioning.bundles import bundle_of, grant_in
-from provisioning.contents import VERSION, Address, VaultContents, damaged
-from provisioning.folder import BUNDLES, REVOCATIONS, VaultFolder
+from provisioning.contents import VERSION, Address, BrokerFolder, VaultContents, damaged
+from provisioning.folder import BROKER, BUNDLES, REVOCATIONS, ROSTER, VaultFolder
 from provisioning.passphrase import Passphrase
 from provisioning.policy_file import PolicyFile
 from provisioning.policy_text import DEFAULT
@@ -129,9 +130,9 @@ class Vault:
         """The present policy file. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`."""
         return self.folder.policy()
 
-    def approve(self, request: Signed) -> Proposal:
-        """Enrol whoever made this request. See `changes.approval`."""
-        return self.carry_out(changes.approval(self.registry, self.policy, request, self._now()))
+    def approve(self, *requests: Signed) -> Proposal:
+        """Enrol whoever made these requests. See `changes.approval`."""
+        return self.carry_out(changes.approval(self.registry, self.policy, requests, self._now()))
 
     def revoke(self, device_id: str) -> Proposal:
         """Take a device out. See `changes.revocation`."""
@@ -150,6 +151,11 @@ class Vault:
         if address != self.registry.broker:
             bundled = tuple(one.device_id for one in self.registry.identities() if self.registry.joins(one.device_id))
             self._store(msgspec.structs.replace(self.registry, broker=address), bundled)
+
+    def keep_broker(self, folder: BrokerFolder) -> None:
+        """Write the broker's folder, and remember it: it is written anew with every change from which it follows."""
+        Path(folder.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._store(msgspec.structs.replace(self.registry, broker_folder=folder), ())
 
     def carry_out(self, change: Proposal, dealing: Dealing | None = None) -> Proposal:
         """Issue, sign and store what `change` says, then write what follows. Raises `PhaseError` if the vault has moved on."""
@@ -170,7 +176,7 @@ class Vault:
         identity, roster = self.registry.find(device_id), self.roster
         if identity is None or roster is None or not self.registry.joins(device_id):
             text = f"{device_id[:63]!r} has no place in a signed roster yet"
-            raise LocalError(Refusal.NOT_ENROLLED, text, next_step="Approve it; then: hushfleet provision committee deal ID...")
+            raise LocalError(Refusal.NOT_ENROLLED, text, next_step=f"Approve it; then: {typed('provision', 'committee', 'deal', 'ID...')}")
         grant = self.registry.grants.get(device_id) or grant_in(self.folder.bundle_file(device_id), roster)
         return bundle_of(self.registry, identity, roster, grant, self._keys.owner)
 
@@ -196,7 +202,8 @@ class Vault:
         return msgspec.structs.replace(registry, roster=encode(verified.signed), grants=owner.grants(verified, dealing))
 
     def _store(self, registry: VaultContents, bundles: Sequence[str]) -> None:
-        due = (REVOCATIONS, *(f"{BUNDLES}/{device_id}.bundle" for device_id in bundles))
+        files = (REVOCATIONS, *((ROSTER,) if registry.roster else ()), *((BROKER,) if registry.broker_folder else ()))
+        due = (*files, *(f"{BUNDLES}/{device_id}.bundle" for device_id in bundles))
         self.registry = msgspec.structs.replace(registry, due=due)
         self.folder.write(self.folder.registry_file.name, self.registry.to_json())
         self._write_due()
@@ -207,10 +214,20 @@ class Vault:
         for name in self.registry.due:
             if name == REVOCATIONS:
                 self.folder.write(name, self._revocations())
+            elif name == ROSTER:
+                self.folder.write(name, self.registry.roster)
+            elif name == BROKER:
+                self._write_broker_folder()
             else:
                 self._write_bundle(Path(name).stem)
         self.registry = msgspec.structs.replace(self.registry, due=(), grants={})
         self.folder.write(self.folder.registry_file.name, self.registry.to_json())
+
+    def _write_broker_folder(self) -> None:
+        """The broker's folder, anew where it still is: it may have been carried away."""
+        folder = self.registry.broker_folder
+        if folder is not None and Path(folder.folder).is_dir():
+            self.write_broker(Path(folder.folder), place_of(folder, self.registry.broker.port))
 
     def _write_bundle(self, device_id: str) -> None:
         file = self.folder.bundle_file(device_id)

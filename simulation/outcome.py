@@ -9,6 +9,7 @@ from pathlib import Path
 from hushfleet.audit import JobReport
 from hushfleet.documents import LocalTraining
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.typed import typed
 from simulation.attacks import Attack
 from simulation.broker import find_mosquitto
 from simulation.edges import FloatArray, brightness, edges
@@ -51,7 +52,7 @@ class Settings:
     def __post_init__(self) -> None:
         if self.devices < LEAST_DEVICES:
             message = f"a demo needs at least {LEAST_DEVICES} devices: {COMMITTEE} of them are the committee"
-            raise LocalError(Refusal.SETTINGS_INVALID, message, next_step=f"hushfleet demo --devices {LEAST_DEVICES}")
+            raise LocalError(Refusal.SETTINGS_INVALID, message, next_step=typed("demo", "--devices", str(LEAST_DEVICES)))
         if self.rounds < 2:
             raise LocalError(Refusal.SETTINGS_INVALID, "a demo needs at least 2 rounds: the last one is replayed an earlier one")
 

@@ -5,6 +5,7 @@ from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from hushfleet.typed import typed
 from orchestrator.console import PlainConsole
 from simulation import demo
 from simulation.outcome import Settings
@@ -19,7 +20,7 @@ def draw(target: Path) -> None:
     target = target.absolute()
     with TemporaryDirectory() as folder, chdir(folder):
         demo.run(Settings(keep=Path("my-demo")), DemoScreen(console, moving=False))
-    console.save_svg(str(target), title="hushfleet demo")
+    console.save_svg(str(target), title=typed("demo"))
 
 
 if __name__ == "__main__":

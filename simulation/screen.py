@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 from hushfleet.training import Architecture
+from hushfleet.typed import typed
 from simulation.attacks import Attack
 from simulation.outcome import Result, RoundFigures, Settings
 
@@ -48,7 +49,7 @@ class DemoScreen:
         if settings.broker:
             link = "mosquitto (TLS, certificates, ACL; six processes)"
         devices, rounds, noise_multiplier = settings.devices, settings.rounds, settings.noise_multiplier
-        self.console.print(f"[bold]hushfleet demo[/]  transport: {link}")
+        self.console.print(f"[bold]{typed('demo')}[/]  transport: {link}")
         text = (
             f"{devices} devices hold {rows} handwritten digits (as {settings.recipe.seen_as}) and show them to nobody.\n"
             f"They train {architecture.name} ({architecture.dimension} values): {rounds} rounds, noise multiplier {noise_multiplier:g}.\n"
@@ -116,7 +117,7 @@ class DemoScreen:
         self.console.print(f"model    {result.model_file}", soft_wrap=True)
         self.console.print(f"archive  {result.archive}", soft_wrap=True)
         self.console.print(f"[green]{result.audit.summary()}[/]")
-        self.console.print(f"Check it yourself: hushfleet verify {result.archive}", soft_wrap=True)
+        self.console.print(f"Check it yourself: {typed('verify', result.archive)}", soft_wrap=True)
 
     def _progress(self) -> Progress:
         bar = (BarColumn(_BAR_WIDTH), TextColumn("{task.completed}"), TimeElapsedColumn())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.ids import parse_id
+from hushfleet.typed import typed
 
 _PROBE_S = 5.0
 _DAY_S = 24 * 3600
@@ -141,16 +142,18 @@ def _distrusted(error: ssl.SSLCertVerificationError, where: str) -> Diagnosis:
     if error.verify_code == _EXPIRED:
         return Diagnosis(
             f"The certificate of {where} is expired by this clock ({now}).",
-            "If the clock is right, renew it: hushfleet provision broker.",
+            f"If the clock is right, the owner renews it: {typed('provision', 'broker')}",
         )
     if error.verify_code in _UNKNOWN_ISSUERS:
         return Diagnosis(f"The certificate of {where} is not of this fleet's CA.", "Check that host and bundle are of the same fleet.")
     if error.verify_code in _WRONG_NAMES:
         return Diagnosis(
             f"The certificate of {where} is for another name.",
-            "Use a name it holds as [broker] host, or add this one: hushfleet provision broker.",
+            f"Use a name it holds as [broker] host, or the owner adds this one: {typed('provision', 'broker', '--host', 'NAME')}",
         )
-    return Diagnosis(f"The certificate of {where} is refused: {error.verify_message}.", "Renew it: hushfleet provision broker.")
+    return Diagnosis(
+        f"The certificate of {where} is refused: {error.verify_message}.", f"The owner renews it: {typed('provision', 'broker')}"
+    )
 
 
 def _handshake_failed(error: ssl.SSLError, where: str) -> Diagnosis:

@@ -24,6 +24,7 @@ from hushfleet.program.keys import PartyKeys
 from hushfleet.signing import KEY_BYTES, VerifyKey
 from hushfleet.system.durable import give_away, write_durably
 from hushfleet.system.locks import folder_locked, lock_holder
+from hushfleet.typed import typed
 
 _FLEET = "fleet.json"
 
@@ -83,8 +84,8 @@ class Offer(Generic[Keys]):
 class PartyFolder:
     """One party's folder. Nothing is read or made before a method is called."""
 
-    JOIN: ClassVar[str]
-    """The command that joins a fleet."""
+    JOIN: ClassVar[tuple[str, ...]]
+    """The words of the command that joins a fleet."""
 
     path: Path
 
@@ -122,7 +123,7 @@ class PartyFolder:
         """The fleet that was joined. Raises `LocalError(NOT_ENROLLED)` before joining, or as `fleet`."""
         fleet = self.fleet()
         if fleet is None:
-            raise LocalError(Refusal.NOT_ENROLLED, f"{self.path} belongs to no fleet yet", next_step=f"Run: {self.JOIN}")
+            raise LocalError(Refusal.NOT_ENROLLED, f"{self.path} belongs to no fleet yet", next_step=f"Run: {typed(*self.JOIN)}")
         return fleet
 
     def bundle_bytes(self, file: Path) -> bytes:
@@ -131,10 +132,12 @@ class PartyFolder:
             return file.read_bytes()
         if (file / "manifest.json").exists():
             message = f"{file} is a trainable model (a folder), not the owner's bundle for this party (a file)"
-            models = " A trainable model is named in agent.toml, job.toml or policy.toml."
+            models = "\nA trainable model is named in agent.toml, job.toml or policy.toml."
         else:
             message, models = f"{file} is a folder, not the owner's bundle for this party (a file)", ""
-        raise LocalError(Refusal.FILE_KIND, message, next_step=f"Join with the file that the owner handed back: {self.JOIN}.{models}")
+        raise LocalError(
+            Refusal.FILE_KIND, message, next_step=f"Join with the file that the owner handed back: {typed(*self.JOIN)}{models}"
+        )
 
     def read_bundle(self, data: bytes, keys: Keys) -> Offer[Keys]:
         """Verify a bundle against `keys` and the root key pinned here.

@@ -13,6 +13,7 @@ from hushfleet.ids import device_id
 from hushfleet.randomness import Randomness
 from hushfleet.signing import KEY_BYTES, SigningKey
 from hushfleet.system.durable import write_durably
+from hushfleet.typed import typed
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class PartyKeys:
 
     FILE: ClassVar[str]
     ROLE: ClassVar[EnrolledRole]
-    ENROL: ClassVar[str]
-    """The command that makes such keys."""
+    ENROL: ClassVar[tuple[str, ...]]
+    """The words of the command that makes such keys."""
 
     device_id: str
     signing: SigningKey
@@ -43,7 +44,7 @@ class PartyKeys:
         path = folder / cls.FILE
         data = path.read_bytes() if path.exists() else b""
         if len(data) <= 2 * KEY_BYTES:
-            raise LocalError(Refusal.NOT_ENROLLED, f"no {cls.FILE} in {folder}", next_step=f"Run: {cls.ENROL}")
+            raise LocalError(Refusal.NOT_ENROLLED, f"no {cls.FILE} in {folder}", next_step=f"Run: {typed(*cls.ENROL)}")
         seeds, name = data[: 2 * KEY_BYTES], data[2 * KEY_BYTES :].decode(errors="replace")
         return cls(device_id(name), SigningKey(seeds[:KEY_BYTES]), SealingKey(seeds[KEY_BYTES:]))
 

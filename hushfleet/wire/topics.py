@@ -1,6 +1,7 @@
 """The topic table: one place that builds and parses topics both ways and gives the broker its ACL (PROTOCOL 7)."""
 
 import re
+from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
 
@@ -101,6 +102,11 @@ def acl(fleet: str, identity: str, *, orchestrator: bool = False, member: bool =
     """
     require_ids(fleet, identity)
     roles = {Role.EVERYBODY, Role.ORCHESTRATOR if orchestrator else Role.DEVICE} | ({Role.MEMBER, Role.OWN_MEMBER} if member else set())
+    return rules_of(fleet, identity, roles)
+
+
+def rules_of(fleet: str, identity: str, roles: Container[Role]) -> tuple[tuple[str, str], ...]:
+    """As `acl`, for these roles alone. `identity` may be what a broker puts the user's name for."""
     rules = []
     for kind in Kind:
         for verb, role in (("write", kind.publisher), ("read", kind.reader)):

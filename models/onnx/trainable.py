@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.training import Architecture
+from hushfleet.typed import typed
 from models.onnx.manifest import Manifest
 
 TRAIN, INFER, MANIFEST = "train.onnx", "infer.onnx", "manifest.json"
@@ -85,12 +86,12 @@ def load_trainable(folder: Path) -> TrainableModel:
 
 
 def _not_a_folder(file: Path) -> LocalError:
-    make = "A trainable model is a folder. Make it: hushfleet model prepare NET.onnx"
+    make = f"A trainable model is a folder. Make it: {typed('model', 'prepare', 'NET.onnx', '--loss', 'LOSS')}"
     if file.suffix != ".bundle":
         return LocalError(Refusal.FILE_KIND, f"{file} is a file, not a trainable model", next_step=make)
     message = f"{file} is the owner's bundle for a device, not a trainable model"
-    return LocalError(Refusal.FILE_KIND, message, next_step=f"Join a fleet with it: hushfleet agent join {file}. {make}")
+    return LocalError(Refusal.FILE_KIND, message, next_step=f"Join a fleet with it: {typed('agent', 'join', file)}\n{make}")
 
 
 def _damaged(message: str) -> LocalError:
-    return LocalError(Refusal.MODEL_DAMAGED, message, next_step="Make it anew: hushfleet model prepare.")
+    return LocalError(Refusal.MODEL_DAMAGED, message, next_step=f"Make it anew: {typed('model', 'prepare', 'NET.onnx', '--loss', 'LOSS')}")

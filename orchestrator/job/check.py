@@ -21,7 +21,7 @@ from hushfleet.rounds.tasks.train import TrainingProgress, TrainingTask
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from models import catalogue
 from models.catalogue import Model
-from orchestrator.job.file import AUTO, NEXT_STEP, JobFile
+from orchestrator.job.file import AUTO, JobFile, next_step
 from orchestrator.job.holdout import Holdout, approval_of, open_holdout
 
 HEADROOM = 1.5
@@ -112,7 +112,7 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster) -> Che
             if not mistakes:
                 notes = tuple(_notes(file, plan, roster))
                 return CheckedJob(file, text, model, job, first, holdout, cost, notes, devices)
-    raise wrong(source, text, [_as_written(file, one) for one in mistakes], f"{NEXT_STEP} {source}")
+    raise wrong(source, text, [_as_written(file, one) for one in mistakes], next_step(source))
 
 
 def selection(enrolled: int, max_devices: int) -> int:

@@ -20,11 +20,11 @@ from hushfleet.rounds.planning import Job
 from hushfleet.rounds.tasks.train import Approval, TrainingTask, approve_all
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.training import Architecture
+from hushfleet.typed import typed
 from models import catalogue
 
 AUTO = "auto"
 """The scheme of a job that leaves the choice to the program."""
-NEXT_STEP = "Correct the lines, then run: hushfleet orchestrator check"
 
 _ONNX = re.compile(r"""(?m)^(\s*onnx\s*=\s*)("[^"\n]*"|'[^'\n]*')""")
 
@@ -68,7 +68,7 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if any(part is not None for part in (self.name, *parts)):
                 raise ValueError("onnx says everything itself: remove the other keys")
             if not catalogue.is_trainable(self.onnx.name):
-                raise ValueError("onnx: expected a folder whose name ends in .trainable, as hushfleet model prepare makes it")
+                raise ValueError("onnx: expected a folder whose name ends in .trainable, as `hushfleet model prepare` makes it")
             return
         if self.name is None:
             raise ValueError('name is missing: write name = "softmax", inputs and outputs, or onnx = "net.trainable"')
@@ -221,12 +221,17 @@ class JobFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sha256(b"".join(map(length_prefixed, parts)))
 
 
+def next_step(path: Path) -> str:
+    """The advice for a job file with mistakes."""
+    return f"Correct the lines, then run: {typed('orchestrator', 'check', path)}"
+
+
 def read(path: Path) -> tuple[JobFile, str]:
     """The job in a file, and its text, in which the path of a trainable model is whole: what is kept of a job knows no folder.
 
     Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` with every mistake.
     """
-    text = text_of(path, next_step=f"{NEXT_STEP} {path}")
+    text = text_of(path, next_step=next_step(path))
     file = parse(text, path)
     whole = json.dumps(str(file.model.onnx), ensure_ascii=False)
     return file, text if file.model.onnx is None else _ONNX.sub(lambda found: found[1] + whole, text, count=1)
@@ -234,7 +239,7 @@ def read(path: Path) -> tuple[JobFile, str]:
 
 def parse(text: str, source: Path) -> JobFile:
     """The job in a text that is, or was, the file `source`. Raises `LocalError(CONFIG_INVALID)`."""
-    return parse_settings(JobFile, text, source=source, next_step=f"{NEXT_STEP} {source}")
+    return parse_settings(JobFile, text, source=source, next_step=next_step(source))
 
 
 def changes(before: JobFile, after: JobFile) -> tuple[str, ...]:

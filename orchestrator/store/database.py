@@ -8,6 +8,7 @@ from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, crea
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.typed import typed
 from orchestrator.migrations import REVISIONS
 
 FILE = "orchestrator.db"
@@ -66,7 +67,9 @@ def require_current(engine: Engine) -> None:
         _require_store(engine, connection)
         if _revision(connection) != REVISIONS[-1]:
             message = f"{engine.url!r} is of an earlier version"
-            raise LocalError(Refusal.STORE_UNUSABLE, message, next_step="hushfleet orchestrator run brings it up to date.")
+            raise LocalError(
+                Refusal.STORE_UNUSABLE, message, next_step=f"To bring it up to date: {typed('orchestrator', 'run', 'job.toml')}"
+            )
 
 
 def _require_store(engine: Engine, connection: Connection) -> None:
@@ -83,7 +86,7 @@ def lost(where: str) -> LocalError:
     return LocalError(
         Refusal.STORE_UNUSABLE,
         f"{where} holds no store: which rounds this orchestrator began is not known",
-        next_step="Have the owner deal the committee's key anew, then: hushfleet orchestrator join orchestrator.bundle",
+        next_step=f"Have the owner deal the committee's key anew, then: {typed('orchestrator', 'join', 'orchestrator.bundle')}",
     )
 
 

@@ -16,6 +16,7 @@ from hushfleet.documents.archive import round_in
 from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.signing import VerifyKey
+from hushfleet.typed import typed
 from hushfleet.wire import DeviceStatus, decode_signed
 from hushfleet.wire.limits import LIMITS
 from orchestrator.store import database
@@ -132,7 +133,7 @@ class Reports:
         """As `job`. Raises `LocalError(JOB_UNKNOWN)` before the first."""
         job = self.job()
         if job is None:
-            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step="hushfleet orchestrator run job.toml")
+            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step=typed("orchestrator", "run", "job.toml"))
         return job
 
     def rounds(self) -> tuple[RoundView, ...]:
@@ -145,7 +146,7 @@ class Reports:
         """The latest round of this number. Raises `LocalError(ROUND_UNKNOWN)`."""
         found = [view for view in self.rounds() if view.number == number]
         if not found:
-            raise LocalError(Refusal.ROUND_UNKNOWN, f"this job has no round {number}", next_step="hushfleet orchestrator rounds")
+            raise LocalError(Refusal.ROUND_UNKNOWN, f"this job has no round {number}", next_step=typed("orchestrator", "rounds"))
         return found[-1]
 
     def devices(self) -> tuple[DeviceView, ...]:

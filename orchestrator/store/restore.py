@@ -14,6 +14,7 @@ from hushfleet.rounds.effects import AcceptedContribution
 from hushfleet.schemes.base import RoundTerms, Sum
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.signing import Signed
+from hushfleet.typed import typed
 from hushfleet.wire import Contribution, decode_decryption_request, decode_signed
 from hushfleet.wire.limits import LIMITS
 from orchestrator.store.roster import load_roster
@@ -31,7 +32,7 @@ def coordinator_state(store: Store, coordinator: Coordinator, *, now_ms: int, no
     with store.engine.connect() as connection:
         job = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one_or_none()
         if job is None:
-            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step="hushfleet orchestrator run job.toml")
+            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step=typed("orchestrator", "run", "job.toml"))
         begun = connection.execute(select(rounds.c.key_id, func.max(rounds.c.number)).group_by(rounds.c.key_id))
         memory = CoordinatorMemory(
             load_roster(connection, store.root),

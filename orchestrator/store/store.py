@@ -18,6 +18,7 @@ from hushfleet.labels import sha256
 from hushfleet.rounds.effects import AcceptedContribution, Change, KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.signing import Signed, VerifyKey
+from hushfleet.typed import typed
 from hushfleet.wire import Contribution
 from orchestrator.store import database
 from orchestrator.store.archive_folder import Archive
@@ -220,7 +221,7 @@ class Store:
     def _current(self) -> CurrentJob:
         job = self.job()
         if job is None:
-            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step="hushfleet orchestrator run job.toml")
+            raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step=typed("orchestrator", "run", "job.toml"))
         return job
 
     @singledispatchmethod

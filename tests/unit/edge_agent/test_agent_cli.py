@@ -61,7 +61,7 @@ def test_a_bundle_without_a_share_stays(typed, tmp_path):
     code, out, _ = typed("join", "pi.bundle", "--state", "state", "--yes")
 
     assert code == ExitCode.DONE
-    assert out.endswith("Next: hushfleet agent run\n")
+    assert out.endswith("Next: hushfleet agent run --state state\n")
     assert Path("pi.bundle").exists()
 
 
@@ -70,7 +70,7 @@ def test_the_fingerprint_and_the_next_command_are_shown(typed):
 
     assert code == ExitCode.DONE
     assert "hushfleet provision approve pi-01.request" in out
-    assert "hushfleet agent join pi-01.bundle" in out
+    assert "hushfleet agent join pi-01.bundle --state state" in out
     assert "Fingerprint: " in out
 
 

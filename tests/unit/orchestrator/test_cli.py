@@ -140,7 +140,7 @@ def test_a_variable_that_means_nothing_is_named(desk, monkeypatch):
 def test_before_the_first_job(desk, tmp_path):
     assert desk.json("status")["job"] is None
     assert desk.json("rounds") == {"rounds": []}
-    assert desk.type("status")[1].splitlines()[-1] == "no job yet. Next: hushfleet orchestrator run job.toml"
+    assert desk.type("status")[1].splitlines()[-1] == f"no job yet. Next: hushfleet orchestrator run job.toml --state {desk.state}"
     assert desk.type("model", "export", tmp_path / "model.npz")[0] == ExitCode.NOT_FOUND
     assert desk.type("round", "1")[0] == ExitCode.NOT_FOUND
     with reading(desk.state, ROOT) as reports:
@@ -178,7 +178,7 @@ class TestSignals:
         ended, out, _ = self.strike(desk, job, number)
 
         assert ended == code
-        assert f"nothing is lost. To go on: hushfleet orchestrator run {job}" in out
+        assert f"nothing is lost. To go on: hushfleet orchestrator run {job} --state {desk.state}" in out
         assert desk.json("status")["job"]["state"] == "unfinished"
         assert desk.json("run", job)["finished"]
 

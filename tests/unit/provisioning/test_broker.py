@@ -16,22 +16,27 @@ HOSTS = ["broker.lan", "127.0.0.1"]
 FILES = {"acl", "ca.pem", "crl.pem", "mosquitto.conf", "server.key", "server.pem", "README.md"}
 
 
-def sections(text: str) -> dict[str, list[tuple[str, ...]]]:
-    """user -> (verb, topic) of its lines."""
-    found: dict[str, list[tuple[str, ...]]] = {}
-    for block in text.strip().split("\n\n"):
-        user, *rules = block.splitlines()
-        found[user.removeprefix("user ")] = [tuple(rule.removeprefix("topic ").split(" ", 1)) for rule in rules]
-    return found
+def rules_for(text: str, identity: str) -> set[tuple[str, ...]]:
+    """(verb, topic) of everything that Mosquitto grants to `identity`: the patterns with its name in them, and its own section."""
+    patterns, *sections = text.strip().split("\n\n")
+    lines = [rule.removeprefix("pattern ").replace("%u", identity) for rule in patterns.splitlines()]
+    for user, *rules in (block.splitlines() for block in sections):
+        lines += [rule.removeprefix("topic ") for rule in rules if user == f"user {identity}"]
+    return {tuple(line.split(" ", 1)) for line in lines}
 
 
-def test_every_identity_has_a_section_with_exactly_its_own_rules():
+def test_every_identity_is_granted_its_own_rules_and_no_more():
     text = acl_text("greenhouse", [Access("pi-01", member=True), Access("pi-05"), Access("hub", orchestrator=True)])
-    assert sections(text) == {
-        "pi-01": list(acl("greenhouse", "pi-01", member=True)),
-        "pi-05": list(acl("greenhouse", "pi-05")),
-        "hub": list(acl("greenhouse", "hub", orchestrator=True)),
-    }
+    assert rules_for(text, "pi-01") == set(acl("greenhouse", "pi-01", member=True))
+    assert rules_for(text, "pi-05") == set(acl("greenhouse", "pi-05"))
+    as_any_device = set(acl("greenhouse", "hub"))
+    assert rules_for(text, "hub") == set(acl("greenhouse", "hub", orchestrator=True)) | as_any_device
+
+
+def test_a_device_approved_later_needs_no_other_rules():
+    before = acl_text("greenhouse", [Access("pi-01", member=True)])
+    assert acl_text("greenhouse", [Access("pi-01", member=True), Access("pi-07")]) == before
+    assert rules_for(before, "pi-07") == set(acl("greenhouse", "pi-07"))
 
 
 @pytest.mark.parametrize("identity", ["+", "#", "pi-01\ntopic readwrite #", "pi 01", ""])
@@ -96,7 +101,7 @@ class TestFolder:
         fleet.vault.revoke("pi-05")
         fleet.vault.write_broker(out, BrokerPlace(HOSTS))
         changed = {name for name in FILES if (out / name).read_bytes() != before[name]}
-        assert changed == {"acl", "crl.pem"}
+        assert changed == {"crl.pem"}
 
     @pytest.mark.parametrize("hosts", [["other.lan"], ["broker.lan"]], ids=str)
     def test_other_hosts_need_another_certificate(self, fleet, tmp_path, hosts):

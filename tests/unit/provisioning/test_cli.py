@@ -237,12 +237,16 @@ class TestApprove:
         person = applicant("pi-06")
         path = settled.request(person)
         assert settled.json("approve", path) == {
-            "id": "pi-06",
-            "role": "device",
-            "fingerprint": fingerprint(Path(path).read_bytes()),
             "approved": True,
             "serial": 2,
-            "bundle": f"{settled.vault.bundle_file('pi-06')}",
+            "identities": [
+                {
+                    "id": "pi-06",
+                    "role": "device",
+                    "fingerprint": fingerprint(Path(path).read_bytes()),
+                    "bundle": f"{settled.vault.bundle_file('pi-06')}",
+                }
+            ],
         }
 
     @pytest.mark.parametrize(

@@ -132,11 +132,11 @@ class PartyFolder:
             return file.read_bytes()
         if (file / "manifest.json").exists():
             message = f"{file} is a trainable model (a folder), not the owner's bundle for this party (a file)"
-            models = "\nA trainable model is named in agent.toml, job.toml or policy.toml."
+            models = "A trainable model is named in agent.toml, job.toml or policy.toml. "
         else:
             message, models = f"{file} is a folder, not the owner's bundle for this party (a file)", ""
         raise LocalError(
-            Refusal.FILE_KIND, message, next_step=f"Join with the file that the owner handed back: {typed(*self.JOIN)}{models}"
+            Refusal.FILE_KIND, message, next_step=f"{models}Join with the file that the owner handed back: {typed(*self.JOIN)}"
         )
 
     def read_bundle(self, data: bytes, keys: Keys) -> Offer[Keys]:

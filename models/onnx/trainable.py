@@ -90,7 +90,7 @@ def _not_a_folder(file: Path) -> LocalError:
     if file.suffix != ".bundle":
         return LocalError(Refusal.FILE_KIND, f"{file} is a file, not a trainable model", next_step=make)
     message = f"{file} is the owner's bundle for a device, not a trainable model"
-    return LocalError(Refusal.FILE_KIND, message, next_step=f"Join a fleet with it: {typed('agent', 'join', file)}\n{make}")
+    return LocalError(Refusal.FILE_KIND, message, next_step=f"Join a fleet with it: {typed('agent', 'join', file)}   {make}")
 
 
 def _damaged(message: str) -> LocalError:

@@ -200,7 +200,8 @@ def _check_committee(registry: VaultContents, device_ids: Sequence[str]) -> Iden
         raise LocalError(
             Refusal.NOT_ENROLLED,
             "no orchestrator is approved yet, and a roster names it",
-            next_step=f"On its machine: {typed('orchestrator', 'enrol')}   Then here: {typed('provision', 'approve', 'orchestrator.request')}",
+            next_step=f"Enrol it on its machine ({typed('orchestrator', 'enrol')}), then approve its request: "
+            + typed("provision", "approve", "orchestrator.request"),
         )
     return registry.orchestrator
 

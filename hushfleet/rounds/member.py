@@ -8,8 +8,9 @@ leave. A roster of another key erases the key share in the transaction that stor
 protocol's order, and nothing is recorded before all have passed.
 
 What a refusal leaves behind. A refused request leaves the state as it was; so the same request may be answered later. A request
-that names a newer roster, or whose shares or key share are not here yet, waits; a newer request takes its place. A second root for
-an answered round is answered with evidence: both signed headers and nothing else.
+that names a newer roster, or whose shares or key share are not here yet, waits; a delivery of shares with which it fails changes
+nothing, and a newer request takes its place. A second root for an answered round is answered with evidence: both signed headers
+and nothing else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -169,7 +170,10 @@ def _on_inbox(member: Member, state: Enrolled, event: InboxArrived, randomness: 
     item = decode_inbox(event.data).item
     if isinstance(item, KeyShareDelivery):
         return member.step(state, GrantArrived(item.sealed), randomness)
-    return _judge_waiting(member, replace(state, shares=item), randomness)
+    after, effects = _judge_waiting(member, replace(state, shares=item), randomness)
+    # Nobody signs a delivery: one with which the waiting request fails must not end the waiting for the right one.
+    refused = isinstance(state, Waiting) and any(isinstance(effect, Refused) for effect in effects)
+    return (state if refused else after), effects
 
 
 @TRANSITIONS.on(GrantArrived)
@@ -218,7 +222,10 @@ def _on_request(member: Member, state: Enrolled, event: RequestArrived, randomne
 
 
 def _means(member: Member, scheme: MemberScheme, state: Enrolled, header: Header) -> tuple[MemberKeys, Sequence[bytes]]:
-    """The keys and sealed shares that the scheme needs for this cohort. Raises `LocalError(SHARE_MISSING)` for what is not here yet."""
+    """The keys and sealed shares that the scheme needs for this cohort.
+
+    Raises `LocalError(SHARE_MISSING)` for what is not here yet, `PeerError(SHARE_MISMATCH)` for another number of shares.
+    """
     keys = member.keys(state.roster, state.share)
     scheme.check_keys(state.roster, keys, insecure_keys=member.insecure_keys)
     if not scheme.takes_shares:
@@ -227,6 +234,8 @@ def _means(member: Member, scheme: MemberScheme, state: Enrolled, header: Header
     if delivery is None or (delivery.plan_hash, delivery.root) != (header.plan_hash, header.root):
         text = "the sealed shares of this cohort have not come yet"
         raise LocalError(Refusal.SHARE_MISSING, text, next_step="The orchestrator sends them again.")
+    if len(delivery.shares) != header.count:
+        raise PeerError(Refusal.SHARE_MISMATCH, f"{len(delivery.shares)} sealed shares came for {header.count} contributions")
     return keys, delivery.shares
 
 

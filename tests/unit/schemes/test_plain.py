@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from hushfleet.audit import verify_job
+from hushfleet.codec import encode
 from hushfleet.documents import Outcome, open_record
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.program.archive_folder import read_archive
@@ -26,7 +28,7 @@ from hushfleet.rounds.tasks.train import own
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
-from hushfleet.wire import Kind
+from hushfleet.wire import Inbox, Kind, SharesDelivery, decode_inbox
 from tests.support.fleet import Fleet, make_fleet, of, published, raise_refusal, update_of, without_privacy
 from tests.support.fleet.machines import Machines
 from tests.support.fleet.stores import StoredOrchestrator, new_store
@@ -87,6 +89,36 @@ def test_a_member_without_its_shares_waits_for_them_and_then_answers():
     inbox = [one for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == name]
     assert published(machines.take(name, member, InboxArrived(inbox[0].data)), Kind.PARTIAL)
     assert isinstance(member.state, Ready)
+
+
+def shares_out_of_place(right: SharesDelivery) -> list[SharesDelivery]:
+    """Deliveries that name the cohort and do not belong to it."""
+    return [
+        msgspec.structs.replace(right, shares=right.shares[::-1]),
+        msgspec.structs.replace(right, shares=right.shares[1:]),
+        msgspec.structs.replace(right, shares=(*right.shares, b"one more")),
+    ]
+
+
+@pytest.mark.parametrize("which", range(3), ids=["in another order", "one less", "one more"])
+def test_a_delivery_that_does_not_belong_to_the_cohort_leaves_a_waiting_member_as_it_was(which: int):
+    machines = Machines(make_plain_fleet())
+    machines.start()
+    machines.collect({name: machines.contribute(name, update_of(name.encode())) for name in machines.fleet.names[:4]})
+    effects = machines.orchestrate(DeadlinePassed(2000))
+    name = machines.fleet.parties.committee[0]
+    member = machines.members[name]
+    right = next(one.data for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == name)
+    machines.take(name, member, RequestArrived(machines.request))
+    before = member.state
+
+    wrong = shares_out_of_place(decode_inbox(right).item)[which]
+    with refused(Refusal.SHARE_MISMATCH, PeerError):
+        raise_refusal(machines.take(name, member, InboxArrived(encode(Inbox(wrong)))))
+
+    assert isinstance(before, Waiting)
+    assert member.state == before
+    assert published(machines.take(name, member, InboxArrived(right)), Kind.PARTIAL)
 
 
 def test_a_share_that_is_not_the_one_in_the_body_is_no_answer():

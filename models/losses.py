@@ -1,6 +1,6 @@
 """Losses by name: value, derivative, and what a target must look like. Each takes the raw outputs (logits) of a model."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,8 @@ from hushfleet.training import require_classes, require_targets
 
 FloatArray = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
+
+PADDING = -1  # the label of a position that does not count, where a row has several
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,62 @@ def _class_hits(outputs: FloatArray, targets: Array) -> npt.NDArray[np.bool_]:
 
 def _bit_hits(outputs: FloatArray, targets: Array) -> npt.NDArray[np.bool_]:
     return np.equal(_positive(outputs), targets.reshape(outputs.shape))
+
+
+def by_position(loss: Loss, shape: Sequence[int], axis: int) -> Loss:
+    """The loss over classes of outputs (n, prod(shape)) whose rows hold several positions, with the classes on `axis`; the rows' is 0.
+
+    Targets are (n, positions); a position labelled `PADDING` counts neither for the loss nor as right or wrong.
+    """
+    if len(shape) < 2 or loss.hits is not _class_hits:
+        return loss
+    split = _Positions(tuple(shape), axis)
+    return Loss(loss.name, split.check, split.value_and_slope, split.answer, split.hits)
+
+
+@dataclass(frozen=True, slots=True)
+class _Positions:
+    """Outputs of several positions a row, as rows of one position."""
+
+    shape: tuple[int, ...]
+    axis: int
+
+    @property
+    def classes(self) -> int:
+        return self.shape[self.axis - 1]
+
+    def check(self, targets: Array, width: int) -> None:
+        require_targets(targets, width // self.classes)
+        labels = targets.reshape(len(targets), -1)
+        good = ((labels >= PADDING) & (labels < self.classes) & (labels == np.floor(labels))).all(axis=1)
+        if not good.all():
+            row = int(np.argmin(good))
+            what = f"is not a whole number from 0 to {self.classes - 1}, or {PADDING} for padding"
+            raise DataError(Refusal.DATA_LABEL, f"row {row}: a label {what}", row=row)
+
+    def value_and_slope(self, outputs: FloatArray, targets: Array) -> tuple[float, FloatArray]:
+        labels = targets.reshape(-1)
+        counted = labels != PADDING
+        slope = np.zeros((len(labels), self.classes))
+        loss = 0.0
+        if counted.any():
+            loss, slope[counted] = softmax_cross_entropy(self._rows(outputs)[counted], labels[counted])
+        whole = np.moveaxis(slope.reshape(len(outputs), *self._others, self.classes), -1, self.axis)
+        return loss, whole.reshape(outputs.shape)
+
+    def answer(self, outputs: FloatArray) -> Array:
+        return np.asarray(self._rows(outputs).argmax(axis=1).reshape(len(outputs), -1))
+
+    def hits(self, outputs: FloatArray, targets: Array) -> npt.NDArray[np.bool_]:
+        labels = targets.reshape(-1)
+        return np.asarray(np.equal(self.answer(outputs).reshape(-1), labels)[labels != PADDING])
+
+    @property
+    def _others(self) -> tuple[int, ...]:
+        return (*self.shape[: self.axis - 1], *self.shape[self.axis :])
+
+    def _rows(self, outputs: FloatArray) -> FloatArray:
+        return np.moveaxis(outputs.reshape(len(outputs), *self.shape), self.axis, -1).reshape(-1, self.classes)
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType(

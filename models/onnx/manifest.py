@@ -15,7 +15,7 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One trainable tensor, float32. `name` is the original file's; `input` and `gradient` are `train.onnx`'s names.
 
     Its values stand in `infer.onnx` as little-endian float32 from byte `offset` on: the start of training, and the place where
-    trained values go.
+    trained values go. `layers` use it: two or more train it as one.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     input: str
     gradient: str
     offset: int
+    layers: int = 1
 
     @property
     def size(self) -> int:
@@ -43,12 +44,13 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Logits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The output that predictions come from: `infer.onnx`'s output `output` is `activation` of what the loss takes, (n, *shape).
 
-    `activation` is `none`, `softmax`, `log-softmax` (both over the last axis) or `sigmoid`.
+    `activation` is `none`, `softmax`, `log-softmax` (both over the class axis) or `sigmoid`; `axis` is the class axis, the rows' is 0.
     """
 
     output: str
     shape: Sizes
     activation: str = "none"
+    axis: int = 1
 
 
 class Frozen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

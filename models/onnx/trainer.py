@@ -10,7 +10,7 @@ import numpy.typing as npt
 from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.training import Architecture, GlobalModel
-from models.losses import LOSSES, Array, FloatArray, Loss
+from models.losses import LOSSES, Array, FloatArray, Loss, by_position
 from models.onnx.manifest import Tensor
 from models.onnx.runtime import GraphSession, open_session
 from models.onnx.trainable import TrainableModel
@@ -31,7 +31,8 @@ class OnnxTrainer:
         self.architecture: Architecture = trainable.architecture
         if trainable.manifest.loss not in LOSSES:
             raise LocalError(Refusal.MODEL_DAMAGED, f"{trainable.manifest.name}: this version knows no loss {trainable.manifest.loss!r}")
-        self.loss: Loss = LOSSES[trainable.manifest.loss]
+        logits = trainable.manifest.logits
+        self.loss: Loss = by_position(LOSSES[trainable.manifest.loss], logits.shape, logits.axis)
         self._trainable, self._manifest, self._threads = trainable, trainable.manifest, threads
 
     def check(self, features: Array, targets: Array) -> None:

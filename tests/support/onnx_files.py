@@ -7,7 +7,11 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 
+from hushfleet.errors import Refusal
+from models.onnx.prepare import prepare
 from models.onnx.prepare.model import declare
+from models.onnx.prepare.refusals import Unsupported
+from tests.support.refusals import refused
 
 ROWS = "rows"
 
@@ -38,6 +42,18 @@ def saved(folder: Path, file: ModelProto, name: str = "net") -> Path:
     path = folder / f"{name}.onnx"
     onnx.save(file, path)
     return path
+
+
+def refusal(folder: Path, file: ModelProto, loss: str = "mse", **options: object) -> Unsupported:
+    """The refusal that `prepare` must end in."""
+    found: list[Unsupported] = []
+    with refused(Refusal.MODEL_UNSUPPORTED, Unsupported):
+        try:
+            prepare(saved(folder, file), loss=loss, **options)
+        except Unsupported as error:
+            found.append(error)
+            raise
+    return found[0]
 
 
 def node(op_type: str, inputs: str, outputs: str, **attributes: object) -> NodeProto:

@@ -35,6 +35,10 @@ def model() -> None:
 @_LOGITS
 @click.option("--freeze", multiple=True, metavar="PATTERN", help="Do not train parameters whose name matches, as in 'features.*'.")
 @click.option("--train", multiple=True, metavar="PATTERN", help="Train only these. --freeze wins over it.")
+@click.option("--untie", multiple=True, metavar="PATTERN", help="Give each layer that uses these tensors a copy of its own.")
+@click.option("--tie", multiple=True, metavar="PATTERN", help="Train tensors that hold the same values as one.")
+@click.option("--yes-these-are-logits", is_flag=True, help="Take the output as logits though its values look like probabilities.")
+@click.option("--class-axis", default=0, type=click.IntRange(0), help="The axis of the logits that holds the classes; rows are 0.")
 @_SIZE
 @_RANGE
 @click.option("--weights", is_flag=True, help="Take a weight for each row.")
@@ -43,11 +47,14 @@ def model() -> None:
 def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- the options of `prepare` as they are
     """Make the inference file FILE trainable: train.onnx, infer.onnx and manifest.json in one folder."""
     from models.onnx.prepare.pipeline import prepare  # noqa: PLC0415 -- onnx and onnxruntime, when they are needed
+    from models.onnx.prepare.roles import twins  # noqa: PLC0415 -- likewise
 
     reports: list[Report] = []
     trainable = prepare(file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options)
     folder = out or file.with_suffix(".trainable")
     trainable.save(folder)
+    for first, second in twins(trainable.architecture.split(trainable.initial)):
+        say(f"{first} and {second} hold the same values and are trained apart: --tie trains them as one", err=True)
     say(*_tables(trainable.manifest), err=as_json)
     say(_verdict(reports[0]), err=as_json)
     say(f"{folder}: architecture {trainable.architecture.digest.hex()}", err=as_json)
@@ -79,13 +86,16 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
     operators = Counter(node.op_type for node in graph.nodes)
     unknown = sorted(operators.keys() - registry.load().keys())
     shapes = {name: graph.initializers[name].shape for name in graph.parameters}
-    say(*_parameters(shapes, source.frozen), err=as_json)
-    say(f"output {source.logits}: {graph.shape(source.logits)}", err=as_json)
+    layers = {name: source.uses.layers(name) for name in graph.parameters}
+    say(*_parameters(shapes, layers, source.frozen), err=as_json)
+    say(f"output {source.head.logits}: {graph.shape(source.head.logits)}", err=as_json)
     say("operators: " + ", ".join(f"{count} {name}" for name, count in sorted(operators.items())), err=as_json)
     say(f"without a derivative: {', '.join(unknown) or 'none'}", err=as_json)
     if as_json:
         frozen = msgspec.to_builtins(source.frozen)
-        print_json({"parameters": shapes, "frozen": frozen, "operators": operators, "without_derivative": unknown, "output": source.logits})
+        print_json(
+            {"parameters": shapes, "frozen": frozen, "operators": operators, "without_derivative": unknown, "output": source.head.logits}
+        )
 
 
 @model.command(epilog="Example: hushfleet model check net.trainable")
@@ -151,8 +161,9 @@ def _ranges(given: Sequence[str]) -> dict[str, tuple[float, float]]:
 
 def _tables(manifest: Manifest) -> tuple[str, ...]:
     shapes = {one.name: one.shape for one in manifest.parameters}
+    layers = {one.name: one.layers for one in manifest.parameters}
     fed = [*manifest.features, manifest.targets, *filter(None, [manifest.weights])]
-    lines = [*_parameters(shapes, manifest.frozen), "", *(f"fed      {_fed(one)}" for one in fed)]
+    lines = [*_parameters(shapes, layers, manifest.frozen), "", *(f"fed      {_fed(one)}" for one in fed)]
     return (*lines, f"loss     {manifest.loss} of {manifest.logits.output}{_removed(manifest)}")
 
 
@@ -165,13 +176,15 @@ def _fed(one: Tensor) -> str:
     return f"{one.name}: {one.dtype} (rows{''.join(f', {size}' for size in one.shape)}){bounds}"
 
 
-def _parameters(shapes: Mapping[str, Sizes], frozen: Sequence[Frozen]) -> Iterator[str]:
+def _parameters(shapes: Mapping[str, Sizes], layers: Mapping[str, int], frozen: Sequence[Frozen]) -> Iterator[str]:
     """The table that a person reads before training."""
     width = max(map(len, [*shapes, *(one.name for one in frozen), "trained"]))
     for name, shape in shapes.items():
-        yield f"trained  {name:{width}}  {_size(shape):>16}"
+        shared = f"  used by {layers[name]} layers, trained as one (--untie)" if layers[name] > 1 else ""
+        yield f"trained  {name:{width}}  {_size(shape):>16}{shared}"
     for one in frozen:
-        yield f"frozen   {one.name:{width}}  {_size(one.shape):>16}  {one.why}"
+        kind = "frozen  " if one.why.endswith(("--freeze", "--train")) else "constant"
+        yield f"{kind} {one.name:{width}}  {_size(one.shape):>16}  {one.why}"
     yield f"{sum(_count(shape) for shape in shapes.values())} values are trained in {len(shapes)} parameters"
 
 

@@ -1,7 +1,7 @@
 """Losses as ONNX nodes: the mean loss and its gradient by the logits, in closed form, with optional weights per row.
 
-Each loss is a mean: over rows for cross-entropy, over all elements otherwise. With weights w it is the mean weighted by row,
-sum(w_i l_i) / sum(w_i): equal weights give what no weights give.
+Each loss is a mean: over rows, or labelled positions, for cross-entropy, over all elements otherwise. With weights w it is the mean
+weighted by row, sum(w_i l_i) / sum(w_i): equal weights give what no weights give.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,22 +12,25 @@ from types import MappingProxyType
 import numpy as np
 from onnx import TensorProto
 
+from models.losses import PADDING
 from models.onnx.prepare.emitter import Emitter
 from models.onnx.prepare.graph import BATCH, Graph
 from models.onnx.prepare.refusals import Unsupported
 
 TARGETS, WEIGHTS, LOSS = "targets", "sample_weights", "loss"
+_TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The place of a loss in the graph: the logits' name, names of the targets and of the weights ("" for none), and the writer."""
+    """The place of a loss in the graph: names of logits, targets and weights ("" for none), the writer, and the logits' class axis."""
 
     graph: Graph
     logits: str
     targets: str
     weights: str
     emit: Emitter
+    axis: int
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -41,14 +44,13 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class LossRule:
-    """`write` gives the names of the loss () and of the gradient by the logits; `removes` are the operators it stands in for.
+    """`write` gives the names of the loss () and of the gradient by the logits.
 
-    `classes`: whether targets are class numbers, int64, one per position of the last axis; else they look like the logits.
+    `classes`: whether targets are class numbers, int64, shaped as the logits without their class axis; else they look like the logits.
     `low` and `high` bound a target; None for no bound.
     """
 
     write: Callable[[Site], tuple[str, str]]
-    removes: tuple[str, ...]
     classes: bool = False
     low: float | None = None
     high: float | None = None
@@ -63,14 +65,22 @@ def require_rows(graph: Graph, logits: str) -> None:
 
 
 def _cross_entropy(site: Site) -> tuple[str, str]:
-    """The loss -log softmax(z)[t], over the last axis."""
-    emit, classes = site.emit, site.sizes[-1]
-    logs = emit.op("LogSoftmax", site.logits, axis=-1)
-    hits = emit.op("Equal", emit.unsqueeze(site.targets, [-1]), emit.integers(range(classes)))
-    wanted = emit.cast(hits, site.logits)
-    losses = emit.neg(emit.reduce_sum(emit.mul(logs, wanted), [-1], keepdims=True))
+    """The loss -log softmax(z)[t] over the class axis; positions labelled `PADDING` do not count."""
+    emit, axis, sizes = site.emit, site.axis, site.sizes
+    logs = emit.op("LogSoftmax", site.logits, axis=axis)
+    classes = np.arange(sizes[axis - 1]).reshape(-1, *[1] * (len(sizes) - axis))
+    targets = emit.unsqueeze(site.targets, [axis])
+    wanted = emit.cast(emit.op("Equal", targets, emit.constant(classes)), site.logits)
+    losses = emit.neg(emit.reduce_sum(emit.mul(logs, wanted), [axis], keepdims=True))
     slope = emit.sub(emit.op("Exp", logs), wanted)
-    return _mean(site, losses, slope, elements=prod(site.sizes[:-1]))
+    if len(sizes) == 1:
+        return _mean(site, losses, slope, elements=1)
+    counted = emit.cast(emit.op("Not", emit.op("Equal", targets, emit.constant(np.array(PADDING)))), site.logits)
+    if site.weights:
+        counted = emit.mul(counted, emit.reshape(site.weights, (BATCH, *[1] * len(sizes))))
+    total = emit.op("Max", emit.op("ReduceSum", counted, keepdims=0), site.number(_TINY))
+    share = emit.div(counted, total)
+    return emit.op("ReduceSum", emit.mul(losses, share), keepdims=0), emit.mul(slope, share)
 
 
 def _squared(site: Site) -> tuple[str, str]:
@@ -116,9 +126,9 @@ def _type(site: Site) -> int:
 
 LOSSES: Mapping[str, LossRule] = MappingProxyType(
     {
-        "softmax-cross-entropy": LossRule(_cross_entropy, ("Softmax", "LogSoftmax"), classes=True),
-        "mse": LossRule(_squared, ()),
-        "huber": LossRule(_huber, ()),
-        "binary-cross-entropy": LossRule(_binary, ("Sigmoid",), low=0.0, high=1.0),
+        "softmax-cross-entropy": LossRule(_cross_entropy, classes=True),
+        "mse": LossRule(_squared),
+        "huber": LossRule(_huber),
+        "binary-cross-entropy": LossRule(_binary, low=0.0, high=1.0),
     }
 )

@@ -1,14 +1,9 @@
-"""The search for the output with the logits, and for the activation after them."""
+"""The search for the output to train."""
 
-from collections.abc import Mapping, Sequence
-
-from onnx import NodeProto
-
-from models.onnx.prepare.graph import Graph, attribute
+from models.onnx.prepare.graph import Graph
 from models.onnx.prepare.model import ancestors, reads
 from models.onnx.prepare.refusals import Unsupported
 
-_ACTIVATIONS: Mapping[str, str] = {"Softmax": "softmax", "LogSoftmax": "log-softmax", "Sigmoid": "sigmoid"}
 _USUAL_NAMES = ("logits", "output", "probabilities")
 
 
@@ -25,31 +20,6 @@ def find_output(graph: Graph, wanted: str | None) -> str:
         found = "several outputs could be trained" if fitting else "no output depends on stored weights and carries floats"
         raise Unsupported(f"{found}: {', '.join(fitting or graph.outputs)}", next_step=_choice(graph))
     return fitting[0] if len(fitting) == 1 else usual[0]
-
-
-def strip(graph: Graph, output: str, removes: Sequence[str]) -> tuple[str, str]:
-    """The value before a final activation that the loss stands in for, and that activation; `output` and "none" without one."""
-    makers = {name: node for node in graph.nodes for name in node.output}
-    name = output
-    while (node := makers.get(name)) is not None:
-        if node.op_type in removes and _over_last_axis(graph, node):
-            return node.input[0], _ACTIVATIONS[node.op_type]
-        if not _passes_through(graph, node):
-            break
-        name = node.input[0]
-    return output, "none"
-
-
-def _over_last_axis(graph: Graph, node: NodeProto) -> bool:
-    return node.op_type == "Sigmoid" or attribute(node, "axis", -1) in {-1, graph.rank(node.input[0]) - 1}
-
-
-def _passes_through(graph: Graph, node: NodeProto) -> bool:
-    """True if the node gives what it takes, in the same shape."""
-    if node.op_type not in {"Identity", "Reshape", "Cast", "Flatten"}:
-        return False
-    before, after = node.input[0], node.output[0]
-    return before in graph.shapes and graph.shape(before) == graph.shape(after) and graph.dtype(before) == graph.dtype(after)
 
 
 def _trainable(graph: Graph, name: str) -> bool:

@@ -5,7 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.onnx.prepare.check import Report, check_gradients
-from models.onnx.prepare.source import PrepareOptions, Ranges, read_source
+from models.onnx.prepare.probe import Ranges
+from models.onnx.prepare.roles import Choice
+from models.onnx.prepare.source import PrepareOptions, read_source
 from models.onnx.prepare.writing import build
 from models.onnx.trainable import TrainableModel
 
@@ -17,10 +19,14 @@ def prepare(
     logits: str | None = None,
     freeze: Sequence[str] = (),
     train: Sequence[str] = (),
+    untie: Sequence[str] = (),
+    tie: Sequence[str] = (),
     sizes: Mapping[str, int] | None = None,
     ranges: Ranges | None = None,
     weights: bool = False,
     dropout: bool = False,
+    yes_these_are_logits: bool = False,
+    class_axis: int = 0,
     progress: Callable[[str], None] = lambda _: None,
     checked: Callable[[Report], None] = lambda _: None,
 ) -> TrainableModel:
@@ -30,7 +36,8 @@ def prepare(
     where it is not the only one. See `PrepareOptions` for the rest. `progress` hears what is being done, `checked` what the check
     found. Raises `Unsupported` (a `LocalError`), `LocalError(MODEL_GRADIENT)`, FileNotFoundError.
     """
-    options = PrepareOptions(loss, logits, freeze, train, sizes or {}, ranges or {}, weights, dropout)
+    choice = Choice(freeze, train, untie, tie)
+    options = PrepareOptions(loss, logits, choice, sizes or {}, ranges or {}, weights, dropout, yes_these_are_logits, class_axis)
     progress(f"reading {path}")
     source = read_source(Path(path), options)
     progress("differentiating")

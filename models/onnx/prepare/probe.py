@@ -15,7 +15,11 @@ _INDEX_READERS = {"Gather": 1, "GatherElements": 1, "GatherND": 1, "OneHot": 0}
 _PASSING = {"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Slice"}
 
 
-def probe(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
+Ranges = Mapping[str, tuple[float, float | None]]
+"""Bounds of inputs by name, inclusive; None for no upper one."""
+
+
+def probe(graph: Graph, ranges: Ranges) -> None:
     """Fill in shapes, types and constants of every value. `Unsupported` if onnxruntime cannot run the graph.
 
     A value that no input's content and no parameter enters, and that is the same for both numbers of rows, is a constant.
@@ -33,16 +37,17 @@ def probe(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
     _find_constants(graph, runs)
 
 
-def sample(graph: Graph, rows: int, ranges: Mapping[str, tuple[float, float]], seed: int = 0) -> dict[str, Array]:
-    """Random inputs of this many rows: normal numbers, whole numbers in their range."""
+def sample(graph: Graph, rows: int, ranges: Ranges, seed: int = 0, width: float = 1.0) -> dict[str, Array]:
+    """Random inputs of this many rows: normal numbers times `width`, numbers in their range where there is one."""
     generator = np.random.default_rng(seed)
     fed: dict[str, Array] = {}
     for name in graph.inputs:
         shape = [rows if size == BATCH else int(size) for size in graph.shapes[name]]
         if graph.dtypes[name].kind == "f" and name not in ranges:
-            values: Array = np.asarray(generator.standard_normal(shape))
+            values: Array = np.asarray(width * generator.standard_normal(shape))
         else:
-            low, high = ranges.get(name, (0, 1))
+            low, bound = ranges.get(name, (0, 1))
+            high = low + width if bound is None else bound
             whole = graph.dtypes[name].kind != "f"
             values = np.asarray(generator.integers(int(low), int(high) + 1, shape) if whole else generator.uniform(low, high, shape))
         fed[name] = values.astype(graph.dtypes[name])
@@ -79,7 +84,7 @@ def _forget(graph: Graph) -> None:
     graph.constants.clear()
 
 
-def _run_twice(graph: Graph, outputs: list[str], ranges: Mapping[str, tuple[float, float]]) -> list[dict[str, object]]:
+def _run_twice(graph: Graph, outputs: list[str], ranges: Ranges) -> list[dict[str, object]]:
     if not outputs:
         return [{}, {}]
     try:

@@ -1,35 +1,31 @@
-"""The roles of stored tensors: parameters, or constants with the reason why they stay as they are."""
+"""The roles of stored tensors: parameters, shared or each for itself, or constants with the reason why they stay as they are."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
+from onnx import NodeProto, helper
 
 from models.onnx.manifest import Frozen
 from models.onnx.prepare.graph import Array, Graph
 from models.onnx.prepare.refusals import Unsupported
-
-# Inputs that set how an operator works, by operator; all others may hold weights.
-_SETTINGS = {
-    "BatchNormalization": {3: "a running mean", 4: "a running variance"},
-    "Clip": dict.fromkeys((1, 2), "a bound"),
-    "Pad": {2: "a padding value"},
-    "Resize": dict.fromkeys((1, 2), "a scale"),
-    "Dropout": {1: "a ratio"},
-    "Pow": {1: "an exponent"},
-    "OneHot": {2: "two values of an encoding"},
-    "Range": dict.fromkeys((0, 1, 2), "a range"),
-    "Where": dict.fromkeys((1, 2), "a fill value"),
-    "Max": dict.fromkeys(range(8), "a bound"),
-    "Min": dict.fromkeys(range(8), "a bound"),
-}
-_CARRIERS = {"Cast", "Concat", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
-_WEIGHTS = {"MatMul", "Gemm", "Conv", "ConvTranspose", "BatchNormalization", "LayerNormalization", "InstanceNormalization", "PRelu"}
+from models.onnx.prepare.uses import Uses, is_spelled_out
 
 
-def untie(graph: Graph) -> None:
-    """Give each use of a stored tensor whose values are all equal a copy of its own, `NAME`, `NAME.2`, ...
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Patterns of names: what to keep as it is, what alone to train, what to take apart and what to take as one."""
+
+    freeze: Sequence[str] = ()
+    train: Sequence[str] = ()
+    untie: Sequence[str] = ()
+    tie: Sequence[str] = ()
+
+
+def untie(graph: Graph, patterns: Sequence[str] = ()) -> None:
+    """Give each use of a stored tensor a copy of its own, `NAME`, `NAME.2`, ..., where its values are all equal or a pattern names it.
 
     Exporters store equal tensors once, and fresh normalisation scales and biases are equal; tied weights never are constant.
     """
@@ -37,78 +33,108 @@ def untie(graph: Graph) -> None:
     for node in graph.nodes:
         for index, name in enumerate(node.input):
             value = graph.initializers.get(name)
-            if value is not None and value.dtype.kind == "f" and value.size > 1 and (value == value.flat[0]).all():
+            if value is not None and value.dtype.kind == "f" and value.size > 1 and (_flat(value) or _named(name, patterns)):
                 uses[name] += 1
                 if uses[name] > 1:
                     copy = f"{name}.{uses[name]}"
                     graph.initializers[copy] = value.copy()
                     node.input[index] = copy
+    _require_matches(patterns, uses, "is used by several layers")
 
 
-def choose(graph: Graph, relevant: set[str], freeze: Sequence[str], train: Sequence[str], kept: dict[str, str]) -> list[Frozen]:
-    """Set `graph.parameters`, in the file's order, and say what is frozen and why.
+def tie(graph: Graph, patterns: Sequence[str]) -> None:
+    """Make one tensor of those that a pattern names and that hold the same values, also where one is the other transposed."""
+    met: list[str] = []
+    for pattern in patterns:
+        names = [name for name, value in graph.initializers.items() if value.dtype.kind == "f" and fnmatchcase(name, pattern)]
+        pairs = list(twins({name: graph.initializers[name] for name in names}))
+        met += [pattern] if pairs else []
+        for first, second in pairs:
+            _replace(graph, second, first)
+    _require_matches(patterns, met, "holds the same values as another")
 
-    `relevant` are the values that the loss depends on, `kept` names with reasons that always stay. With `train`, only names
-    that match one of its patterns are trained; `freeze` wins over it. `Unsupported` if a pattern matches nothing or no
-    parameter is left.
+
+def twins(values: Mapping[str, Array]) -> Iterator[tuple[str, str]]:
+    """Pairs of a name and a later one whose values are the same, also where one is the other transposed. Flat ones do not count."""
+    first: dict[bytes, str] = {}
+    for name, value in values.items():
+        if value.size < 2 or _flat(value):
+            continue
+        keys = [_key(value), *([_key(value.T)] if value.ndim == 2 else [])]
+        known = next((first[key] for key in keys if key in first), None)
+        if known is None:
+            first[keys[0]] = name
+        else:
+            yield known, name
+
+
+def choose(graph: Graph, uses: Uses, relevant: set[str], choice: Choice) -> list[Frozen]:
+    """Set `graph.parameters`, in the file's order, and say what stays as it is and why.
+
+    `relevant` are the values that the loss depends on. With `train`, only names that match one of its patterns are trained, and
+    constants that it names in full; `freeze` wins over it. `Unsupported` if a pattern matches nothing or no parameter is left.
     """
-    reasons = {name: kept.get(name) or _setting(graph, name, value) for name, value in graph.initializers.items() if name in relevant}
-    floats = {name: why for name, why in reasons.items() if graph.initializers[name].dtype.kind == "f"}
+    floats = {name: why for name, why in uses.reasons.items() if name in relevant}
+    for name, why in floats.items():
+        if not why and is_spelled_out(graph, name):
+            floats[name] = "a part of a group normalisation spelled out"
+        elif name in choice.train:
+            floats[name] = ""
     candidates = [name for name, why in floats.items() if not why]
-    for pattern in [*freeze, *train]:
+    for pattern in [*choice.freeze, *choice.train]:
         if not any(fnmatchcase(name, pattern) for name in candidates):
-            step = "Trainable are: " + ", ".join(candidates) + "."
-            raise Unsupported(f"the pattern {pattern!r} matches no trainable parameter", next_step=step)
+            raise Unsupported(f"the pattern {pattern!r} matches no trainable parameter", next_step=_listed(candidates, floats))
     for name in candidates:
-        if any(fnmatchcase(name, pattern) for pattern in freeze):
+        if _named(name, choice.freeze):
             floats[name] = "frozen by --freeze"
-        elif train and not any(fnmatchcase(name, pattern) for pattern in train):
+        elif choice.train and not _named(name, choice.train):
             floats[name] = "not named by --train"
     graph.parameters = [name for name, why in floats.items() if not why]
     if not graph.parameters:
-        raise Unsupported("the model has no trainable parameter", next_step="See `hushfleet model inspect` for what it holds, and why.")
+        step = f"See `hushfleet model inspect` for what it holds, and why. {_listed([], floats)}"
+        raise Unsupported("the model has no trainable parameter", next_step=step)
     return [Frozen(name, graph.initializers[name].shape, why) for name, why in floats.items() if why]
 
 
-def _setting(graph: Graph, name: str, value: Array) -> str:
-    """The reason why this tensor is no parameter, or "" if it is one."""
-    places = list(_places(graph, name))
-    settings = [_SETTINGS.get(op_type, {}).get(index) for op_type, index in places]
-    if places and all(settings):
-        return str(settings[0])
-    if _spelled_out(graph, name, value):
-        return "a part of a group normalisation spelled out"
-    weight = any(op_type in _WEIGHTS for op_type, _ in places)
-    if value.size == 0:
-        return "no values"
-    if value.ndim == 0 or (value.size == 1 and not weight and not _after_product(graph, name)):
-        return "a single number"
-    if not np.isfinite(value).all():
-        return "a mask with infinite values"
-    return ""
+def _listed(candidates: Sequence[str], floats: Mapping[str, str]) -> str:
+    others = [f"{name} ({why})" for name, why in floats.items() if name not in candidates]
+    named = f" Constants, which --train NAME trains: {', '.join(others[:20])}." if others else ""
+    return f"Trainable are: {', '.join(candidates) or 'none'}.{named}"
 
 
-def _spelled_out(graph: Graph, name: str, value: Array) -> bool:
-    """True if this is the scale of ones or the bias of zeros by which exporters normalise reshaped groups; the true ones follow."""
-    reshaped = {node.output[0] for node in graph.nodes if node.op_type == "Reshape"}
-    return any(
-        node.op_type == "InstanceNormalization" and node.input[0] in reshaped and bool((value == neutral).all())
-        for node in graph.nodes
-        for index, neutral in ((1, 1.0), (2, 0.0))
-        if len(node.input) > index and node.input[index] == name
-    )
-
-
-def _places(graph: Graph, name: str) -> Iterator[tuple[str, int]]:
-    """The operators that use a value and at which input, looking through those that only carry it on."""
+def _replace(graph: Graph, old: str, new: str) -> None:
+    """Every reader of `old` reads `new`, transposed where the values say so."""
+    value = graph.initializers.pop(old)
+    name, made = new, None
+    if value.shape != graph.initializers[new].shape or not np.array_equal(value, graph.initializers[new]):
+        name, made = f"{old}/turned", helper.make_node("Transpose", [new], [f"{old}/turned"], name=f"{old}/turned", perm=[1, 0])
     for node in graph.nodes:
-        for index, one in enumerate(node.input):
-            if one == name and node.op_type in _CARRIERS:
-                yield from _places(graph, node.output[0])
-            elif one == name:
-                yield node.op_type, index
+        _rename_input(node, old, name)
+    if made is not None:
+        graph.nodes.insert(0, made)
 
 
-def _after_product(graph: Graph, name: str) -> bool:
-    products = {node.output[0] for node in graph.nodes if node.op_type in _WEIGHTS}
-    return any(node.op_type == "Add" and name in node.input and products.intersection(node.input) for node in graph.nodes)
+def _rename_input(node: NodeProto, old: str, new: str) -> None:
+    for index, name in enumerate(node.input):
+        if name == old:
+            node.input[index] = new
+
+
+def _require_matches(patterns: Sequence[str], names: Sequence[str] | Counter[str], what: str) -> None:
+    several = [name for name, count in names.items() if count > 1] if isinstance(names, Counter) else names
+    for pattern in patterns:
+        if pattern not in several and not any(fnmatchcase(name, pattern) for name in several):
+            step = "See `hushfleet model inspect` for the stored tensors and their uses."
+            raise Unsupported(f"the pattern {pattern!r} matches no stored tensor that {what}", next_step=step)
+
+
+def _named(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _flat(value: Array) -> bool:
+    return bool((value == value.flat[0]).all())
+
+
+def _key(value: Array) -> bytes:
+    return repr(value.shape).encode() + np.ascontiguousarray(value).tobytes()

@@ -1,7 +1,7 @@
 """Reading and understanding a file: every step before differentiation."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,11 +11,13 @@ from onnx import ModelProto, TensorProto
 from models.onnx.manifest import Frozen
 from models.onnx.prepare import losses, outputs, reading, roles, scikit, simplify
 from models.onnx.prepare.graph import Graph
+from models.onnx.prepare.logits import Head, find_head
 from models.onnx.prepare.model import ancestors, reads
-from models.onnx.prepare.probe import fold, index_ranges, probe
+from models.onnx.prepare.probe import Ranges, fold, index_ranges, probe
 from models.onnx.prepare.refusals import Unsupported
+from models.onnx.prepare.uses import Uses
 
-Ranges = Mapping[str, tuple[float, float]]
+_UNAMBIGUOUS = 3  # axes of logits, of which the last holds the classes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +25,19 @@ class PrepareOptions:
     """The decisions of the person who prepares a model. Patterns are shell patterns over parameter names.
 
     `sizes` gives sizes to named axes, `ranges` bounds to inputs, inclusive; `weights`: take a weight per row; `dropout`:
-    train with its masks.
+    train with its masks; `as_they_are`: the output is logits even if its values look like probabilities; `class_axis`: the axis of
+    the logits that holds the classes, counted from the rows' 0, which is 0 for what the values say.
     """
 
     loss: str
     logits: str | None = None
-    freeze: Sequence[str] = ()
-    train: Sequence[str] = ()
+    choice: roles.Choice = field(default_factory=roles.Choice)
     sizes: Mapping[str, int] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
     weights: bool = False
     dropout: bool = False
+    as_they_are: bool = False
+    class_axis: int = 0
 
     def __post_init__(self) -> None:
         if self.loss not in losses.LOSSES:
@@ -48,9 +52,8 @@ class Source:
     name: str
     digest: str
     graph: Graph
-    output: str
-    logits: str
-    activation: str
+    head: Head
+    uses: Uses
     frozen: tuple[Frozen, ...]
     ranges: Ranges
 
@@ -61,7 +64,8 @@ def read_source(path: Path, options: PrepareOptions) -> Source:
     graph = reading.to_graph(model, dict(options.sizes))
     kept = scikit.rewrite(graph)
     simplify.simplify(graph, dropout=options.dropout)
-    roles.untie(graph)
+    roles.tie(graph, options.choice.tie)
+    roles.untie(graph, options.choice.untie)
     batch = _stored_batch(model, graph)
     if batch:
         simplify.static_batch(graph, batch)
@@ -70,16 +74,19 @@ def read_source(path: Path, options: PrepareOptions) -> Source:
     probe(graph, ranges)
     while simplify.inline_constant_branches(graph):
         probe(graph, ranges)
+    uses = Uses(graph, kept)
+    graph.parameters = [name for name, why in uses.reasons.items() if not why]
     output = outputs.find_output(graph, options.logits)
-    logits, activation = outputs.strip(graph, output, losses.LOSSES[options.loss].removes)
-    losses.require_rows(graph, logits)
-    relevant = {name for node in ancestors(graph.nodes, [logits]) for name in reads(node)}
-    frozen = roles.choose(graph, relevant, options.freeze, options.train, kept)
+    head = find_head(graph, output, options.loss, ranges, as_they_are=options.as_they_are)
+    losses.require_rows(graph, head.logits)
+    head = replace(head, axis=_class_axis(graph, head, options))
+    relevant = {name for node in ancestors(graph.nodes, [head.logits]) for name in reads(node)}
+    frozen = roles.choose(graph, uses, relevant, options.choice)
     _require_single(graph)
     probe(graph, ranges)
     fold(graph)
     digest = sha256(path.read_bytes()).hexdigest()
-    return Source(path.stem, digest, graph, output, logits, activation, tuple(frozen), ranges)
+    return Source(path.stem, digest, graph, head, uses, tuple(frozen), ranges)
 
 
 def _require_single(graph: Graph) -> None:
@@ -87,6 +94,21 @@ def _require_single(graph: Graph) -> None:
         if graph.dtype(name) != np.float32:
             message = f"the parameter {name!r} is {graph.dtype(name)}"
             raise Unsupported(message, next_step="Devices train float32: export the model in single precision.")
+
+
+def _class_axis(graph: Graph, head: Head, options: PrepareOptions) -> int:
+    """The axis of the logits that holds the classes: as given, as a softmax has it, or the last of a table or of steps."""
+    rank = graph.rank(head.logits)
+    if not losses.LOSSES[options.loss].classes:
+        return max(rank - 1, 0)
+    if options.class_axis and not 0 < options.class_axis < rank:
+        raise Unsupported(f"{head.logits!r} has the axes 0 (rows) to {rank - 1}", next_step="Give one from 1 on with --class-axis.")
+    found = options.class_axis or head.axis or (rank - 1 if rank <= _UNAMBIGUOUS else 0)
+    if not found and rank > 1:
+        shape = " x ".join(map(str, graph.shape(head.logits)))
+        step = "Name it with --class-axis: 1 where channels come first, as in PyTorch, the last where they come last, as in Keras."
+        raise Unsupported(f"{head.logits!r} ({shape}) does not say which of its axes holds the classes", next_step=step)
+    return found
 
 
 def _stored_batch(model: ModelProto, graph: Graph) -> int:

@@ -6,15 +6,17 @@ from hashlib import sha256
 import numpy as np
 from onnx import ModelProto, NodeProto, ValueInfoProto
 
+from models.losses import PADDING
 from models.onnx.manifest import Logits, Manifest, Parameter, Tensor
 from models.onnx.prepare import losses, registry, simplify
 from models.onnx.prepare.emitter import Emitter
 from models.onnx.prepare.engine import differentiate
 from models.onnx.prepare.graph import BATCH, Graph
 from models.onnx.prepare.model import IR_VERSION, OPSET, ancestors, declare, reads, write
+from models.onnx.prepare.probe import Ranges
 from models.onnx.prepare.quicker import quicker
 from models.onnx.prepare.refusals import Unsupported
-from models.onnx.prepare.source import PrepareOptions, Ranges, Source
+from models.onnx.prepare.source import PrepareOptions, Source
 from models.onnx.prepare.wire import offsets
 from models.onnx.trainable import INFER, TRAIN, TrainableModel
 
@@ -26,7 +28,10 @@ def build(source: Source, options: PrepareOptions) -> TrainableModel:
     content = {INFER: infer.SerializeToString(deterministic=True), TRAIN: train.SerializeToString(deterministic=True)}
     places = offsets(content[INFER])
     graph = source.graph
-    parameters = tuple(Parameter(name, graph.initializers[name].shape, name, names[name], places[name]) for name in graph.parameters)
+    parameters = tuple(
+        Parameter(name, graph.initializers[name].shape, name, names[name], places[name], source.uses.layers(name))
+        for name in graph.parameters
+    )
     used = {value.name for value in train.graph.input}
     manifest = Manifest(
         name=source.name,
@@ -34,9 +39,9 @@ def build(source: Source, options: PrepareOptions) -> TrainableModel:
         parameters=parameters,
         features=tuple(_feature(graph, name, source.ranges) for name in graph.inputs if name in used),
         targets=_targets(source, options),
-        weights=Tensor(losses.WEIGHTS, str(graph.dtype(source.logits)), (), low=0.0) if options.weights else None,
+        weights=Tensor(losses.WEIGHTS, str(graph.dtype(source.head.logits)), (), low=0.0) if options.weights else None,
         loss_output=losses.LOSS,
-        logits=Logits(source.output, _row(graph, source.logits), source.activation),
+        logits=Logits(source.head.output, _row(graph, source.head.logits), source.head.activation, source.head.axis),
         frozen=source.frozen,
         opset=OPSET,
         ir_version=IR_VERSION,
@@ -49,9 +54,9 @@ def build(source: Source, options: PrepareOptions) -> TrainableModel:
 def _infer(source: Source) -> ModelProto:
     """The file with its own outputs, apart from those that need an input which the loss does not."""
     graph = source.graph
-    fed = _fed(graph, source.logits)
+    fed = _fed(graph, source.head.logits)
     kept = [name for name in graph.outputs if name in graph.dtypes and _fed(graph, name) <= fed]
-    kept += [] if source.output in kept else [source.output]
+    kept += [] if source.head.output in kept else [source.head.output]
     nodes = ancestors(graph.nodes, kept)
     read = {name for node in nodes for name in reads(node)} | set(kept)
     inputs = [declare(name, graph.dtype(name), graph.shape(name)) for name in graph.inputs if name in read]
@@ -72,14 +77,15 @@ def _named(size: int | str) -> int | str | None:
 def _train(source: Source, options: PrepareOptions) -> tuple[ModelProto, dict[str, str]]:
     """`train.onnx`, and the gradient outputs' names by parameter."""
     graph, rule = source.graph, losses.LOSSES[options.loss]
-    nodes = ancestors(graph.nodes, [source.logits])
+    nodes = ancestors(graph.nodes, [source.head.logits])
     if options.dropout:
         simplify.drop(graph, nodes)
     emit = Emitter(graph)
     _require_free_names(graph, nodes)
-    site = losses.Site(graph, source.logits, losses.TARGETS, losses.WEIGHTS if options.weights else "", emit)
+    weights = losses.WEIGHTS if options.weights else ""
+    site = losses.Site(graph, source.head.logits, losses.TARGETS, weights, emit, source.head.axis)
     loss, seed = rule.write(site)
-    gradients = differentiate(graph, nodes, {source.logits: seed}, emit, registry.load())
+    gradients = differentiate(graph, nodes, {source.head.logits: seed}, emit, registry.load())
     lost = [name for name in graph.parameters if name not in gradients]
     if lost:
         message = f"no gradient reaches {', '.join(map(repr, lost))}: only whole numbers lead from there to the loss"
@@ -90,7 +96,7 @@ def _train(source: Source, options: PrepareOptions) -> tuple[ModelProto, dict[st
     for name, gradient in gradients.items():
         results.give(gradient, names[name])
     everything = ancestors([*quicker(graph, nodes, emit), *emit.nodes], [losses.LOSS, *names.values()])
-    declared = [declare(losses.LOSS, graph.dtype(source.logits), ())]
+    declared = [declare(losses.LOSS, graph.dtype(source.head.logits), ())]
     declared += [declare(names[name], graph.dtype(name), graph.initializers[name].shape) for name in graph.parameters]
     inputs = _train_inputs(source, options, everything)
     return write(f"{source.name} training", everything, inputs, declared, {**graph.constants, **emit.constants}), names
@@ -103,7 +109,7 @@ def _train_inputs(source: Source, options: PrepareOptions, nodes: Sequence[NodeP
     inputs = [declare(name, graph.dtype(name), graph.initializers[name].shape) for name in graph.parameters]
     inputs += [declare(name, graph.dtype(name), graph.shape(name)) for name in graph.inputs if name in read]
     inputs.append(declare(losses.TARGETS, np.dtype(target.dtype), (BATCH, *target.shape)))
-    return inputs + ([declare(losses.WEIGHTS, graph.dtype(source.logits), (BATCH,))] if options.weights else [])
+    return inputs + ([declare(losses.WEIGHTS, graph.dtype(source.head.logits), (BATCH,))] if options.weights else [])
 
 
 class _Results:
@@ -135,13 +141,15 @@ def _require_free_names(graph: Graph, nodes: Sequence[NodeProto]) -> None:
 
 
 def _targets(source: Source, options: PrepareOptions) -> Tensor:
-    rule, row = losses.LOSSES[options.loss], _row(source.graph, source.logits)
+    rule, row = losses.LOSSES[options.loss], _row(source.graph, source.head.logits)
     if not rule.classes:
-        return Tensor(losses.TARGETS, str(source.graph.dtype(source.logits)), row, rule.low, rule.high)
-    if not row or row[-1] < 2:
+        return Tensor(losses.TARGETS, str(source.graph.dtype(source.head.logits)), row, rule.low, rule.high)
+    classes = row[source.head.axis - 1] if row else 0
+    if classes < 2:
         step = "For one logit per row use --loss binary-cross-entropy."
-        raise Unsupported(f"{options.loss} needs at least two classes; a row of {source.logits!r} has the shape {row}", next_step=step)
-    return Tensor(losses.TARGETS, "int64", row[:-1], 0.0, float(row[-1] - 1))
+        raise Unsupported(f"{options.loss} needs at least two classes; a row of {source.head.logits!r} has the shape {row}", next_step=step)
+    positions = (*row[: source.head.axis - 1], *row[source.head.axis :])
+    return Tensor(losses.TARGETS, "int64", positions, float(PADDING if positions else 0), float(classes - 1))
 
 
 def _feature(graph: Graph, name: str, ranges: Ranges) -> Tensor:

@@ -73,13 +73,6 @@ def test_a_final_softmax_is_removed_for_the_loss_and_kept_for_inference(tmp_path
     assert np.exp(z) / np.exp(z).sum(1, keepdims=True) == pytest.approx(probabilities, rel=1e-5)
 
 
-def test_a_softmax_over_another_axis_stays(tmp_path: Path):
-    file = mlp()
-    file.graph.node.append(node("Softmax", "z", "p", axis=0))
-    file.graph.output[0].name = "p"
-    assert make(tmp_path, file).manifest.logits.activation == "none"
-
-
 def test_names_are_the_files_own_and_inputs_and_outputs_stay(tmp_path: Path):
     trainable = make(tmp_path, mlp(softmax=True))
     assert names(trainable) == ["w1", "b1", "w2", "b2"]

@@ -8,20 +8,8 @@ from onnx import ModelProto, TensorProto, helper
 
 from hushfleet.errors import LocalError, Refusal
 from models.onnx.prepare import prepare
-from models.onnx.prepare.refusals import Unsupported
-from tests.support.onnx_files import ROWS, mlp, model, node, saved, tensors, value
+from tests.support.onnx_files import ROWS, mlp, model, node, refusal, saved, tensors, value
 from tests.support.refusals import refused
-
-
-def refusal(folder: Path, file: ModelProto, loss: str = "mse", **options: object) -> Unsupported:
-    found: list[Unsupported] = []
-    with refused(Refusal.MODEL_UNSUPPORTED, Unsupported):
-        try:
-            prepare(saved(folder, file), loss=loss, **options)
-        except Unsupported as error:
-            found.append(error)
-            raise
-    return found[0]
 
 
 def after(inner: list, stored: dict | None = None, width: int = 3) -> ModelProto:

@@ -22,6 +22,7 @@ from hushfleet.rounds.events import (
     Fetched,
     InboxArrived,
     PlanArrived,
+    PlanCleared,
     Prepared,
     ReceiptArrived,
     RequestArrived,
@@ -206,8 +207,11 @@ class Agent:
 
     def _handle(self, arrived: Arrived) -> None:
         topic = arrived.topic
-        if arrived.data:  # else a retained topic was cleared
+        if arrived.data:
             self._dispatch(topic, arrived.data)
+        elif topic.kind is Kind.PLAN:
+            self._carry_out(self._device.offer(PlanCleared()))
+            self._drop_training()
         # Other bytes than the plan names may come first: the device listens on until it has its model.
         if topic.kind is Kind.MODEL and topic.digest != self._fetching():
             self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=topic.digest)
@@ -298,15 +302,19 @@ class Agent:
     def _start_task(self, wanted: DoTask) -> None:
         if isinstance(self._device.state, Working):
             self._reminders.deadline_s = self._device.state.terms.plan.deadline_s
-        if self._training is not None:
-            self._training.run.cancel()  # one that waits for its turn is for a round that is over
-            self._training = None
+        self._drop_training()
         try:
             self._training = _Training(wanted.plan_hash, self._start_training(wanted))
         except Exception as error:  # noqa: BLE001 -- without a trainer too this device contributes (PROTOCOL 5.2)
             self._carry_out(self._device.offer(_failed(wanted.plan_hash, error)))
         else:
             self._take_in_training()
+
+    def _drop_training(self) -> None:
+        """Give up a training whose round is over: one that runs goes on, and what it comes to is dropped."""
+        if self._training is not None:
+            self._training.run.cancel()
+            self._training = None
 
     def _start_training(self, wanted: DoTask) -> TrainingRun:
         if wanted.model is None or not isinstance(wanted.task, TrainTask):

@@ -269,6 +269,29 @@ def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, 
         print_json({"roster": new.roster.serial, "changes": lines})
 
 
+@orchestrator.command(epilog="Example: hushfleet orchestrator abort --reason 'pi-07 will not come back'")
+@click.option("--reason", default="given up", show_default=True, help="Stands in the round's record, for everybody to read.")
+@_STATE
+@_CONFIG
+@yes_option
+@json_option
+def abort(*, reason: str, state: Path | None, config_path: Path | None, yes: bool, as_json: bool) -> None:
+    """Give up the round under way. What its devices paid for it is lost; the next round begins anew."""
+    from orchestrator import give_up  # noqa: PLC0415 -- as above
+
+    folder = _folder(state)
+    with _reading(folder, load(config_path)) as reports:
+        job = reports.current()
+    if job.open_round is None:
+        click.echo("no round is open", err=as_json)
+    else:
+        ask(f"Round {job.open_round} has {job.contributions} contributions, paid for by as many devices. Give it up?", yes=yes)
+        give_up.hand_over(folder, reason)
+        click.echo(f"round {job.open_round} is given up as soon as the orchestrator runs", err=as_json)
+    if as_json:
+        print_json({"round": job.open_round, "contributions": job.contributions})
+
+
 def _folder(state: Path | None) -> "StateFolder":
     from orchestrator.folder import StateFolder, default_state  # noqa: PLC0415 -- as above
 

@@ -6,6 +6,7 @@
 | `orchestrator.db`, `blobs/`, `archive/` | `orchestrator.store.store` |
 | `dealt` | the committee's key at the last join |
 | `rosters/` | rosters handed over by `publish-roster` |
+| `give-up` | the wish of `abort`, with its reason |
 """
 
 import os
@@ -28,6 +29,11 @@ class StateFolder(PartyFolder):
     def pending_rosters(self) -> Path:
         """The folder in which `publish-roster` leaves rosters."""
         return self.path / "rosters"
+
+    @property
+    def wish_to_give_up(self) -> Path:
+        """The file in which `abort` leaves the reason for which the round under way is to be given up."""
+        return self.path / "give-up"
 
 
 def default_state(environment: Mapping[str, str] = os.environ) -> Path:

@@ -1,6 +1,8 @@
 """The loop of a job: rounds until enough are released, whatever the broker, the devices and the power do meanwhile.
 
-Safety never rests on time here; deadlines and repetitions use a monotonic clock and concern liveness only.
+Safety never rests on time here; deadlines and repetitions use a monotonic clock and concern liveness only. Nobody pays for nothing: a
+round begins over a live connection and with enough present, its clock stands still while there is no connection, and it does not
+end for lack of time.
 """
 
 import threading
@@ -18,7 +20,8 @@ from hushfleet.link import Messenger
 from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting, NoRound
 from hushfleet.rounds.effects import Publish
 from hushfleet.typed import typed
-from orchestrator.service import Orchestrator
+from orchestrator.attendance import Attendance
+from orchestrator.service import Orchestrator, expiry_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,6 @@ class Pace:
     """The wait for each further message, so that proofs are verified together."""
     ask_again_s: float = 15.0
     """Between two sendings of a request; doubles up to eight times as long."""
-    least_answer_s: float = 120.0
-    """The committee has at least this long, or the plan's deadline."""
     report_missing_s: float = 10.0
     """Between two receipts that name the missing chunks of a transfer, and before the first one."""
     forget_s: float = 3600.0
@@ -62,8 +63,27 @@ class Surroundings:
     """The files with rosters; each is removed once it was taken."""
     stale_topics: Callable[[], tuple[Publish, ...]] = tuple
     """The retained topics that an earlier run may have left behind; cleared at every connection."""
+    given_up: Callable[[], str | None] = lambda: None
+    """The reason for which the round under way is to be given up, once, or None."""
     stepped: Callable[[], None] = lambda: None
     """Told at the end of every step, for a watchdog."""
+
+
+class LinkedTime:
+    """A clock that stands still without a connection. `tick` it often: what passed since then counts if there is a connection now."""
+
+    def __init__(self, now_s: Callable[[], float], connected: Callable[[], bool]) -> None:
+        self._now_s, self._connected = now_s, connected
+        self._last_s, self._was = now_s(), connected()
+        self.seconds = 0.0
+        """Seconds with a connection."""
+
+    def tick(self) -> None:
+        """Count what passed since the last tick if there was a connection then and is now."""
+        now_s, connected = self._now_s(), self._connected()
+        if connected and self._was:
+            self.seconds += now_s - self._last_s
+        self._last_s, self._was = now_s, connected
 
 
 class JobListener(Protocol):
@@ -71,6 +91,9 @@ class JobListener(Protocol):
 
     def connected(self, connections: int) -> None:
         """Called at every connection, with the number of connections so far."""
+
+    def waits(self, attendance: Attendance) -> None:
+        """Called when a round waits for more devices or members to be present, whenever their number changes."""
 
     def began(self, state: Collecting | Decrypting) -> None:
         """Called when a round begins, or is gone on with."""
@@ -111,8 +134,10 @@ class Loop:
         self._connections = 0
         self._next_round_s = self._statuses_s = self._forgot_s = now_s()
         self._phase: type[CoordinatorState] = NoRound
-        self._phase_s = self._asked_s = now_s()
+        self._linked = LinkedTime(now_s, lambda: self._messenger.link.connected)
+        self._phase_s = self._asked_s = self._published_s = 0.0
         self._asked = 0
+        self._attendance: Attendance | None = None
         self._arrived = (0, 0)
         self._reported: dict[bytes, float] = {}
         self._stopping = threading.Event()
@@ -140,8 +165,10 @@ class Loop:
         """One step: handle a new connection, rosters, deadlines, missing chunks, the next round, and what arrives meanwhile."""
         self._reconnect()
         self._take_rosters()
+        self._give_up()
         self._follow(self._orchestrator.state)
-        if self._connections:
+        self._linked.tick()
+        if self._messenger.link.connected and self._connections:
             self._push()
         before = self._orchestrator.state
         self._orchestrator.pump(self._pace.wait_s, next_message_s=self._pace.next_message_s)
@@ -164,25 +191,41 @@ class Loop:
             path.unlink()
             self._follow(before)
 
+    def _give_up(self) -> None:
+        before, reason = self._orchestrator.state, self._around.given_up()
+        if reason is not None and not isinstance(before, NoRound):
+            self._orchestrator.abort(reason)
+            self._follow(before)
+
     def _push(self) -> None:
-        """Do what is due in this phase."""
-        now_s, before = self._around.now_s(), self._orchestrator.state
+        """Do what is due in this phase. Called while there is a connection; the clock of a round stands still otherwise."""
+        linked_s, before = self._linked.seconds, self._orchestrator.state
         match before:
             case NoRound():
-                if self.released < self._goal.wanted and now_s >= self._next_round_s:
-                    self._orchestrator.start_round()
+                if self.released < self._goal.wanted and self._around.now_s() >= self._next_round_s:
+                    self._begin()
             case Collecting():
-                if now_s - self._phase_s >= before.terms.plan.deadline_s:
+                if linked_s - self._phase_s >= before.terms.plan.deadline_s:
                     self._orchestrator.end_collection()
-                else:
-                    self._report_missing(now_s)
+                self._report_missing(self._around.now_s())
+                if linked_s - self._published_s >= expiry_s(before.terms.plan) / 2:
+                    self._published_s = linked_s
+                    self._orchestrator.publish_plan_again()
             case Decrypting():
-                if now_s - self._phase_s >= max(self._pace.least_answer_s, before.terms.plan.deadline_s):
-                    self._orchestrator.end_collection()
-                elif now_s - self._asked_s >= self._pace.ask_again_s * 2 ** min(3, self._asked):
-                    self._asked_s, self._asked = now_s, self._asked + 1
+                if linked_s - self._asked_s >= self._pace.ask_again_s * 2 ** min(3, self._asked):
+                    self._asked_s, self._asked = linked_s, self._asked + 1
                     self._orchestrator.ask_again()
         self._follow(before)
+
+    def _begin(self) -> None:
+        """Begin a round if enough are there to finish it: nobody pays for one that cannot be counted."""
+        attendance = self._orchestrator.attendance
+        if attendance.enough:
+            self._attendance = None
+            self._orchestrator.start_round()
+        elif attendance != self._attendance:
+            self._attendance = attendance
+            self._listener.waits(attendance)
 
     def _report_missing(self, now_s: float) -> None:
         for transfer in self._messenger.incomplete():
@@ -196,8 +239,8 @@ class Loop:
         if state.memory.record is not None and state.memory.record is not before.memory.record:
             self._count(state)
         if type(state) is not self._phase:
-            self._phase, self._phase_s = type(state), self._around.now_s()
-            self._asked_s, self._asked = self._phase_s, 0
+            self._phase, self._phase_s = type(state), self._linked.seconds
+            self._asked_s, self._published_s, self._asked = self._phase_s, self._phase_s, 0
             self._reported.clear()
             if isinstance(state, Collecting) or (isinstance(state, Decrypting) and isinstance(before, NoRound)):
                 self._listener.began(state)

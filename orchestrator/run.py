@@ -16,7 +16,7 @@ from hushfleet.system.clock import now_ms
 from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.typed import typed
-from orchestrator import pending_rosters
+from orchestrator import give_up, pending_rosters
 from orchestrator.broker_link import connect_to_broker
 from orchestrator.config import Config
 from orchestrator.folder import OrchestratorKeys, StateFolder
@@ -113,6 +113,7 @@ def _rounds(
         surroundings = Surroundings(
             pending_rosters=lambda: pending_rosters.waiting(choice.folder),
             stale_topics=lambda: removals(choice.store),
+            given_up=lambda: give_up.take(choice.folder),
             stepped=watch.stepped,
         )
         goal = Goal(released=job.released, wanted=wanted, give_up=options.give_up)

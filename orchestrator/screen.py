@@ -13,6 +13,7 @@ from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.system.plain_text import plain
 from hushfleet.typed import typed
+from orchestrator.attendance import Attendance
 from orchestrator.job.check import CheckedJob
 from orchestrator.job.holdout import Score
 
@@ -55,6 +56,11 @@ class Screen:
         """Print that there is a connection."""
         self._line("connected to the broker" if connections == 1 else f"connected again (connection {connections})")
 
+    def waits(self, attendance: Attendance) -> None:
+        """Print how many are present while a round waits for more."""
+        self._tell(f"waiting: {attendance}")
+        self._line(f"waiting for more: {attendance}")
+
     def began(self, state: Collecting | Decrypting) -> None:
         """Print the round that begins, or is gone on with."""
         plan = state.terms.plan
@@ -65,9 +71,9 @@ class Screen:
 
     def moved(self, state: Collecting | Decrypting) -> None:
         """Show how much has arrived for the round."""
-        number, least = state.terms.plan.round, state.terms.plan.privacy.min_devices
+        number = state.terms.plan.round
         if isinstance(state, Collecting):
-            text = f"round {number}: {len(state.accepted)} contributions, {least} needed"
+            text = f"round {number}: {len(state.accepted)} contributions, " + (f"{state.missing} missing" if state.missing else "enough")
         else:
             answers = f"{len(state.answers)} of {state.memory.roster.threshold} committee answers"
             text = f"round {number}: {len(state.accepted)} contributions, {answers}"

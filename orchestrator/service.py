@@ -9,7 +9,7 @@ from hushfleet.labels import sha256
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import Coordinator, CoordinatorState, Decrypting, NoRound, publications
+from hushfleet.rounds.coordinator import Collecting, Coordinator, CoordinatorState, Decrypting, NoRound, publications
 from hushfleet.rounds.effects import Alert, Change, Effect, Note, Publish, Refused, require_accepted
 from hushfleet.rounds.events import (
     AbortWanted,
@@ -23,7 +23,8 @@ from hushfleet.rounds.events import (
 from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.machine import Running
 from hushfleet.signing import VerifyKey
-from hushfleet.wire import Kind, Topic, encode_signed, open_status
+from hushfleet.wire import Kind, Presence, Topic, encode_signed, open_status
+from orchestrator.attendance import Attendance, attendance
 
 Report = Callable[[Note | Alert | Refused], None]
 
@@ -31,6 +32,11 @@ _SUBSCRIBED = (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE, Kind.STATUS)
 _MOST_AT_ONCE = 64
 _MOST_RANGES = 256
 _LEAST_EXPIRY_S = 600
+
+
+def expiry_s(plan: Plan) -> int:
+    """The seconds after which the broker forgets what belongs to a round, unless it is sent again."""
+    return max(_LEAST_EXPIRY_S, 2 * plan.deadline_s)
 
 
 class ChangeStore(Protocol):
@@ -57,6 +63,7 @@ class Orchestrator:
         self._running = Running(coordinator, state, changes.persist, SystemRandomness())
         self._statuses: dict[str, bytes] = {}
         self._alerted: set[tuple[bytes, int]] = set()
+        self._said: dict[str, Presence] = {}
 
     @property
     def state(self) -> CoordinatorState:
@@ -76,6 +83,11 @@ class Orchestrator:
             return (len(state.closed.accepted), state.closed.answers) if state.closed is not None else (0, 0)
         return len(state.accepted), len(state.answers) if isinstance(state, Decrypting) else 0
 
+    @property
+    def attendance(self) -> Attendance:
+        """The devices and members that say that they are present."""
+        return attendance(self.state.memory.roster, self._said, self._coordinator.job.min_devices)
+
     def connect(self) -> None:
         """Subscribe, and publish everything that the broker should retain."""
         for kind in _SUBSCRIBED:
@@ -87,8 +99,8 @@ class Orchestrator:
         self._carry_out(require_accepted(self._running.step(RoundWanted(self._now_ms()))))
 
     def end_collection(self) -> None:
-        """Tell the coordinator that the deadline has passed."""
-        self._carry_out(self._running.offer(DeadlinePassed(self._now_ms())))
+        """Tell the coordinator that the deadline has passed: the round closes if it has enough contributions."""
+        self._carry_out(self._running.offer(DeadlinePassed()))
 
     def abort(self, reason: str) -> None:
         """Give the round up."""
@@ -97,6 +109,11 @@ class Orchestrator:
     def take_roster(self, data: bytes) -> None:
         """Take a signed roster from the owner. It ends the round that is under way."""
         self._carry_out(self._running.offer(RosterArrived(data)))
+
+    def publish_plan_again(self) -> None:
+        """Publish the plan of a round that still collects: the broker would forget it."""
+        if isinstance(self.state, Collecting):
+            self._carry_out((publications.plan_publication(self.state.terms.verified_plan),))
 
     def ask_again(self) -> None:
         """Send the stored decryption request once more, if there is one: members that have answered send the same answer."""
@@ -151,8 +168,8 @@ class Orchestrator:
     def _take_single(self, one: Arrived) -> None:
         if not one.topic.device or not one.data:
             return
-        # Members answer side by side: what comes after enough of them did is no news.
-        if one.topic.kind is Kind.PARTIAL and isinstance(self.state, Decrypting):
+        # Members answer side by side, and again at every connection: what comes after enough of them did is no news.
+        if one.topic.kind is Kind.PARTIAL and isinstance(self.state, Decrypting) and one.topic.number == self.state.terms.plan.round:
             self._carry_out(self._running.offer(AnswerArrived(one.topic.device, one.data, self._now_ms())))
         elif one.topic.kind is Kind.STATUS:
             self._take_status(one.topic.device, one.data)
@@ -175,11 +192,11 @@ class Orchestrator:
         roster = self._running.state.memory.roster
         try:
             key = VerifyKey(roster.device(device_id).verify_key)
-            open_status(data, key, fleet=roster.roster.fleet, device_id=device_id)
+            status = open_status(data, key, fleet=roster.roster.fleet, device_id=device_id)
         except PeerError as error:
             self._report(Refused(error))
             return
-        self._statuses[device_id] = data
+        self._statuses[device_id], self._said[device_id] = data, status.presence
 
     def _receipt(
         self,
@@ -215,6 +232,6 @@ class Orchestrator:
     def _expiry_s(self, kind: Kind) -> int | None:
         """The expiry of a message that belongs to a round and means nothing after it; None for others."""
         plan = self.open_plan
-        if kind not in (Kind.REQUEST, Kind.RECEIPT) or plan is None:
+        if kind not in (Kind.PLAN, Kind.REQUEST, Kind.RECEIPT) or plan is None:
             return None
-        return max(_LEAST_EXPIRY_S, 2 * plan.deadline_s)
+        return expiry_s(plan)

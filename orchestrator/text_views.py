@@ -42,7 +42,8 @@ def status_lines(fleet: Membership, roster: Roster, job: JobView | None) -> Iter
         return
     yield f"job {job.name}: {job.state}, {job.released} rounds released, {job.aborted} aborted, model version {job.version}"
     if job.open_round is not None:
-        yield f"round {job.open_round} is open with {job.contributions} contributions"
+        yield f"round {job.open_round} is open with {job.contributions} contributions" + (f", {job.missing} missing" if job.missing else "")
+    yield f"present: {job.attendance}"
     yield f"best version {job.best_version}; archive {job.archive}"
 
 

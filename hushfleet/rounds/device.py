@@ -11,8 +11,8 @@ says that it has stopped.
 
 What a refusal leaves behind. A message that is refused leaves the state as it was, except that a validly signed plan for a higher
 round is remembered: work for a lower round ends, whatever becomes of that plan. A plan that names a newer roster waits for it.
-Whether a device takes part depends on plan, policy, model bytes and ledger only, never on its data: once a plan is accepted,
-empty data or a failed training become the zero vector with full noise.
+A plan that is cleared before the charge ends the work. Whether a device takes part depends on plan, policy, model bytes and ledger
+only, never on its data: once a plan is accepted, empty data or a failed training become the zero vector with full noise.
 """
 
 from collections.abc import Mapping
@@ -54,6 +54,7 @@ from hushfleet.rounds.events import (
     EvidenceArrived,
     Fetched,
     PlanArrived,
+    PlanCleared,
     Prepared,
     ReceiptArrived,
     RosterArrived,
@@ -154,6 +155,7 @@ TRANSITIONS = Transitions(
         (Unenrolled, RosterArrived): (Idle,),
         **{(phase, RosterArrived): (phase, Idle, Preparing) for phase in _ENROLLED},
         **{(phase, PlanArrived): (phase, Idle, Preparing) for phase in _ENROLLED},
+        **{(phase, PlanCleared): (Idle,) for phase in _ENROLLED},
         (Preparing, Prepared): (Preparing, Fetching, Working, Idle),
         (Fetching, Fetched): (Working, Idle),
         (Working, TaskDone): (Working, Idle),
@@ -244,6 +246,15 @@ def _judge(device: Device, state: Enrolled, verified: VerifiedPlan) -> None:
     if plan.round <= state.memory.ledger.last_round(plan.key_id):
         raise FaultyOrchestrator(Refusal.PLAN_ROUND_REPEATED, f"this device has contributed to round {plan.round} or a later one")
     _charged(state.memory.ledger, plan, roster)
+
+
+@TRANSITIONS.on(PlanCleared)
+def _on_cleared(_: Device, state: Enrolled, __: PlanCleared, ___: Randomness) -> DeviceStep:
+    """Work that has cost nothing so far ends: its round would not count it. It depends on the plan alone."""
+    if isinstance(state, Idle):
+        return replace(state, waiting=None), ()
+    number = state.terms.plan.round
+    return Idle(state.memory, state.roster), (Note(f"round {number} closed before this device contributed: nothing was paid"),)
 
 
 @TRANSITIONS.on(Prepared)

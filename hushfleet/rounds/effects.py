@@ -173,6 +173,15 @@ class KeepRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepReceivedAnswer:
+    """Store a committee member's answer that passed: what was acknowledged is not asked for again."""
+
+    round: int
+    index: int
+    answer: Signed = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class KeepOutcome:
     """Store a finished round, released or aborted: its archive, and the progress of the job's task from now on."""
 
@@ -194,6 +203,7 @@ Change = (
     | KeepRound
     | KeepAccepted
     | KeepRequest
+    | KeepReceivedAnswer
     | KeepOutcome
 )
 

@@ -21,6 +21,11 @@ class PlanArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class PlanCleared:
+    """The orchestrator has cleared the plan: its round takes nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """Bytes that were asked for with `Fetch`."""
 
@@ -101,9 +106,7 @@ class ContributionsArrived:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed:
-    """The plan's deadline is over."""
-
-    now_ms: int = 0
+    """The plan's deadline is over: the round closes as soon as it has enough contributions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, func, select
 
 from hushfleet.codec import decode
-from hushfleet.documents import Outcome, RoundRecord, VerifiedRoster
+from hushfleet.documents import Outcome, Plan, RoundRecord, VerifiedRoster
 from hushfleet.documents.archive import round_in
-from hushfleet.documents.limits import MAX_RECORD_BYTES
+from hushfleet.documents.limits import MAX_PLAN_BYTES, MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.signing import VerifyKey
 from hushfleet.typed import typed
-from hushfleet.wire import DeviceStatus, decode_signed
+from hushfleet.wire import DeviceStatus, Presence, decode_signed
 from hushfleet.wire.limits import LIMITS
+from orchestrator.attendance import Attendance, attendance
 from orchestrator.store import database
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
@@ -78,6 +79,9 @@ class JobView:
     rho_nano: int
     open_round: int | None
     contributions: int
+    missing: int
+    """Contributions that the open round still needs before it can close."""
+    attendance: Attendance
     archive: str
 
 
@@ -112,6 +116,10 @@ class Reports:
             if row is None:
                 return None
             views = list(self._rounds(connection, row.id))
+            plan = _latest_plan(connection)
+            said = {one.device_id: _said(one.status)[0] for one in connection.execute(select(presence))}
+            roster = load_roster(connection, self._root)
+        least = plan.privacy.min_devices if plan else roster.policy.min_devices
         ended = [view for view in views if view.ended_at is not None]
         still = next((view for view in views if view.ended_at is None), None)
         return JobView(
@@ -126,6 +134,8 @@ class Reports:
             rho_nano=sum(view.rho_nano or 0 for view in ended),
             open_round=still.number if still else None,
             contributions=still.contributions if still else 0,
+            missing=max(0, least - still.contributions) if still else 0,
+            attendance=attendance(roster, said, least),
             archive=str(self._folder / "archive" / f"{row.id:03d}-{row.name}"),
         )
 
@@ -225,14 +235,24 @@ def _device_view(
 ) -> DeviceView:
     said, software = "never heard of", ""
     if heard is not None:
-        try:
-            kept = decode_signed(getattr(heard, "status"))  # noqa: B009 -- a row, whose type differs between versions of SQLAlchemy
-            status = decode(DeviceStatus, kept.content, max_bytes=LIMITS.status)  # its signature was checked before it was kept
-            said, software = status.presence.value, status.software
-        except PeerError:
-            said = "unreadable"
+        there, software = _said(getattr(heard, "status"))  # noqa: B009 -- a row, whose type differs between versions of SQLAlchemy
+        said = there.value if there else "unreadable"
     count, number, at = latest or (0, None, None)
     return DeviceView(name, member, said, software, _when(getattr(heard, "heard_at", None)), count, number, _when(at))
+
+
+def _said(status: bytes) -> tuple[Presence | None, str]:
+    """Presence and software in a status whose signature was checked before it was kept; None for one that cannot be read."""
+    try:
+        found = decode(DeviceStatus, decode_signed(status).content, max_bytes=LIMITS.status)
+    except PeerError:
+        return None, ""
+    return found.presence, found.software
+
+
+def _latest_plan(connection: Connection) -> Plan | None:
+    data = connection.execute(select(rounds.c.plan).order_by(rounds.c.id.desc()).limit(1)).scalar_one_or_none()
+    return None if data is None else decode(Plan, decode_signed(data).content, max_bytes=MAX_PLAN_BYTES)
 
 
 def _record(data: bytes) -> RoundRecord:

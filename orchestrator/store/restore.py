@@ -15,10 +15,10 @@ from hushfleet.schemes.base import RoundTerms, Sum
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.signing import Signed
 from hushfleet.typed import typed
-from hushfleet.wire import Contribution, decode_decryption_request, decode_signed
+from hushfleet.wire import Answer, Contribution, decode_decryption_request, decode_signed
 from hushfleet.wire.limits import LIMITS
 from orchestrator.store.roster import load_roster
-from orchestrator.store.schema import accepted, jobs, rounds
+from orchestrator.store.schema import accepted, answers, jobs, rounds
 from orchestrator.store.store import Store
 
 
@@ -26,8 +26,7 @@ def coordinator_state(store: Store, coordinator: Coordinator, *, now_ms: int, no
     """The state of `coordinator`: the current job's progress, the open round with its plan, contributions, sum and request.
 
     `now_ms` is the monotonic clock and `now_s` the wall clock, which serves to state a round's duration and nothing else.
-    Committee answers are not kept: the request is sent again, and members send their stored answers. Raises
-    `LocalError(STORE_UNUSABLE)` for damage, `LocalError(JOB_UNKNOWN)` if no job was begun.
+    Raises `LocalError(STORE_UNUSABLE)` for damage, `LocalError(JOB_UNKNOWN)` if no job was begun.
     """
     with store.engine.connect() as connection:
         job = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one_or_none()
@@ -56,7 +55,14 @@ def _open(store: Store, connection: Connection, begun: Collecting, row: Any) -> 
     if row.request is None:
         return Collecting(begun.memory, begun.terms, begun.started_ms, begun.total, cohort)
     request = decode_decryption_request(store.blobs.get(row.request))
-    return Decrypting(begun.memory, begun.terms, begun.started_ms, begun.total, cohort, request)
+    return Decrypting(begun.memory, begun.terms, begun.started_ms, begun.total, cohort, request, _answers(connection, row.id))
+
+
+def _answers(connection: Connection, round_id: int) -> Mapping[int, tuple[Answer, Signed]]:
+    """Each was opened and checked before it was stored."""
+    rows = connection.execute(select(answers.c.member_index, answers.c.signed).where(answers.c.round_id == round_id)).all()
+    signed = {row.member_index: decode_signed(row.signed, max_bytes=LIMITS.answer) for row in rows}
+    return {index: (decode(Answer, one.content, max_bytes=LIMITS.answer), one) for index, one in signed.items()}
 
 
 def _total(store: Store, terms: RoundTerms, digest: bytes | None) -> Sum:

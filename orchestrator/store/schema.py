@@ -72,6 +72,15 @@ accepted = Table(
 """`kept` is the hash of a blob, kept for the latest round only: the signed body, and the sealed shares beside it; `whole_hash` is that
 of the sealed contribution as it arrived."""
 
+answers = Table(
+    "answers",
+    metadata,
+    Column("round_id", Integer, ForeignKey("rounds.id"), primary_key=True),
+    Column("member_index", Integer, primary_key=True),
+    Column("signed", LargeBinary, nullable=False),
+)
+"""The committee's answers to the open round, as signed: what was acknowledged to the broker is not asked for again."""
+
 presence = Table(
     "presence",
     metadata,

@@ -7,7 +7,7 @@ from functools import singledispatchmethod
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents import Outcome, Plan, Roster, RoundRecord, VerifiedRoster
@@ -15,7 +15,16 @@ from hushfleet.documents.archive import digest, folder_name
 from hushfleet.documents.limits import MAX_PLAN_BYTES, MAX_RECORD_BYTES, MAX_ROSTER_BYTES
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.rounds.effects import AcceptedContribution, Change, KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound
+from hushfleet.rounds.effects import (
+    AcceptedContribution,
+    Change,
+    KeepAccepted,
+    KeepOutcome,
+    KeepReceivedAnswer,
+    KeepRequest,
+    KeepRoster,
+    KeepRound,
+)
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.typed import typed
@@ -24,7 +33,7 @@ from orchestrator.store import database
 from orchestrator.store.archive_folder import Archive
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
-from orchestrator.store.schema import accepted, jobs, presence, rosters, rounds
+from orchestrator.store.schema import accepted, answers, jobs, presence, rosters, rounds
 
 
 class Scores(Protocol):
@@ -272,6 +281,11 @@ class Store:
             raise _second_process(f"round {change.round} has a request already")
 
     @_keep.register
+    def _(self, change: KeepReceivedAnswer, connection: Connection) -> None:
+        round_id, _ = _open_round(connection, change.round)
+        connection.execute(insert(answers).values(round_id=round_id, member_index=change.index, signed=encode(change.answer)))
+
+    @_keep.register
     def _(self, change: KeepOutcome, connection: Connection) -> None:
         round_id, job_id = _open_round(connection, change.round)
         signed = change.archive.record
@@ -291,6 +305,8 @@ class Store:
                 archive_hash=digest(change.archive.files()),
             )
         )
+        # The archive holds them from now on.
+        connection.execute(delete(answers).where(answers.c.round_id == round_id))
         self._keep_progress(connection, job_id, change.progress, score)
 
     def _keep_progress(self, connection: Connection, job_id: int, progress: Progress, score: Scores | None) -> None:

@@ -14,7 +14,7 @@ from hushfleet.audit import verify_job
 from hushfleet.documents import Outcome, ReceiptStatus, open_header, open_receipt, open_record
 from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.coordinator import CoordinatorState, Decrypting, NoRound
+from hushfleet.rounds.coordinator import CoordinatorState, NoRound
 from hushfleet.rounds.effects import KeepRequest, Publish
 from hushfleet.rounds.events import ContributionsArrived, DeadlinePassed, RoundWanted
 from hushfleet.rounds.tasks.train import own
@@ -80,7 +80,7 @@ def saved(state: CoordinatorState) -> CoordinatorState:
     """What of a state is said to be durable."""
     if isinstance(state, NoRound):
         return replace(state, closed=replace(state.closed, answers=0)) if state.closed else state
-    return replace(state, started_ms=0, **({"answers": {}} if isinstance(state, Decrypting) else {}))
+    return replace(state, started_ms=0)
 
 
 def judge_everything_that_left(journal: Journal, party: StoredOrchestrator, outcome: Outcome) -> None:

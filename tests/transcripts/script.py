@@ -8,6 +8,7 @@ the machines do today into the files; `tests/transcripts/test_transcripts.py` co
 |---|---|
 | `round`, `deadline`, `abort REASON` | to the orchestrator |
 | `plan [FIELD=VALUE ..]` | the open plan, or one like it with other fields, signed by the orchestrator |
+| `cleared` | the plan was cleared |
 | `ready`, `cannot` | the program found, or lacks, what the task needs |
 | `contributes` | plan, ready, model and update, one after the other |
 | `model`, `garbage` | the fetched bytes, the right ones or others |
@@ -104,7 +105,7 @@ class Script:
         return come.RoundWanted(1000)
 
     def _deadline(self, _: str) -> object:
-        return come.DeadlinePassed(2000)
+        return come.DeadlinePassed()
 
     def _abort(self, _: str, *reason: str) -> object:
         return come.AbortWanted(" ".join(reason), 2000)
@@ -123,6 +124,9 @@ class Script:
         changes = {name: int(value) for name, value in (one.split("=") for one in fields)}
         number = changes.pop("round", 1)
         return come.PlanArrived(encode_signed(self.fleet.plan(number, **changes).signed))
+
+    def _cleared(self, _: str) -> object:
+        return come.PlanCleared()
 
     def _ready(self, party: str) -> object:
         return come.Prepared(self.states[party].terms.plan_hash)

@@ -1,6 +1,7 @@
 """The thread that keeps a session connected: one connection after the other, with random pauses, and word of what is wrong."""
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ _STABLE_S = 10.0
 _ATTEMPT_S = 120.0  # name look-up, every address, handshake, diagnosis: none of them can be interrupted
 _JITTER_BITS = 32
 _TAKEN_OVER = "Session taken over"
+_UNREACHABLE_S = 8.0
+"""The greatest bound of a pause while the broker cannot be reached: an attempt costs nobody anything, and is how its return is noticed."""
 
 
 class Connection(Protocol):
@@ -110,6 +113,7 @@ class Network:
         self._randomness = randomness
         self._problems = problems
         self._reason = ""
+        self._turned_away = False
         self._stopping = threading.Event()
         self._alive_until_s = time.monotonic()
         self._wakeup, self._waker = socket.socketpair()
@@ -159,16 +163,20 @@ class Network:
             self._pause(failures)
 
     def _pause(self, failures: int) -> None:
-        seconds = pause_s(failures, self._options.retry_s, self._randomness)
+        """Wait before the next attempt: long only if the broker was there and turned this party away, so that a fleet is back at once."""
+        first_s, most_s = self._options.retry_s
+        bounds_s = (first_s, most_s if self._turned_away else min(most_s, _UNREACHABLE_S))
+        seconds = pause_s(failures, bounds_s, self._randomness)
         self._tick(seconds)
         self._stopping.wait(seconds)
 
     def _attempt(self) -> None:
-        connection = self._connect(self)
+        connection, self._turned_away = self._connect(self), False
         try:
             connection.open()
             self._serve(connection)
         except OSError as error:
+            self._turned_away = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
             self._problems.report(str(explain(error, self._options.host, self._options.port)))
         except Exception as error:  # noqa: BLE001 -- whatever it is, the next connection goes on
             self._problems.report(f"The link failed and connects again: {error!r}.")
@@ -193,6 +201,7 @@ class Network:
     def _say_why(self, *, connected: bool) -> None:
         o = self._options
         if self._reason:
+            self._turned_away = not connected or self._reason == _TAKEN_OVER
             hint = f" Another program uses the identity {o.identity}." if self._reason == _TAKEN_OVER else ""
             self._problems.report(f"The broker at {o.host}:{o.port} ended the connection: {self._reason}.{hint}")
         elif connected:

@@ -46,7 +46,7 @@ class MqttOptions:
     patience_s: float = 20.0
     """The time for which `publish` waits for room before it refuses."""
     retry_s: tuple[float, float] = (1.0, 120.0)
-    """The first and the greatest bound of the random pause between two attempts to connect."""
+    """The first and the greatest bound of the random pause between two attempts to connect; at most 8 s while nobody can be reached."""
 
     def __post_init__(self) -> None:
         if not 1024 <= self.max_bytes <= MOST_PACKET_BYTES - PACKET_OVERHEAD_BYTES or not 1 <= self.window <= WINDOW:

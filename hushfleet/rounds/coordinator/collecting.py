@@ -9,7 +9,7 @@ from hushfleet.labels import sha256
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator import publications
-from hushfleet.rounds.coordinator.closing import aborted, closed_round
+from hushfleet.rounds.coordinator.closing import closed_round
 from hushfleet.rounds.coordinator.machine import (
     TRANSITIONS,
     Collecting,
@@ -80,11 +80,9 @@ def _accept(coordinator: Coordinator, state: Collecting, opened: list[Opened]) -
 
 
 @TRANSITIONS.on(DeadlinePassed, Collecting)
-def _on_deadline(coordinator: Coordinator, state: Collecting, event: DeadlinePassed, _: Randomness) -> CoordinatorStep:
-    least = state.terms.plan.privacy.min_devices
-    if len(state.accepted) >= least:
-        return _close(coordinator, state)
-    return aborted(coordinator, state, f"{len(state.accepted)} contributions, at least {least} are needed", event.now_ms)
+def _on_deadline(coordinator: Coordinator, state: Collecting, _: DeadlinePassed, __: Randomness) -> CoordinatorStep:
+    """With too few the collection goes on: what devices have paid for is not given up for lack of time."""
+    return (state, ()) if state.missing else _close(coordinator, state)
 
 
 def _close(coordinator: Coordinator, state: Collecting) -> CoordinatorStep:
@@ -96,7 +94,8 @@ def _close(coordinator: Coordinator, state: Collecting) -> CoordinatorStep:
     request = DecryptionRequest(sign_header(header, coordinator.signing_key), terms.verified_plan.signed, bodies)
     after = Decrypting(state.memory, terms, state.started_ms, state.total, state.accepted, request)
     keep = Persist((KeepRequest(terms.plan.round, encode(request)),))
-    return after, (keep, *publications.committee_publications(after))
+    # Nobody may begin, and pay for, what cannot be counted any more.
+    return after, (keep, publications.plan_removal(terms.plan.fleet), *publications.committee_publications(after))
 
 
 @TRANSITIONS.on(ContributionsArrived, NoRound, Decrypting)
@@ -121,11 +120,11 @@ def _on_connected(_: Coordinator, state: CoordinatorState, __: Connected, ___: R
     effects = [publications.roster_publication(memory.roster), *publications.progress_publications(fleet, memory.progress)]
     if memory.record is not None:
         effects.append(publications.record_publication(memory.record))
-    if isinstance(state, NoRound):
-        # A crash may have come between the end of a round and the removal of its plan.
-        effects.append(publications.plan_removal(fleet))
-    else:
+    if isinstance(state, Collecting):
         effects.append(publications.plan_publication(state.terms.verified_plan))
+    else:
+        # A crash may have come between the close of a round and the removal of its plan.
+        effects.append(publications.plan_removal(fleet))
     if isinstance(state, Decrypting):
         effects += publications.committee_publications(state)
     return state, tuple(effects)

@@ -11,8 +11,8 @@ from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator.closing import aborted, finished
 from hushfleet.rounds.coordinator.machine import TRANSITIONS, Coordinator, CoordinatorStep, Decrypting
-from hushfleet.rounds.effects import Refused
-from hushfleet.rounds.events import AnswerArrived, DeadlinePassed
+from hushfleet.rounds.effects import Effect, KeepReceivedAnswer, Persist, Refused
+from hushfleet.rounds.events import AnswerArrived
 from hushfleet.rounds.release import release
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire import Answer, SealedAnswer, answer_seal_context
@@ -28,9 +28,11 @@ def _on_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived
     answer, signed = _open_answer(coordinator, state, event, index)
     state.total.check_answer(answer)
     state = replace(state, answers={**state.answers, index: (answer, signed)})
+    kept: tuple[Effect, ...] = (Persist((KeepReceivedAnswer(state.terms.plan.round, index, signed),)),)
     if len(state.answers) < roster.threshold:
-        return state, ()
-    return _release(coordinator, state, event.now_ms)
+        return state, kept
+    after, effects = _release(coordinator, state, event.now_ms)
+    return after, kept + effects
 
 
 def _open_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived, index: int) -> tuple[Answer, Signed]:
@@ -58,9 +60,3 @@ def _release(coordinator: Coordinator, state: Decrypting, now_ms: int) -> Coordi
         after, effects = aborted(coordinator, state, error.reason.value, now_ms)
         return after, (Refused(error), *effects)
     return finished(coordinator, state, Outcome.RELEASED, progress, now_ms=now_ms)
-
-
-@TRANSITIONS.on(DeadlinePassed, Decrypting)
-def _on_deadline(coordinator: Coordinator, state: Decrypting, event: DeadlinePassed, _: Randomness) -> CoordinatorStep:
-    text = f"{len(state.answers)} committee answers, {state.memory.roster.threshold} are needed"
-    return aborted(coordinator, state, text, event.now_ms)

@@ -6,11 +6,13 @@ everybody, a receipt to each sender, and the decryption request to the committee
 
 What is durable before what leaves. A plan is stored before it is published, so that no number is used twice. Contributions and the
 running sum that holds them are one transaction before their receipts leave. The request is stored before it is sent: there is one
-root per round. Archive, record and the task's new state are one transaction before anything of them is published.
+root per round. An answer that passed is stored with the step that takes it. Archive, record and the task's new state are one
+transaction before anything of them is published.
 
 What a refusal leaves behind. A refused contribution or answer leaves the state as it was; its sender gets a receipt with a
 generic reason. A contribution that comes after the cohort is closed gets a refusing receipt, too, so that its sender stops sending
-it. A sum or a model that fails a check ends the round by an abort; nobody can be named for it.
+it. A sum or a model that fails a check ends the round by an abort; nobody can be named for it. No round ends for lack of time: what
+devices have paid for waits for more contributions and for answers, until a release, a new roster or the owner's word.
 
 The orchestrator reads sums only: what it knows of one contribution is ciphertexts and a proof. `collecting`, `decrypting` and
 `closing` hold the handlers, `opening` the checks of contributions, `publications` what is sent.
@@ -83,6 +85,11 @@ class Collecting:
     total: Sum = field(repr=False)
     accepted: Mapping[str, AcceptedContribution] = field(default_factory=dict)
 
+    @property
+    def missing(self) -> int:
+        """The number of contributions that a close still needs."""
+        return max(0, self.terms.plan.privacy.min_devices - len(self.accepted))
+
 
 @dataclass(frozen=True, slots=True)
 class Decrypting:
@@ -105,10 +112,9 @@ TRANSITIONS = Transitions(
     {
         (NoRound, RoundWanted): (Collecting,),
         (Collecting, ContributionsArrived): (Collecting, Decrypting),
-        (Collecting, DeadlinePassed): (Decrypting, NoRound),
+        (Collecting, DeadlinePassed): (Collecting, Decrypting),
         (Collecting, AbortWanted): (NoRound,),
         (Decrypting, AnswerArrived): (Decrypting, NoRound),
-        (Decrypting, DeadlinePassed): (NoRound,),
         (Decrypting, AbortWanted): (NoRound,),
         (NoRound, ContributionsArrived): (NoRound,),
         (Decrypting, ContributionsArrived): (Decrypting,),

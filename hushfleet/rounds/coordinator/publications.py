@@ -37,7 +37,7 @@ def progress_changes(fleet: str, before: Progress, after: Progress) -> tuple[Pub
 
 
 def plan_publication(plan: VerifiedPlan) -> Publish:
-    """The plan of the open round, retained until it closes."""
+    """The plan of the open round, retained while it collects."""
     return Publish(Topic(plan.plan.fleet, Kind.PLAN), encode_signed(plan.signed))
 
 

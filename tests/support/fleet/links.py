@@ -40,6 +40,8 @@ class Others:
     folder: Path
     present: set[str] = field(default_factory=set)
     answering: set[str] = field(default_factory=set)
+    there: set[str] = field(default_factory=set)
+    """Those who say that they are present, at once and whenever it changes."""
     plans: list[Signed] = field(default_factory=list)
     requests: list[bytes] = field(default_factory=list)
     tape: list[tuple[str, Delivery]] = field(default_factory=list)
@@ -48,6 +50,7 @@ class Others:
         self.name, self.clock = self.fleet.parties.owner.fleet, Clock()
         self.present, self.answering = set(self.fleet.names), set(self.fleet.parties.committee)
         self.broker = MemoryBroker(self.name, tap=self._record)
+        self.there, self._said = set(self.fleet.names), set[str]()
         self.messengers: dict[str, Messenger] = {}
         self.members: dict[str, MemberState] = {}
         for name in self.fleet.names:
@@ -75,7 +78,10 @@ class Others:
         return [(topic, data) for topic, data in found if topic.kind is kind]
 
     def pump(self) -> None:
-        """Everybody handles what has come."""
+        """Everybody says whether it is there, and handles what has come."""
+        self.say(sorted(self.there - self._said))
+        self.say(sorted(self._said - self.there), Presence.OFFLINE)
+        self._said = set(self.there)
         for name, messenger in self.messengers.items():
             while (arrived := messenger.receive(0)) is not None:
                 if arrived.topic.kind is Kind.PLAN and arrived.data:

@@ -99,7 +99,7 @@ class Machines:
         """Close the collection if it is open; these members (default: all) answer until the round is over."""
         effects: tuple[Effect, ...] = ()
         if isinstance(self.coordinator.state, Collecting):
-            effects += self.orchestrate(DeadlinePassed(2000))
+            effects += self.orchestrate(DeadlinePassed())
         for name in names or self.fleet.parties.committee:
             if isinstance(self.coordinator.state, Decrypting):
                 effects += self.orchestrate(AnswerArrived(name, self.answer(name), 3000))

@@ -17,6 +17,7 @@ from hushfleet.rounds.effects import Publish
 from hushfleet.wire import DeviceStatus, Kind, Topic, decode_signed
 from hushfleet.wire.topics import subscription
 from orchestrator import run as run_module
+from orchestrator.attendance import Attendance
 from orchestrator.loop import Goal, Loop, Pace, Surroundings
 from orchestrator.service import Orchestrator
 from orchestrator.store.archive_folder import Archive
@@ -86,6 +87,9 @@ class Log:
     def connected(self, connections: int) -> None:
         self.lines.append(("connected", connections))
 
+    def waits(self, attendance: Attendance) -> None:
+        self.lines.append(("waits", attendance.devices, attendance.members))
+
     def began(self, state: Collecting) -> None:
         self.lines.append(("began", state.terms.plan.round))
 
@@ -107,6 +111,7 @@ class LoopOnALink(OrchestratorOnALink):
         self.log, self.inbox = Log(), folder / "inbox"
         self.heard: dict[str, DeviceStatus] = {}
         self.inbox.mkdir()
+        self._wish: str | None = None
         self.loop = Loop(
             self.orchestrator,
             self.messenger,
@@ -116,10 +121,33 @@ class LoopOnALink(OrchestratorOnALink):
             surroundings=Surroundings(
                 now_s=self.clock,
                 pending_rosters=lambda: tuple(sorted(self.inbox.iterdir())),
+                given_up=self._take_wish,
                 stale_topics=lambda: (Publish(Topic(self.others.name, Kind.RECORD, number=77, chunk=0), b""),),
             ),
             pace=pace,
         )
+
+    def give_up(self, reason: str = "the operator's word") -> None:
+        self._wish = reason
+
+    def _take_wish(self) -> str | None:
+        wish, self._wish = self._wish, None
+        return wish
+
+    def begin(self) -> None:
+        """Go on until a round collects."""
+        self._until(Collecting)
+
+    def decrypt(self) -> None:
+        """Go on until the committee is asked."""
+        self._until(Decrypting)
+
+    def _until(self, phase: type) -> None:
+        for _ in range(200):
+            if isinstance(self.orchestrator.state, phase):
+                return
+            self.loop.step()
+        raise AssertionError(f"{phase.__name__} does not come")
 
     def keep_statuses(self, statuses: dict[str, DeviceStatus]) -> None:
         self.heard |= statuses

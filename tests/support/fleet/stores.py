@@ -9,7 +9,7 @@ from hushfleet.errors import LocalError
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting
 from hushfleet.rounds.effects import Change, Effect, Publish
-from hushfleet.rounds.events import AnswerArrived, Connected, ContributionsArrived, DeadlinePassed, RequestArrived, RoundWanted
+from hushfleet.rounds.events import AbortWanted, AnswerArrived, Connected, ContributionsArrived, DeadlinePassed, RequestArrived, RoundWanted
 from hushfleet.rounds.machine import Running
 from hushfleet.wire import Kind
 from orchestrator.store.restore import coordinator_state
@@ -64,6 +64,8 @@ class StoredOrchestrator:
             self.take(ContributionsArrived(((name, data),)))
         if isinstance(self.state, Collecting):
             self.take(DeadlinePassed())
+        if isinstance(self.state, Collecting):
+            self.take(AbortWanted("the operator's word"))
         for name in self.fleet.parties.committee:
             if isinstance(self.state, Decrypting):
                 self.take(AnswerArrived(name, self.answer(name)))

@@ -2,12 +2,12 @@
 
 import pytest
 
-from hushfleet.documents import Outcome, ReceiptStatus, open_header, open_receipt
+from hushfleet.documents import Outcome, ReceiptStatus, open_receipt
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import Note
-from hushfleet.wire import Kind, Topic, decode_decryption_request, decode_signed, encode_signed, parse
+from hushfleet.wire import Kind, Topic, decode_signed, encode_signed, parse
 from orchestrator.loop import Pace
 from tests.support.fleet import make_fleet
 from tests.support.fleet.orchestrator import LoopOnALink
@@ -68,31 +68,115 @@ def test_a_round_closes_at_its_deadline_with_enough(job):
     assert 60 <= job.clock() - began_s < 70
 
 
-def test_too_few_abort_and_the_next_round_waits_twice_as_long_each_time(tmp_path):
+def test_a_round_begins_when_enough_are_present(job):
+    job.others.there = set(NAMES[1:4])
+
+    job.turn(20)
+
+    assert not job.others.sent(Kind.PLAN)
+    assert job.log.of("waits")[-1] == ("waits", 3, 3)
+    assert len(job.log.of("waits")) <= 2
+
+    job.others.there = set(NAMES[1:5])
+    assert job.loop.run()
+
+
+def test_a_round_begins_when_a_quorum_of_members_is_present(job):
+    job.others.there = set(NAMES) - set(FLEET.parties.committee[:2])
+
+    job.turn(20)
+
+    assert not job.others.sent(Kind.PLAN)
+    assert job.log.of("waits")[-1] == ("waits", 4, 2)
+
+
+def test_whoever_has_gone_is_not_counted(job):
+    job.others.present = set()
+    job.begin()
+    job.give_up()
+    job.others.there = set(NAMES[:3])
+
+    job.turn(30)
+
+    assert job.log.of("aborted")
+
+    assert len(job.others.sent(Kind.PLAN)) == 1
+
+
+def test_nothing_begins_closes_or_ends_without_a_connection(job):
+    """The devices' time is not running either: they cannot send."""
+    job.others.present = set(NAMES[:4])
+    job.begin()
+    job.link.connected = False
+    job.turn(500)
+    assert isinstance(job.orchestrator.state, Collecting)
+
+    job.link.connected, back_s = True, job.clock()
+    assert job.loop.run()
+
+    assert job.log.of("released") == [("released", 1, 0.0)]
+    assert job.clock() - back_s >= 50
+
+
+def test_a_round_with_too_few_waits_for_more(job):
+    """Devices have paid for it: it ends when another one comes, however late."""
+    job.others.present = set(NAMES[:3])
+    job.turn(1000)
+    (plan,) = {data for _, data in job.others.sent(Kind.PLAN)}
+
+    latecomer = job.others.messengers[NAMES[3]]
+    verified = job.orchestrator.state.terms.verified_plan
+    sealed = FLEET.sealed(verified, NAMES[3], FLEET.body(verified, NAMES[3]))
+    latecomer.send(Topic(FLEET_NAME, Kind.CONTRIBUTION, device=NAMES[3], number=1, chunk=0), sealed)
+
+    assert job.loop.run()
+    assert job.log.of("released") == [("released", 1, 0.0)]
+    assert plan == encode_signed(verified.signed)
+
+
+def test_the_plan_of_a_round_that_waits_is_published_before_it_expires(tmp_path):
+    job = LoopOnALink(tmp_path, FLEET)
+    job.others.present = set(NAMES[:3])
+
+    job.turn(700)
+
+    assert len(job.others.sent(Kind.PLAN)) == 3
+
+
+def test_a_round_is_given_up_at_the_operators_word_and_the_next_one_waits_twice_as_long_each_time(tmp_path):
     job = LoopOnALink(tmp_path, FLEET, give_up=4)
     job.others.present = set(NAMES[:2])
 
     with refused(Refusal.JOB_STALLED, LocalError):
-        job.loop.run()
+        for _ in range(200):
+            if isinstance(job.orchestrator.state, Collecting):
+                job.give_up()
+            job.turn()
 
     assert job.log.of("aborted") == [("aborted", number, wait_s) for number, wait_s in ((1, 5), (2, 10), (3, 20), (4, 40))]
 
 
 def test_a_released_round_forgives_the_aborted_ones(tmp_path):
     job = LoopOnALink(tmp_path, FLEET, wanted=2, give_up=2)
-    job.others.present = set(NAMES[:2])
-    while not job.log.of("aborted"):
-        job.turn()
-    job.others.present = set(NAMES)
+    aborted_one(job)
 
     assert job.loop.run()
     assert len(job.log.of("aborted")) == 1
 
 
+def aborted_one(job):
+    """One round is given up; everybody is there again for the next."""
+    job.others.present = set(NAMES[:2])
+    job.begin()
+    job.give_up()
+    job.turn()
+    assert job.log.of("aborted")
+    job.others.present = set(NAMES)
+
+
 def test_the_request_is_sent_again_as_it_is_while_answers_are_missing(job):
     job.others.answering = set()
-    while not isinstance(job.orchestrator.state, Decrypting):
-        job.turn()
+    job.decrypt()
     job.turn(100)
     requests = [data for _, data in job.others.sent(Kind.REQUEST)]
     job.others.answering = set(FLEET.parties.committee)
@@ -103,21 +187,29 @@ def test_the_request_is_sent_again_as_it_is_while_answers_are_missing(job):
     assert len(set(requests)) == 1
 
 
-def test_without_a_quorum_a_round_is_aborted_and_another_one_tried(job):
+def test_without_a_quorum_a_round_waits_for_its_committee(job):
     job.others.answering = set(FLEET.parties.committee[:2])
-    while not job.log.of("aborted"):
-        job.turn()
+    job.turn(2000)
+    assert isinstance(job.orchestrator.state, Decrypting)
     job.others.answering = set(FLEET.parties.committee)
 
     assert job.loop.run()
-    headers = {open_header(decode_decryption_request(data).header, FLEET.roster.orchestrator) for data in job.others.requests}
-    assert {header.round for header in headers} == {1, 2}
-    assert len(headers) == 2
+    assert job.log.of("released") == [("released", 1, 0.0)]
+    assert len(set(job.others.requests)) == 1
+
+
+def test_a_closed_rounds_plan_is_cleared_before_the_committee_is_asked(job):
+    """A device that comes meanwhile must not pay for what cannot count it."""
+    job.others.answering = set()
+    job.decrypt()
+
+    order = [(parse(one.topic).kind, bool(one.data)) for who, one in job.others.tape if who == "orchestrator"]
+    assert order.index((Kind.PLAN, False), order.index((Kind.PLAN, True))) < order.index((Kind.REQUEST, True))
 
 
 def test_a_new_connection_publishes_everything_again(job):
     job.others.present = set()
-    job.turn(2)
+    job.begin()
     before = len(job.others.tape)
 
     job.link.connections = 2
@@ -131,7 +223,7 @@ def test_a_new_connection_publishes_everything_again(job):
 
 def test_a_roster_in_the_inbox_ends_the_round_and_is_taken_once(job):
     job.others.present = set()
-    job.turn(2)
+    job.begin()
     newer = FLEET.without(NAMES[5])
     (job.inbox / "2.roster").write_bytes(encode_signed(newer.roster.signed))
 
@@ -164,7 +256,7 @@ class Narrow:
 
 def test_whoever_sent_a_part_is_told_what_is_missing(job):
     job.others.present = set()
-    job.turn()
+    job.begin()
     name, plan = NAMES[0], job.orchestrator.state.terms.verified_plan
     sealed = FLEET.sealed(plan, name, FLEET.body(plan, name))
     sender = Messenger(Narrow(job.others.messengers[name].link), job.inbox.parent / "narrow")
@@ -185,7 +277,7 @@ def test_whoever_sent_a_part_is_told_what_is_missing(job):
 
 def test_parts_of_something_else_are_not_answered(job):
     job.others.present = set()
-    job.turn()
+    job.begin()
     name, plan = NAMES[0], job.orchestrator.state.terms.verified_plan
     sealed = FLEET.sealed(plan, name, FLEET.body(plan, name))
     sender = Messenger(Narrow(job.others.messengers[name].link), job.inbox.parent / "narrow")
@@ -200,7 +292,7 @@ def test_parts_of_something_else_are_not_answered(job):
 def test_transfers_that_nobody_goes_on_with_are_forgotten(tmp_path):
     job = LoopOnALink(tmp_path, FLEET, pace=Pace(forget_s=20))
     job.others.present = set()
-    job.turn()
+    job.begin()
     sender = Messenger(Narrow(job.others.messengers[NAMES[0]].link), job.inbox.parent / "narrow")
     sender.send(Topic(FLEET_NAME, Kind.CONTRIBUTION, device=NAMES[0], number=9, chunk=0), bytes(2000), ranges=((0, 1),))
     job.turn(2)
@@ -212,7 +304,7 @@ def test_transfers_that_nobody_goes_on_with_are_forgotten(tmp_path):
 
 
 def test_what_devices_say_of_themselves_is_kept_in_batches(job):
-    job.others.present = set()
+    job.others.there = set()
     job.others.say(NAMES[:2])
 
     job.turn(3)
@@ -224,13 +316,13 @@ def test_what_devices_say_of_themselves_is_kept_in_batches(job):
 
 def test_a_stop_ends_the_loop_after_its_step_and_leaves_the_round_open(job):
     job.others.present = set()
+    job.begin()
     job.link.before_receiving = job.loop.stop
-    job.others.say(NAMES[:1])
 
     assert not job.loop.run()
 
     assert isinstance(job.orchestrator.state, Collecting)
-    assert set(job.heard) == set(NAMES[:1])
+    assert set(job.heard) == set(NAMES)
 
 
 def test_what_cannot_be_sent_is_noted_and_nothing_stops(job, monkeypatch):
@@ -238,7 +330,7 @@ def test_what_cannot_be_sent_is_noted_and_nothing_stops(job, monkeypatch):
         raise LinkError(Refusal.LINK_AWAY, "the broker is away")
 
     monkeypatch.setattr(job.messenger, "send", away)
-    job.turn()
+    job.begin()
 
     assert isinstance(job.orchestrator.state, Collecting)
     assert any(isinstance(one, Note) and "broker is away" in one.text for one in job.reports)
@@ -253,10 +345,7 @@ def test_a_plan_that_cannot_be_stops_the_job(tmp_path):
 
 def test_every_outcome_is_told_once(tmp_path):
     job = LoopOnALink(tmp_path, FLEET, wanted=2)
-    job.others.present = set(NAMES[:2])
-    while not job.log.of("aborted"):
-        job.turn()
-    job.others.present = set(NAMES)
+    aborted_one(job)
     job.loop.run()
 
     assert [line[:2] for line in job.log.lines if line[0] in {one.value for one in Outcome}] == [

@@ -48,7 +48,7 @@ def test_a_contribution_that_outlived_its_round_is_told_so_while_the_next_one_co
     """Else its device would send it again with every connection."""
     service.orchestrator.start_round()
     plan = service.orchestrator.state.terms.verified_plan
-    service.orchestrator.end_collection()
+    service.orchestrator.abort("enough")
     service.orchestrator.start_round()
     service.reports.clear()
     late = FLEET.sealed(plan, NAMES[0], FLEET.body(plan, NAMES[0]))
@@ -150,10 +150,13 @@ def test_a_round_that_cannot_be_archived_is_not_over(service, monkeypatch):
     assert service.orchestrator.state.memory.progress.version == 1
 
 
-def test_too_few_contributions_at_the_deadline_abort_and_are_archived(service):
+def test_too_few_contributions_at_the_deadline_wait_until_the_operator_gives_up(service):
     service.orchestrator.start_round()
     service.contribute(*NAMES[:3])
     service.orchestrator.end_collection()
+    assert isinstance(service.orchestrator.state, Collecting)
+
+    service.orchestrator.abort("the fourth is gone for good")
 
     assert isinstance(service.orchestrator.state, NoRound)
     (files,) = read_archive(service.archive.folder)

@@ -32,6 +32,7 @@ from hushfleet.rounds.events import (
     EvidenceArrived,
     Fetched,
     PlanArrived,
+    PlanCleared,
     Prepared,
     ReceiptArrived,
     RosterArrived,
@@ -100,6 +101,43 @@ def assert_refused(reason, kind, state, event, device=DEVICE):
     with refused(reason, kind):
         raise_refusal(effects)
     return after
+
+
+class TestCleared:
+    """A plan that is cleared before the charge costs nothing."""
+
+    @pytest.mark.parametrize("begun", ["preparing", "fetching", "working"])
+    def test_work_for_a_cleared_plan_ends_without_a_charge(self, begun):
+        plan = FLEET.plan()
+        state = {"preparing": lambda: step(START, arrived(plan))[0], "fetching": lambda: fetching(plan), "working": lambda: training()[0]}[
+            begun
+        ]()
+
+        after, effects = step(state, PlanCleared())
+
+        assert isinstance(after, Idle)
+        assert after.memory.ledger == Ledger()
+        assert not changes(effects)
+        with pytest.raises(PhaseError):
+            step(after, TaskDone(plan.digest, LocalUpdate(update_of(b"late"))))
+
+    def test_a_contribution_that_was_paid_for_goes_on(self):
+        state, effects = contributed()
+
+        after, more = step(state, PlanCleared())
+
+        assert (after, more) == (state, ())
+        assert published(step(after, Connected())[1], Kind.CONTRIBUTION) == [sent_by(effects)]
+
+    def test_a_cleared_plan_no_longer_waits_for_its_roster(self):
+        newer = FLEET.newer()
+        waiting, _ = step(START, arrived(newer.plan()))
+        assert waiting.waiting is not None
+
+        after, effects = step(step(waiting, PlanCleared())[0], roster_of(newer))
+
+        assert isinstance(after, Idle)
+        assert not of(effects, Prepare)
 
 
 class TestPlan:

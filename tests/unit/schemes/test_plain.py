@@ -68,7 +68,7 @@ def test_a_round_through_the_machines_releases_the_mean_of_the_updates():
     updates = {name: update_of(name.encode()) for name in machines.fleet.names[:4]}
     machines.start()
     machines.collect({name: machines.contribute(name, update) for name, update in updates.items()})
-    _deliver(machines, machines.orchestrate(DeadlinePassed(2000)))
+    _deliver(machines, machines.orchestrate(DeadlinePassed()))
     machines.decrypt()
 
     model = own(machines.coordinator.state.memory.progress).model
@@ -80,7 +80,7 @@ def test_a_member_without_its_shares_waits_for_them_and_then_answers():
     machines = Machines(make_plain_fleet())
     machines.start()
     machines.collect({name: machines.contribute(name, update_of(name.encode())) for name in machines.fleet.names[:4]})
-    effects = machines.orchestrate(DeadlinePassed(2000))
+    effects = machines.orchestrate(DeadlinePassed())
     name = machines.fleet.parties.committee[0]
     member = machines.members[name]
 
@@ -125,7 +125,7 @@ def test_a_share_that_is_not_the_one_in_the_body_is_no_answer():
     machines = Machines(make_plain_fleet())
     machines.start()
     machines.collect({name: machines.contribute(name, update_of(name.encode())) for name in machines.fleet.names[:4]})
-    effects = machines.orchestrate(DeadlinePassed(2000))
+    effects = machines.orchestrate(DeadlinePassed())
     first, second = machines.fleet.parties.committee[:2]
     others = next(one.data for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == second)
     machines.take(first, machines.members[first], InboxArrived(others))

@@ -105,6 +105,47 @@ def test_a_broker_that_never_accepts_is_given_up(monkeypatch, run):
     assert heard[0].startswith("broker.lan:8883 does not answer.")
 
 
+class TestOutages:
+    """After an outage a fleet is back within seconds; whoever is turned away does not knock all the time."""
+
+    def longest(self, monkeypatch, *scripts: list, error=ConnectionRefusedError):
+        """The greatest bound of a pause after these connections and many attempts that end with `error`."""
+        bounds, attempts = [], []
+
+        def pause(failures, bounds_s, _):
+            bounds.append(min(bounds_s[1], bounds_s[0] * 2**failures))
+            return 0.0
+
+        def connect(listener):
+            attempts.append(listener)
+            connection = Scripted(list(scripts[len(attempts) - 1]) if len(attempts) <= len(scripts) else [], listener)
+            connection.open = lambda: None if len(attempts) <= len(scripts) else refuse()
+            return connection
+
+        def refuse():
+            raise error
+
+        monkeypatch.setattr("hushfleet.link.mqtt.network.pause_s", pause)
+        options = MqttOptions("broker.lan", 8883, "greenhouse", "pi-01", ssl.create_default_context())
+        with closing(Session(options, connect, SeededRandomness(b""), lambda _: None)) as session:
+            session.open()
+            eventually(lambda: len(bounds) > 12)
+        return max(bounds[:12])
+
+    def test_a_broker_that_is_away_is_looked_for_every_few_seconds(self, monkeypatch):
+        assert self.longest(monkeypatch) == 8.0
+        assert self.longest(monkeypatch, [accepted], error=TimeoutError()) == 8.0
+        assert self.longest(monkeypatch, error=ssl.SSLEOFError()) == 8.0
+
+    def test_a_broker_that_shuts_down_too(self, monkeypatch):
+        assert self.longest(monkeypatch, [accepted, lambda listener: listener.on_disconnected("Server shutting down")]) == 8.0
+
+    def test_whoever_is_turned_away_waits_longer_each_time(self, monkeypatch):
+        turned_away = [[lambda listener: listener.on_disconnected("Not authorized")]] * 20
+        assert self.longest(monkeypatch, *turned_away) == 120.0
+        assert self.longest(monkeypatch, error=ssl.SSLCertVerificationError()) == 120.0
+
+
 def test_waking_a_thread_that_does_not_listen_is_harmless():
     options = MqttOptions("broker.lan", 8883, "greenhouse", "pi-01", ssl.create_default_context())
     with closing(Session(options, lambda listener: Scripted([], listener), SeededRandomness(b""), lambda _: None)) as session:

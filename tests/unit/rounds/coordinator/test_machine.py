@@ -14,7 +14,7 @@ from hushfleet.labels import Label, sha256
 from hushfleet.randomness import SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
-from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepRequest, KeepRoster, KeepRound, Note, Publish
+from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepReceivedAnswer, KeepRequest, KeepRoster, KeepRound, Note, Publish
 from hushfleet.rounds.events import (
     AbortWanted,
     AnswerArrived,
@@ -115,7 +115,7 @@ def collecting(fleet=FLEET, **fields: object):
 def decrypting(fleet=FLEET, values=None):
     desk = collecting(fleet)
     desk.collect(*NAMES[:4], values=values)
-    desk.take(DeadlinePassed(5000))
+    desk.take(DeadlinePassed())
     assert isinstance(desk.state, Decrypting)
     return desk
 
@@ -324,23 +324,38 @@ def sealed_bytes(desk, name, plain):
 
 class TestDeadline:
     @pytest.mark.parametrize("count", [0, 3])
-    def test_below_k_min_the_round_aborts(self, count):
+    def test_below_k_min_the_collection_goes_on(self, count):
         desk = collecting()
         if count:
             desk.collect(*NAMES[:count])
+        before = desk.state
 
-        record = record_in(desk.take(DeadlinePassed(4000)))
+        assert desk.take(DeadlinePassed()) == ()
+        assert desk.state == before
+        assert desk.state.missing == 4 - count
+
+    def test_a_round_that_is_given_up_says_what_it_had(self):
+        desk = collecting()
+        desk.collect(*NAMES[:3])
+
+        record = record_in(desk.take(AbortWanted("the operator's word", 4000)))
 
         assert isinstance(desk.state, NoRound)
-        assert (record.outcome, record.root, len(record.device_ids)) == (Outcome.ABORTED, b"", count)
-        assert str(count) in record.reason
-        assert record.duration_ms == 3000
+        assert (record.outcome, record.root, len(record.device_ids)) == (Outcome.ABORTED, b"", 3)
+        assert (record.reason, record.duration_ms) == ("the operator's word", 3000)
+
+    def test_with_the_close_the_plan_is_cleared(self):
+        desk = collecting()
+        desk.collect(*NAMES[:4])
+
+        assert published(desk.take(DeadlinePassed()), Kind.PLAN) == [b""]
+        assert published(desk.take(Connected()), Kind.PLAN) == [b""]
 
     def test_with_k_min_the_committee_is_asked(self):
         desk = collecting()
         desk.collect(*reversed(NAMES[:4]))
 
-        effects = desk.take(DeadlinePassed(4000))
+        effects = desk.take(DeadlinePassed())
 
         (keep,) = changes(effects)
         assert keep == KeepRequest(1, published(effects, Kind.REQUEST)[0])
@@ -350,26 +365,22 @@ class TestDeadline:
         ids = [decode(Body, body.content, max_bytes=LIMITS.body).device_id for body in request.bodies]
         assert ids == sorted(NAMES[:4])
 
-    def test_without_enough_answers_the_round_aborts(self):
+    def test_without_enough_answers_the_round_waits(self):
         desk = decrypting()
-        desk.take(AnswerArrived(NAMES[0], desk.answer(NAMES[0])))
-
-        record = record_in(desk.take(DeadlinePassed(9000)))
-
-        assert record.outcome is Outcome.ABORTED
-        assert "1 committee answers" in record.reason
-        assert len(record.root) == 32
+        with pytest.raises(PhaseError):
+            desk.take(DeadlinePassed())
 
 
 class TestAnswers:
     def test_a_quorum_releases_the_model_and_its_record(self):
         desk = decrypting()
         for name in NAMES[:2]:
-            assert desk.take(AnswerArrived(name, desk.answer(name))) == ()
+            (answer,) = changes(desk.take(AnswerArrived(name, desk.answer(name))))
+            assert isinstance(answer, KeepReceivedAnswer)
 
         effects = desk.take(AnswerArrived(NAMES[3], desk.answer(NAMES[3]), 7000))
 
-        (keep,) = changes(effects)
+        _, keep = changes(effects)
         record = record_in(effects)
         assert isinstance(keep, KeepOutcome)
         assert desk.model.version == record.result.version_after == 1

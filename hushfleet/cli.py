@@ -43,6 +43,7 @@ _CONFIGURATION = {
     Refusal.COMMITTEE_SIZE,
     Refusal.KEY_TOO_SMALL,
     Refusal.PLAN_UNREACHABLE,
+    Refusal.JOB_CHANGED,
     Refusal.JOB_UNFINISHED,
 }
 _PERMISSION = {

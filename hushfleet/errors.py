@@ -173,6 +173,7 @@ class Refusal(StrEnum):
     ARCHIVE = "archive"
     STORE_UNUSABLE = "store-unusable"
     JOB_UNFINISHED = "job-unfinished"
+    JOB_CHANGED = "job-changed"
     JOB_UNKNOWN = "job-unknown"
     JOB_STALLED = "job-stalled"
     ROUND_UNKNOWN = "round-unknown"

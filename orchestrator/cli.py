@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,21 +81,27 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator check job.toml")
 @_JOB
+@click.option("--new", is_flag=True, help="As run would take it with --new: the whole job from its first model.")
 @_STATE
 @_CONFIG
 @json_option
-def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+def check(*, job: Path, new: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Hold JOB against the fleet and its policy, and say what it will cost. Nothing is sent."""
     from orchestrator import pending_rosters  # noqa: PLC0415 -- as above
     from orchestrator.job import file as job_file  # noqa: PLC0415 -- as above
+    from orchestrator.job.check import Spending  # noqa: PLC0415 -- as above
     from orchestrator.job.check import check as check_job  # noqa: PLC0415 -- as above
-    from orchestrator.text_views import cost_lines  # noqa: PLC0415 -- as above
+    from orchestrator.job.standing import GoesOn, standing  # noqa: PLC0415 -- as above
+    from orchestrator.text_views import account_json, cost_lines  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)
     file, text = job_file.read(job)
     with _reading(folder, config) as reports:
         roster = pending_rosters.newest(folder, reports.roster())
-    checked = check_job(file, text, job, roster)
+        where = standing(file, reports.jobs(), new=new)
+        accounts = reports.accounts()
+    pays = Spending(accounts, where.rounds, isinstance(where, GoesOn) and not where.raised)
+    checked = check_job(file, text, job, roster, pays)
     say(*cost_lines(checked), err=as_json)
     if as_json:
         cost = checked.cost
@@ -108,6 +115,8 @@ def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: b
                 "delta": cost.delta,
                 "epsilon": [{"rounds": rounds, "epsilon": round(value, 4)} for rounds, value in cost.epsilons] if cost.rho_nano else None,
                 "bytes": {"contribution": cost.contribution_bytes, "model": cost.model_bytes, "request": cost.request_bytes},
+                "rounds_to_pay": where.rounds,
+                "devices": [account_json(one, cost.rho_nano, cost.delta) for one in accounts],
                 "notes": list(checked.notes),
             }
         )
@@ -117,20 +126,33 @@ def check(*, job: Path, state: Path | None, config_path: Path | None, as_json: b
 @_JOB
 @click.option("--new", is_flag=True, help="Leave an unfinished job, or begin a finished one again from its first model.")
 @click.option("--give-up-after", default=20, show_default=True, type=click.IntRange(min=1), help="Aborted rounds in a row.")
+@yes_option
 @_STATE
 @_CONFIG
 @json_option
 @click.pass_context
 def run(
-    context: click.Context, *, job: Path, new: bool, give_up_after: int, state: Path | None, config_path: Path | None, as_json: bool
+    context: click.Context,
+    *,
+    job: Path,
+    new: bool,
+    give_up_after: int,
+    yes: bool,
+    state: Path | None,
+    config_path: Path | None,
+    as_json: bool,
 ) -> None:
-    """Run JOB round by round until its model is released as often as it asks, or go on with it."""
+    """Run JOB round by round until its model is released as often as it asks, or go on with it.
+
+    Before a job spends what it has not spent before, it says how much of the devices' budgets that is, and asks. A job that is done
+    costs nothing when it is typed again.
+    """
     from orchestrator.console import PlainConsole  # noqa: PLC0415 -- as above
     from orchestrator.run import Options  # noqa: PLC0415 -- as above
     from orchestrator.run import run as run_job  # noqa: PLC0415 -- as above
 
     console = PlainConsole(stderr=as_json)
-    summary = run_job(_folder(state), load(config_path), job, console, Options(new=new, give_up=give_up_after))
+    summary = run_job(_folder(state), load(config_path), job, console, Options(new=new, give_up=give_up_after, ask=partial(ask, yes=yes)))
     if as_json:
         last = summary.last
         print_json(
@@ -226,20 +248,21 @@ def model() -> None:
     """The model of the current job."""
 
 
-@model.command(epilog="Example: hushfleet orchestrator model export --best model.npz")
+@model.command(epilog="Example: hushfleet orchestrator model export --best model.npz, or of an earlier job: --job digits digits.npz")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--job", "name", help="The latest job of this name, instead of the current one.")
 @click.option("--best", is_flag=True, help="The version that did best on the holdout, instead of the latest.")
 @click.option("--onnx", is_flag=True, help="As an ordinary ONNX file, with the inputs and outputs that the model had before.")
 @_STATE
 @_CONFIG
 @json_option
-def export(*, file: Path, best: bool, onnx: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+def export(*, file: Path, name: str | None, best: bool, onnx: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Write the model to FILE: one named array per parameter, and `metadata` (JSON)."""
     from orchestrator.export import export_model  # noqa: PLC0415 -- as above
 
     folder = _folder(state)
     with _reading(folder, load(config_path)) as reports:
-        metadata = export_model(reports, file, best=best, onnx=onnx)
+        metadata = export_model(reports, file, name=name, best=best, onnx=onnx)
     say(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json)
     if as_json:
         print_json({"file": str(file), **metadata})

@@ -17,18 +17,22 @@ from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.typed import typed
 from orchestrator import give_up, pending_rosters
+from orchestrator.account import NANO, rest_lines
 from orchestrator.broker_link import connect_to_broker
 from orchestrator.config import Config
 from orchestrator.folder import OrchestratorKeys, StateFolder
 from orchestrator.job import file as job_file
-from orchestrator.job.check import CheckedJob, check
+from orchestrator.job.check import CheckedJob, Spending, check, job_cost
 from orchestrator.job.choice import JobChoice
+from orchestrator.job.file import JobFile
+from orchestrator.job.standing import Done, Fresh, GoesOn
 from orchestrator.loop import Goal, Loop, Pace, Surroundings
 from orchestrator.screen import Screen
 from orchestrator.service import Orchestrator
+from orchestrator.store.begun import BegunJob
 from orchestrator.store.reports import JobView, RoundView, reading
 from orchestrator.store.stale_topics import removals
-from orchestrator.store.store import CurrentJob, Store
+from orchestrator.store.store import Store
 
 _LINK_ALIVE_S = 30.0
 
@@ -55,6 +59,8 @@ class Options:
     """The options of a run. `new`: leave an unfinished job. `connect` and `pace` are for tests, which have their own broker and clock."""
 
     new: bool = False
+    ask: Callable[[str], None] = lambda _: None
+    """Asked before a job spends what it has not spent before; raises for a no."""
     give_up: int = 20
     connect: "Connect | None" = None
     pace: Pace | None = None
@@ -64,39 +70,75 @@ class Options:
 def run(folder: StateFolder, config: Config, path: Path, console: Console, options: Options) -> Summary:
     """Run the job in the file at `path`, or go on with it.
 
-    Raises `LocalError`: `NOT_ENROLLED`, `CONFIG_INVALID`, `JOB_UNFINISHED`, `JOB_STALLED`, `STATE_IN_USE`, `STORE_UNUSABLE`,
-    `LINK_AWAY`; and what makes a plan impossible.
+    A job that is done is told and costs nothing. Raises `LocalError`: `NOT_ENROLLED`, `CONFIG_INVALID`, `JOB_CHANGED`, `JOB_UNFINISHED`,
+    `JOB_STALLED`, `STATE_IN_USE`, `STORE_UNUSABLE`, `LINK_AWAY`; what makes a plan impossible; and what `Options.ask` raises.
     """
     fleet, keys = folder.joined(), OrchestratorKeys.load(folder.path)
     file, text = job_file.read(path)
     with folder.locked(), closing(Store(folder.path, fleet.root, url=config.store.url)) as store:
         choice = JobChoice(folder, config, keys, store)
         choice.take_waiting_rosters()
-        checked = check(file, text, path, store.roster())
-        if checked.holdout is not None:
-            store.score = checked.holdout.score_progress
-        job = choice.choose(checked, path, console, new=options.new)
+        where = choice.standing(file, new=options.new)
         interrupted = False
-        if job.released < file.job.rounds:
-            interrupted = _rounds(choice, fleet, checked, job, console=console, path=path, options=options)
+        if isinstance(where, Done):
+            _tell_done(choice, where, file, console)
         else:
-            store.end_job()
-    return summary(folder, config, checked, interrupted=interrupted)
+            with reading(folder.path, fleet.root, config.store.url) as reports:
+                pays = Spending(reports.accounts(), where.rounds, isinstance(where, GoesOn) and not where.raised)
+            checked = check(file, text, path, store.roster(), pays)
+            if not pays.begun and checked.cost.rho_nano:
+                options.ask(question(checked))
+            job = choice.begin(checked) if isinstance(where, Fresh) else choice.go_on(where.job, checked, path, console)
+            interrupted = _rounds(choice, fleet, checked, job, console=console, path=path, options=options)
+    return summary(folder, config, file, interrupted=interrupted)
 
 
-def summary(folder: StateFolder, config: Config, checked: CheckedJob, *, interrupted: bool = False) -> Summary:
-    """The progress of the job, from the store."""
+def question(checked: CheckedJob) -> str:
+    """The question before a job spends: its cost, and what each device has left."""
+    pays, cost = checked.spending, checked.cost
+    price = f"{pays.rounds} rounds cost up to rho {pays.rounds * cost.rho_nano / NANO:.4g} of each device"
+    return f"Job {checked.file.job.name}: {price}; {'; '.join(rest_lines(pays.accounts, cost.rho_nano))}. Begin?"
+
+
+def _tell_done(choice: JobChoice, where: Done, file: JobFile, console: Console) -> None:
+    """Print that the job is done, how to have its model, and the cost of another training. An open end is closed; nothing is sent."""
+    if where.current and not where.job.ended:
+        choice.store.end_job()
+    named = () if where.current else ("--job", where.job.name)
+    lines = [
+        f"done: {where.job.name}, version {where.job.version}, after {where.job.released} rounds",
+        f"To have the model: {typed('orchestrator', 'model', 'export', *named, f'{where.job.name}.npz')}",
+        f"--new trains it anew from its first model{_price(choice, file)}.",
+    ]
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _price(choice: JobChoice, file: JobFile) -> str:
+    """The cost of the whole job of `file`, as part of what each device has left; empty where it costs nothing or can have no plan."""
+    with reading(choice.folder.path, choice.store.root, choice.config.store.url) as reports:
+        accounts = reports.accounts()
+    rho = file.job.rounds * job_cost(file, choice.store.roster())
+    left = min((one.left_nano for one in accounts if one.trains), default=0)
+    if not rho:
+        return ""
+    part = f", {rho / left:.3g} of what each device has left" if left >= rho else f", more than the {left / NANO:.4g} that is left"
+    return f" and costs rho {rho / NANO:.4g}{part}"
+
+
+def summary(folder: StateFolder, config: Config, file: JobFile, *, interrupted: bool = False) -> Summary:
+    """The progress of the job of that file, from the store."""
     with reading(folder.path, folder.joined().root, config.store.url) as reports:
-        job, all_rounds = reports.current(), reports.rounds()
-    privacy = checked.file.privacy
+        job, all_rounds = reports.current(file.job.name), reports.rounds(file.job.name)
+    privacy = file.privacy
     spent = None if privacy.without_privacy else epsilon(job.rho_nano, privacy.delta)
-    wanted = checked.file.job.rounds
+    wanted = file.job.rounds
     last = all_rounds[-1] if all_rounds else None
     return Summary(job, wanted, job.released >= wanted, spent, privacy.delta, last, interrupted)
 
 
 def _rounds(
-    choice: JobChoice, fleet: Membership, checked: CheckedJob, job: CurrentJob, *, console: Console, path: Path, options: Options
+    choice: JobChoice, fleet: Membership, checked: CheckedJob, job: BegunJob, *, console: Console, path: Path, options: Options
 ) -> bool:
     """Run the loop to its end. True if it ended by Ctrl-C."""
     notifier, coordinator = Notifier(), choice.coordinator(checked)

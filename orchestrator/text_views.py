@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from hushfleet.documents import Roster
 from hushfleet.program.folder import Membership
 from hushfleet.typed import typed
+from orchestrator.account import NANO, Account, greatest, rest_lines
 from orchestrator.store.reports import DeviceView, JobView, RoundView
 
 if TYPE_CHECKING:  # with it come the models and the machines
@@ -19,9 +20,10 @@ def cost_lines(checked: "CheckedJob") -> Iterator[str]:
     cohort = f"{file.cohort.min_devices} to {file.cohort.max_devices} of {checked.enrolled} enrolled devices"
     yield f"cohort: {cohort}; scheme {checked.job.scheme}"
     if cost.rho_nano:
-        yield f"privacy of a device that takes part in every round, at delta {cost.delta:g}:"
+        yield f"privacy of a device that takes part in every round of this job, at delta {cost.delta:g}:"
         for rounds, value in cost.epsilons:
             yield f"  after {rounds:>5} rounds  epsilon {value:8.3f}  rho {rounds * cost.rho_nano / 1e9:.4f} of {cost.budget_nano / 1e9:g}"
+        yield from _life_lines(checked)
     else:
         yield "privacy: no DP"
     yield (
@@ -32,6 +34,34 @@ def cost_lines(checked: "CheckedJob") -> Iterator[str]:
         yield f"holdout: {len(checked.holdout)} rows"
     for note in checked.notes:
         yield f"note: {note}"
+
+
+def _life_lines(checked: "CheckedJob") -> Iterator[str]:
+    """The spending of the devices over their lives: so far, and with the rest of this job."""
+    from hushfleet.privacy import epsilon  # noqa: PLC0415 -- with it comes numpy, which a status needs not
+
+    pays, cost = checked.spending, checked.cost
+    for line in rest_lines(pays.accounts, cost.rho_nano):
+        yield f"budget: {line}"
+    most = greatest(pays.accounts)
+    if most is not None and most.spent_nano:
+        after = most.spent_nano + pays.rounds * cost.rho_nano
+        before = f"{epsilon(most.spent_nano, cost.delta):.3f} (rho {most.spent_nano / NANO:.4g})"
+        yield f"over its life {most.device_id} has spent epsilon {before}; with this job {epsilon(after, cost.delta):.3f}"
+
+
+def account_json(account: Account, rho_nano: int, delta: float) -> dict[str, object]:
+    """A device's account as `check --json` gives it. `rounds_left`: at the cost of this job's round, None if that is nothing."""
+    from hushfleet.privacy import epsilon  # noqa: PLC0415 -- as above
+
+    return {
+        "device_id": account.device_id,
+        "trains": account.trains,
+        "rho_spent_nano": account.spent_nano,
+        "rho_left_nano": account.left_nano,
+        "rounds_left": account.rounds_left(rho_nano),
+        "epsilon_life": round(epsilon(account.spent_nano, delta), 4) if account.spent_nano else 0.0,
+    }
 
 
 def status_lines(fleet: Membership, roster: Roster, job: JobView | None) -> Iterator[str]:

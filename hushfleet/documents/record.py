@@ -50,9 +50,9 @@ class AnswerResult(Message, frozen=True, tag="answer"):
 class RoundRecord(Message, frozen=True):
     """The account of a round: what was released, from whom, at what cost; or why nothing was.
 
-    `result` follows the plan's task; `rho_nano` is the cost of one participation in 10^-9 rho; `bytes_up` the sealed bytes received
-    from the cohort; `duration_ms` from the plan to this record; `journal` is the orchestrator's (PROTOCOL 8). An aborted round has an
-    empty root if the committee was not asked. Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
+    `result` follows the plan's task; `rho_nano` is the cost of one participation in 10^-9 rho, 0 where nobody took part; `bytes_up` the
+    sealed bytes received from the cohort; `duration_ms` from the plan to this record; `journal` is the orchestrator's (PROTOCOL 8). An
+    aborted round has an empty root if the committee was not asked. Raises `PeerError`: `ID_MALFORMED`, `MESSAGE_MALFORMED`.
     """
 
     fleet: str

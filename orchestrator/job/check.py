@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from hushfleet.documents import Plan, PrivacyPlan, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
@@ -19,8 +20,10 @@ from hushfleet.rounds.planning import Job, make_plan
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.rounds.tasks.train import TrainingProgress, TrainingTask
 from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
+from hushfleet.training import GlobalModel
 from models import catalogue
 from models.catalogue import Model
+from orchestrator.account import NANO, Account, payable_rounds, rest_lines
 from orchestrator.job.file import AUTO, JobFile, next_step
 from orchestrator.job.holdout import Holdout, approval_of, open_holdout
 
@@ -67,6 +70,24 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Spending:
+    """The accounts that pay for a job, and the `rounds` that are still to be paid for.
+
+    `begun`: the job is under way, and what its fleet cannot pay for is a remark, no mistake.
+    """
+
+    accounts: tuple[Account, ...]
+    rounds: int
+    begun: bool = False
+
+    @classmethod
+    def of_fresh(cls, file: JobFile, roster: VerifiedRoster) -> "Spending":
+        """All of the job's rounds, by a fleet that has spent nothing."""
+        names = sorted(entry.device_id for entry in roster.roster.devices)
+        return cls(tuple(Account(name, 0, roster.policy.budget_nano_rho) for name in names), file.job.rounds)
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedJob:
     """A job that this fleet can run. `first` is the progress it begins with; `notes` is for a person to know."""
 
@@ -79,6 +100,7 @@ class CheckedJob:
     cost: Cost
     notes: tuple[str, ...]
     enrolled: int
+    spending: Spending
 
     @property
     def target(self) -> int:
@@ -91,9 +113,13 @@ class CheckedJob:
         return self.file.identity(self.model.architecture)
 
 
-def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster) -> CheckedJob:
-    """The job, ready to run. Raises `LocalError(CONFIG_INVALID)` with every mistake and its line."""
+def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, spending: Spending | None = None) -> CheckedJob:
+    """The job, ready to run, paid for by `spending` (by default all of it by a fleet that has spent nothing).
+
+    Raises `LocalError(CONFIG_INVALID)` with every mistake and its line.
+    """
     mistakes: list[Mistake] = []
+    pays = spending or Spending.of_fresh(file, roster)
     model = _model(file, mistakes)
     holdout = _holdout(file, model, mistakes)
     devices = len(roster.roster.devices)
@@ -108,11 +134,24 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster) -> Che
         plan = _plan(job, roster, first, mistakes)
         if not mistakes and plan is not None:
             cost = _cost(file, plan, roster)
-            mistakes += _over_budget(file, cost)
-            if not mistakes:
-                notes = tuple(_notes(file, plan, roster))
-                return CheckedJob(file, text, model, job, first, holdout, cost, notes, devices)
+            short = _over_budget(file, cost, pays)
+            if not short or pays.begun:
+                notes = (*((short,) if short else ()), *_notes(file, plan, roster))
+                return CheckedJob(file, text, model, job, first, holdout, cost, notes, devices, pays)
+            mistakes.append(Mistake("job", "rounds", f"[job] rounds: {short}"))
     raise wrong(source, text, [_as_written(file, one) for one in mistakes], next_step(source))
+
+
+def job_cost(file: JobFile, roster: VerifiedRoster) -> int:
+    """The cost of one round of a job, in 10^-9 rho; 0 where no plan can hold it, or it costs nothing."""
+    try:
+        architecture = catalogue.architecture(file.model.full_name)
+        job = file.to_job(architecture)
+        start = TrainingProgress.start(GlobalModel(0, np.zeros(architecture.dimension, np.float32)))
+        job = _with_scheme(file, job, roster, start)
+        return nano_rho(make_plan(job, roster, start, 1), roster)
+    except HushfleetError:
+        return 0
 
 
 def selection(enrolled: int, max_devices: int) -> int:
@@ -231,11 +270,14 @@ def _tenths(rounds: int) -> list[int]:
     return sorted({max(1, round(rounds * tenth / 10)) for tenth in range(1, 11)})
 
 
-def _over_budget(file: JobFile, cost: Cost) -> Iterator[Mistake]:
-    if cost.rho_nano * file.job.rounds > cost.budget_nano:
-        last = cost.budget_nano // cost.rho_nano
-        text = f"[job] rounds: a device's lifetime budget of {cost.budget_nano / 1e9:g} rho is spent after {last} rounds of this noise"
-        yield Mistake("job", "rounds", text)
+def _over_budget(file: JobFile, cost: Cost, pays: Spending) -> str:
+    """The text on a budget that does not reach for all rounds; empty if it does."""
+    least = min(file.cohort.min_devices, len(pays.accounts))
+    paid = payable_rounds(pays.accounts, cost.rho_nano, least=least, wanted=pays.rounds)
+    if paid >= pays.rounds:
+        return ""
+    price = f"{pays.rounds} rounds cost rho {pays.rounds * cost.rho_nano / NANO:.4g} of each device"
+    return f"{price}, and the lifetime budget is spent after {paid}: {'; '.join(rest_lines(pays.accounts, cost.rho_nano))}"
 
 
 def _notes(file: JobFile, plan: Plan, roster: VerifiedRoster) -> Iterator[str]:

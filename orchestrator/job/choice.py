@@ -13,6 +13,7 @@ from hushfleet.rounds.effects import KeepRoster, require_accepted
 from hushfleet.rounds.events import AbortWanted, RosterArrived
 from hushfleet.rounds.machine import Running
 from hushfleet.system.clock import now_ms
+from hushfleet.training import Architecture
 from hushfleet.wire import decode_signed
 from models import catalogue
 from orchestrator import pending_rosters
@@ -20,8 +21,13 @@ from orchestrator.config import Config
 from orchestrator.folder import OrchestratorKeys, StateFolder
 from orchestrator.job import file as job_file
 from orchestrator.job.check import CheckedJob
+from orchestrator.job.file import JobFile
+from orchestrator.job.standing import Begun, Standing, standing
+from orchestrator.store.begun import BegunJob
 from orchestrator.store.restore import coordinator_state
-from orchestrator.store.store import CurrentJob, Store
+from orchestrator.store.store import Store
+
+_BYTES_A_VALUE = 4
 
 
 class JobChoice:
@@ -52,28 +58,33 @@ class JobChoice:
                 require_accepted(self._earlier().step(RosterArrived(data)))
             path.unlink()
 
-    def choose(self, checked: CheckedJob, path: Path, console: Console, *, new: bool) -> CurrentJob:
-        """The job to go on with, or a new one. Raises `LocalError(JOB_UNFINISHED)`."""
-        current = self.store.job()
-        if current is None:
-            return self._begin(checked)
-        if current.identity == checked.identity and not new:
-            before = job_file.parse(current.settings, path.with_name(f"{current.name} as it began"))
-            for change in job_file.changes(before, checked.file):
-                console.print(f"changed since it began: {change}", markup=False, highlight=False, soft_wrap=True)
-            return self.store.continue_job(checked.text)
-        if not current.ended and not new:
-            wanted = job_file.parse(current.settings, Path(current.name)).job.rounds
-            message = f"the job {current.name} is unfinished: {current.released} of {wanted} rounds are released"
-            raise LocalError(Refusal.JOB_UNFINISHED, message, next_step="Go on with that one, or leave it: add --new")
-        self._leave(current)
-        return self._begin(checked)
+    def standing(self, file: JobFile, *, new: bool) -> Standing:
+        """The standing of `file` among the jobs of the store. Raises as `orchestrator.job.standing.standing`."""
+        return standing(file, self.store.jobs(), new=new)
 
-    def _begin(self, checked: CheckedJob) -> CurrentJob:
+    def begin(self, checked: CheckedJob) -> BegunJob:
+        """Begin a job. An open round of the one before it is closed first, under that one's own settings."""
+        self._leave()
+        self._score_with(checked)
         return self.store.begin_job(checked.file.job.name, checked.identity, checked.text, checked.first)
 
-    def _leave(self, current: CurrentJob) -> None:
-        """An open round of a job that is left is aborted, with its record."""
+    def go_on(self, job: Begun, checked: CheckedJob, path: Path, console: Console) -> BegunJob:
+        """Go on with the current job, under the settings of its file as they are."""
+        self._score_with(checked)
+        before = job_file.parse(job.settings, path.with_name(f"{job.name} as it began"))
+        for change in job_file.changes(before, checked.file):
+            console.print(f"changed since it began: {change}", markup=False, highlight=False, soft_wrap=True)
+        return self.store.continue_job(checked.text)
+
+    def _score_with(self, checked: CheckedJob) -> None:
+        if checked.holdout is not None:
+            self.store.score = checked.holdout.score_progress
+
+    def _leave(self) -> None:
+        """Abort the open round of the current job, if there is one, with its record."""
+        current = self.store.job()
+        if current is None or not self.store.has_open_round():
+            return
         earlier = self._earlier()
         if not isinstance(earlier.state, NoRound):
             earlier.step(AbortWanted(f"{current.name} was left for another job", now_ms()))
@@ -84,7 +95,15 @@ class JobChoice:
         if current is None:
             raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here")
         file = job_file.parse(current.settings, Path(current.name))
-        job = file.to_job(catalogue.architecture(file.model.full_name))
+        job = file.to_job(self._architecture(file))
         insecure = self.config.testing.insecure_keys
         machine = Coordinator(self.keys.signing, self.keys.sealing, self.store.root, job, None, insecure)
         return Running(machine, self.state(machine), self.store.persist, SystemRandomness())
+
+    def _architecture(self, file: JobFile) -> Architecture:
+        """The architecture of an earlier job. Where its trainable model is gone, one of the same size: enough to close a round."""
+        try:
+            return catalogue.architecture(file.model.full_name)
+        except LocalError:
+            values = len(self.store.result()) // _BYTES_A_VALUE
+            return Architecture(file.model.full_name, (("values", (values,)),), "unknown", b"")

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, select
 
 from hushfleet.codec import decode
 from hushfleet.documents import Outcome, Plan, RoundRecord, VerifiedRoster
@@ -19,8 +19,11 @@ from hushfleet.signing import VerifyKey
 from hushfleet.typed import typed
 from hushfleet.wire import DeviceStatus, Presence, decode_signed
 from hushfleet.wire.limits import LIMITS
+from orchestrator.account import Account
 from orchestrator.attendance import Attendance, attendance
 from orchestrator.store import database
+from orchestrator.store.accounts import read_accounts
+from orchestrator.store.begun import BegunJob, begun_jobs
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
 from orchestrator.store.schema import accepted, jobs, presence, rounds
@@ -109,10 +112,20 @@ class Reports:
         with self._engine.connect() as connection:
             return load_roster(connection, self._root)
 
-    def job(self) -> JobView | None:
-        """The current job, or None before the first."""
+    def jobs(self) -> tuple[BegunJob, ...]:
+        """Every job that was begun, oldest first."""
         with self._engine.connect() as connection:
-            row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one_or_none()
+            return begun_jobs(connection)
+
+    def accounts(self) -> tuple[Account, ...]:
+        """The account of every enrolled device, in id order."""
+        with self._engine.connect() as connection:
+            return read_accounts(connection, load_roster(connection, self._root))
+
+    def job(self, name: str | None = None) -> JobView | None:
+        """The current job, or the latest of that name; None if there is none."""
+        with self._engine.connect() as connection:
+            row = connection.execute(_newest(name)).one_or_none()
             if row is None:
                 return None
             views = list(self._rounds(connection, row.id))
@@ -139,18 +152,21 @@ class Reports:
             archive=str(self._folder / "archive" / f"{row.id:03d}-{row.name}"),
         )
 
-    def current(self) -> JobView:
-        """As `job`. Raises `LocalError(JOB_UNKNOWN)` before the first."""
-        job = self.job()
+    def current(self, name: str | None = None) -> JobView:
+        """As `job`. Raises `LocalError(JOB_UNKNOWN)` if there is none."""
+        job = self.job(name)
+        if job is None and name is not None and (begun := self.jobs()):
+            there = ", ".join(dict.fromkeys(one.name for one in begun))
+            raise LocalError(Refusal.JOB_UNKNOWN, f"no job {name} was begun here", next_step=f"There are: {there}.")
         if job is None:
             raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step=typed("orchestrator", "run", "job.toml"))
         return job
 
-    def rounds(self) -> tuple[RoundView, ...]:
-        """The current job's rounds, in order."""
+    def rounds(self, name: str | None = None) -> tuple[RoundView, ...]:
+        """The rounds of the current job, or of the latest of that name, in order."""
         with self._engine.connect() as connection:
-            job_id = connection.execute(select(func.max(jobs.c.id))).scalar_one()
-            return tuple(self._rounds(connection, job_id)) if job_id is not None else ()
+            row = connection.execute(_newest(name)).one_or_none()
+            return tuple(self._rounds(connection, row.id)) if row is not None else ()
 
     def round(self, number: int) -> RoundView:
         """The latest round of this number. Raises `LocalError(ROUND_UNKNOWN)`."""
@@ -170,13 +186,13 @@ class Reports:
             for name in sorted(entry.device_id for entry in roster.devices)
         )
 
-    def model(self, dimension: int, *, best: bool = False) -> "GlobalModel":
-        """The current job's model. Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
+    def model(self, dimension: int, *, best: bool = False, name: str | None = None) -> "GlobalModel":
+        """The model of the current job, or of the latest of that name. Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
         from hushfleet.training import GlobalModel  # noqa: PLC0415 -- as above
 
-        self.current()
+        self.current(name)
         with self._engine.connect() as connection:
-            row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one()
+            row = connection.execute(_newest(name)).one()
         digest, version = (row.best_result, row.best_version) if best else (row.result, row.version)
         data = Blobs(self._folder / "blobs").get(digest)
         return GlobalModel.from_bytes(data, version=version, dimension=dimension, max_abs=math.inf)
@@ -253,6 +269,12 @@ def _said(status: bytes) -> tuple[Presence | None, str]:
 def _latest_plan(connection: Connection) -> Plan | None:
     data = connection.execute(select(rounds.c.plan).order_by(rounds.c.id.desc()).limit(1)).scalar_one_or_none()
     return None if data is None else decode(Plan, decode_signed(data).content, max_bytes=MAX_PLAN_BYTES)
+
+
+def _newest(name: str | None) -> Select[Any]:
+    """The latest job, or the latest of that name."""
+    wanted = select(jobs) if name is None else select(jobs).where(jobs.c.name == name)
+    return wanted.order_by(jobs.c.id.desc()).limit(1)
 
 
 def _record(data: bytes) -> RoundRecord:

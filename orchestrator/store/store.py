@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import singledispatchmethod
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +9,7 @@ from typing import Protocol
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from hushfleet.codec import decode, encode
-from hushfleet.documents import Outcome, Plan, Roster, RoundRecord, VerifiedRoster
+from hushfleet.documents import Plan, Roster, RoundRecord, VerifiedRoster
 from hushfleet.documents.archive import digest, folder_name
 from hushfleet.documents.limits import MAX_PLAN_BYTES, MAX_RECORD_BYTES, MAX_ROSTER_BYTES
 from hushfleet.errors import LocalError, Refusal
@@ -31,6 +30,7 @@ from hushfleet.typed import typed
 from hushfleet.wire import Contribution
 from orchestrator.store import database
 from orchestrator.store.archive_folder import Archive
+from orchestrator.store.begun import BegunJob, begun_jobs
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
 from orchestrator.store.schema import accepted, answers, jobs, presence, rosters, rounds
@@ -46,18 +46,6 @@ class Scores(Protocol):
     @property
     def accuracy(self) -> float | None:
         """Share of right answers, if the loss knows any."""
-
-
-@dataclass(frozen=True, slots=True)
-class CurrentJob:
-    """The job that the store goes on with. `identity` says which jobs are one and the same."""
-
-    id: int
-    name: str
-    identity: bytes
-    settings: str
-    ended: bool
-    released: int
 
 
 class Store:
@@ -111,15 +99,20 @@ class Store:
         with self.engine.connect() as connection:
             return load_roster(connection, self.root)
 
-    def job(self) -> CurrentJob | None:
+    def job(self) -> BegunJob | None:
         """The current job, or None before the first."""
+        begun = self.jobs()
+        return begun[-1] if begun else None
+
+    def jobs(self) -> tuple[BegunJob, ...]:
+        """Every job that was begun here, oldest first."""
         with self.engine.connect() as connection:
-            row = connection.execute(select(jobs).order_by(jobs.c.id.desc()).limit(1)).one_or_none()
-            if row is None:
-                return None
-            ours = (rounds.c.job_id == row.id) & (rounds.c.outcome == Outcome.RELEASED.value)
-            released = connection.execute(select(func.count()).select_from(rounds).where(ours)).scalar_one()
-        return CurrentJob(row.id, row.name, row.identity, row.settings, row.ended_at is not None, released)
+            return begun_jobs(connection)
+
+    def has_open_round(self) -> bool:
+        """True if a round has no outcome yet."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(rounds).where(rounds.c.outcome.is_(None))).scalar_one() > 0
 
     def progress(self) -> bytes:
         """The current job's progress (`Progress.to_bytes`). Raises `LocalError`: `JOB_UNKNOWN`, `STORE_UNUSABLE`."""
@@ -131,7 +124,7 @@ class Store:
         with self.engine.connect() as connection:
             return self.blobs.get(connection.execute(select(jobs.c.result).where(jobs.c.id == self._current().id)).scalar_one())
 
-    def begin_job(self, name: str, identity: bytes, settings: str, progress: Progress) -> CurrentJob:
+    def begin_job(self, name: str, identity: bytes, settings: str, progress: Progress) -> BegunJob:
         """Begin a job. The one before it, if any, is over."""
         progress_hash, result_hash = self._put(progress)
         score = self.score(progress)
@@ -153,7 +146,7 @@ class Store:
             )
         return self._current()
 
-    def continue_job(self, settings: str) -> CurrentJob:
+    def continue_job(self, settings: str) -> BegunJob:
         """Go on with the current job under new settings, also if it was over."""
         with self.engine.begin() as connection:
             connection.execute(update(jobs).where(jobs.c.id == self._current().id).values(settings=settings, ended_at=None))
@@ -164,7 +157,7 @@ class Store:
         with self.engine.begin() as connection:
             connection.execute(update(jobs).where(jobs.c.id == self._current().id).values(ended_at=self._now_s()))
 
-    def archive(self, job: CurrentJob) -> Archive:
+    def archive(self, job: BegunJob) -> Archive:
         """The folder of a job's finished rounds."""
         return Archive(self.folder / "archive" / f"{job.id:03d}-{job.name}", self.root)
 
@@ -227,7 +220,7 @@ class Store:
             ).all()
         self.archive(job).settle({row.archive: row.archive_hash for row in ended})
 
-    def _current(self) -> CurrentJob:
+    def _current(self) -> BegunJob:
         job = self.job()
         if job is None:
             raise LocalError(Refusal.JOB_UNKNOWN, "no job was begun here", next_step=typed("orchestrator", "run", "job.toml"))
@@ -316,10 +309,10 @@ class Store:
             "progress": sha256(progress.to_bytes()),
             "result": result_hash,
         }
-        before = connection.execute(select(jobs.c.best_score).where(jobs.c.id == job_id)).scalar_one()
+        row = connection.execute(select(jobs.c.best_score, jobs.c.version).where(jobs.c.id == job_id)).one()
         rank = _rank(score)
-        # Without a holdout the latest is the best that is known.
-        if rank is None or before is None or rank > before:
+        # Without a holdout the latest is the best that is known. A round that changed nothing, perhaps scored by nobody, is no news.
+        if progress.version != row.version and (rank is None or row.best_score is None or rank > row.best_score):
             values |= {"best_version": progress.version, "best_result": result_hash, "best_score": rank}
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
 

@@ -92,7 +92,7 @@ def _record(coordinator: Coordinator, state: Open, outcome: Outcome, progress: P
         device_ids=tuple(sorted(state.accepted)),
         result=coordinator.job.task.result(state.memory.progress, progress),
         journal=EMPTY_JOURNAL,
-        rho_nano=nano_rho(terms.plan, terms.roster),
+        rho_nano=nano_rho(terms.plan, terms.roster) if state.accepted else 0,
         bytes_up=sum(accepted.size for accepted in state.accepted.values()),
         duration_ms=max(0, now_ms - state.started_ms),
     )

@@ -164,6 +164,7 @@ class TypedOrchestrator:
         self.folder, self.state, self._capsys = folder, folder / "state", capsys
         self.fleet, self.joined = fleet, joined(fleet, self.state)
         self.others = Others(fleet, folder)
+        self.asked = False  # True: `run` is typed without --yes
         self.before_receiving = _nothing
         monkeypatch.setattr(run_module, "connect_to_broker", self._connect)
         monkeypatch.setenv("HUSHFLEET_ORCHESTRATOR_TESTING_INSECURE_KEYS", "true")
@@ -181,7 +182,8 @@ class TypedOrchestrator:
 
     def type(self, *arguments: object) -> tuple[int, str, str]:
         """Exit code, standard output, standard error."""
-        code = run(["orchestrator", *map(str, arguments), "--state", str(self.state)])
+        words = [*map(str, arguments), *(["--yes"] if arguments[0] == "run" and not self.asked else [])]
+        code = run(["orchestrator", *words, "--state", str(self.state)])
         out, err = self._capsys.readouterr()
         return code, out, err
 

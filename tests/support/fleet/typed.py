@@ -63,7 +63,8 @@ class TypedFleet:
             self.start_agent(name)
 
     def start_orchestrator(self, *more: str) -> None:
-        self.start("orchestrator", str(HUSHFLEET), "orchestrator", "run", "job.toml", "--state", str(self.state("orchestrator")), *more)
+        words = ("orchestrator", "run", "job.toml", "--yes", "--state", str(self.state("orchestrator")))
+        self.start("orchestrator", str(HUSHFLEET), *words, *more)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a process the hard way, or by another signal."""

@@ -40,6 +40,14 @@ class Identity(_Record, frozen=True):
         return DeviceEntry.make(self.device_id, self.verify_key, self.sealing_key)
 
 
+class Issued(_Record, frozen=True):
+    """A certificate that the CA gave to an identity, kept until it expires: each may still be in use. `serial_number` in hex."""
+
+    serial_number: str
+    device_id: str
+    ends: datetime
+
+
 class Withdrawn(_Record, frozen=True):
     """A certificate that must not be accepted any more. `serial_number` in hex."""
 
@@ -79,6 +87,7 @@ class VaultContents(_Record, frozen=True, dict=True):
     devices: tuple[Identity, ...] = ()
     roster: bytes = b""
     grants: dict[str, bytes] = {}
+    issued: tuple[Issued, ...] = ()
     withdrawn: tuple[Withdrawn, ...] = ()
     due: tuple[str, ...] = ()
     broker_folder: BrokerFolder | None = None
@@ -144,6 +153,16 @@ class VaultContents(_Record, frozen=True, dict=True):
             return msgspec.structs.replace(self, devices=(*self.devices, identity))
         devices = tuple(identity if one.device_id == identity.device_id else one for one in self.devices)
         return msgspec.structs.replace(self, devices=devices)
+
+    def with_issued(self, certificate: Issued) -> "VaultContents":
+        """These contents with one more certificate."""
+        return msgspec.structs.replace(self, issued=(*self.issued, certificate))
+
+    def withdrawing(self, device_id: str, now: datetime) -> "VaultContents":
+        """These contents with every certificate withdrawn that this identity ever got and that has not expired."""
+        gone = tuple(Withdrawn(one.serial_number, device_id, now) for one in self.issued if one.device_id == device_id)
+        kept = tuple(one for one in self.issued if one.device_id != device_id and one.ends > now)
+        return msgspec.structs.replace(self, issued=kept, withdrawn=(*self.withdrawn, *gone))
 
     def without(self, device_id: str) -> "VaultContents":
         """These contents without the device of this id."""

@@ -16,7 +16,7 @@ from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.owner import certificates
 from hushfleet.signing import Signed
 from hushfleet.typed import typed
-from provisioning.contents import Identity, VaultContents, Withdrawn
+from provisioning.contents import Identity, VaultContents
 from provisioning.differences import differences
 from provisioning.policy_file import PolicyFile
 
@@ -69,8 +69,8 @@ def approval(registry: VaultContents, file: PolicyFile, requests: Sequence[Signe
         one = _applicant(after, signed, now)
         _refuse_second(applicants, one.identity)
         after = after.with_identity(one.identity)
-        if one.known and _tls_key(one.known) != _tls_key(one.identity):
-            after = _withdrawn(after, one.known, now)
+        if one.known and (one.known.verify_key, _tls_key(one.known)) != (one.identity.verify_key, _tls_key(one.identity)):
+            after = after.withdrawing(one.known.device_id, now)
         applicants.append(one)
     lines = [line for one in applicants for line in _approval_lines(one.known, one.identity)]
     change = _next(registry, after, file, (*lines, *_about_committee(registry, applicants)))
@@ -111,7 +111,7 @@ def revocation(registry: VaultContents, file: PolicyFile, device_id: str, now: d
             f"{device_id} is a committee member: it holds a share of the key that is in force",
             next_step=f"Deal a new key to a committee without it, then revoke it: {typed('provision', 'committee', 'deal', 'ID...')}",
         )
-    after = _withdrawn(registry.without(device_id), device, now)
+    after = registry.without(device_id).withdrawing(device_id, now)
     change = _next(registry, after, file, (f"Revoke {device_id} (fingerprint {device.fingerprint}).",))
     return replace(change, bundles=(device_id,))
 
@@ -268,13 +268,6 @@ def _joinable(change: Proposal, identity: Identity) -> tuple[str, ...]:
     if identity.role is EnrolledRole.ORCHESTRATOR:
         return (identity.device_id,)
     return (identity.device_id,) if identity.entry in roster.devices else ()
-
-
-def _withdrawn(registry: VaultContents, identity: Identity, now: datetime) -> VaultContents:
-    if not identity.certificate:
-        return registry
-    number = f"{certificates.serial_number(identity.certificate.encode()):x}"
-    return msgspec.structs.replace(registry, withdrawn=(*registry.withdrawn, Withdrawn(number, identity.device_id, now)))
 
 
 def _tls_key(identity: Identity) -> bytes:

@@ -25,7 +25,7 @@ from hushfleet.typed import typed
 from provisioning import proposals as changes
 from provisioning.broker import BrokerPlace, Guests, access, place_of, write_broker
 from provisioning.bundles import bundle_of, grant_in
-from provisioning.contents import VERSION, Address, BrokerFolder, VaultContents, damaged
+from provisioning.contents import VERSION, Address, BrokerFolder, Issued, VaultContents, damaged
 from provisioning.folder import BROKER, BUNDLES, REVOCATIONS, ROSTER, VaultFolder
 from provisioning.passphrase import Passphrase
 from provisioning.policy_file import PolicyFile
@@ -192,6 +192,7 @@ class Vault:
             if identity is not None:
                 pem = self._keys.authority.issue_to(device_id, identity.certificate_request.encode(), self._now())
                 registry = registry.with_identity(msgspec.structs.replace(identity, certificate=pem.decode()))
+                registry = registry.with_issued(Issued(f"{certificates.serial_number(pem):x}", device_id, certificates.ends(pem)))
         return registry
 
     def _signed(self, registry: VaultContents, roster: Roster, dealing: Dealing | None) -> VaultContents:

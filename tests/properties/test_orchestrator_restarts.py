@@ -21,7 +21,7 @@ from hushfleet.rounds.tasks.train import own
 from hushfleet.wire import Kind, decode_decryption_request, decode_signed
 from orchestrator.store.store import Store
 from tests.support.fleet import make_fleet
-from tests.support.fleet.stores import StoredOrchestrator, new_store
+from tests.support.fleet.stores import PowerCut, StoredOrchestrator, new_store
 
 FLEET = make_fleet()
 KEY = FLEET.roster.orchestrator
@@ -29,10 +29,6 @@ PLAN = FLEET.plan()
 SEALED = {name: FLEET.sealed(PLAN, name, FLEET.body(PLAN, name)) for name in FLEET.names}
 ENOUGH = {name: SEALED[name] for name in FLEET.names[:4]}
 TOO_FEW = {name: SEALED[name] for name in FLEET.names[:3]}
-
-
-class PowerCut(Exception):
-    """The machine stopped here."""
 
 
 class Entry(msgspec.Struct):

@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from edge_agent.store import Store
-from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds import device, member
-from hushfleet.rounds.effects import Change, DoTask, Effect, Fetch, Prepare, Publish
+from hushfleet.rounds.effects import DoTask, Fetch, Prepare
 from hushfleet.rounds.events import (
     Connected,
     ContributionsArrived,
@@ -24,80 +21,17 @@ from hushfleet.rounds.events import (
     RoundWanted,
     TaskDone,
 )
-from hushfleet.rounds.machine import Running, together
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.training import LocalUpdate
 from hushfleet.wire import Kind, encode_signed
 from tests.support.fleet import make_fleet, of, published, update_of
 from tests.support.fleet.machines import Machines
+from tests.support.fleet.stores import PowerCut, StoredDevice
 
 FLEET = make_fleet()
 ROOT = FLEET.parties.owner.root.verify_key
 ROSTER = RosterArrived(encode_signed(FLEET.roster.signed))
 COST = nano_rho(FLEET.plan().plan, FLEET.roster)
-
-
-class PowerCut(Exception):
-    """The machine stopped here."""
-
-
-@dataclass
-class Stored:
-    """A device that is also a member, each machine around one store. `cut_after` counts the transactions until the power goes."""
-
-    name: str
-    folder: Path
-    cut_after: int | None = None
-    before_commit: bool = False
-    transactions: int = 0
-    sent: list[tuple[Kind, bytes]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.folder.mkdir()
-        self.store = Store.create(self.folder)
-        self.start()
-
-    def start(self) -> None:
-        """What a daemon does when it comes up."""
-        self.device = self.running(FLEET.device(self.name), self.store.device_state(ROOT))
-        self.member = self.running(FLEET.member(self.name), self.store.member_state(ROOT))
-
-    def running(self, machine: object, state: object) -> Running[Any]:
-        return Running(machine, state, self.persist, SystemRandomness())
-
-    def persist(self, changes: tuple[Change, ...]) -> None:
-        self.transactions += 1
-        cut = self.transactions == self.cut_after
-        if cut and self.before_commit:
-            raise PowerCut
-        self.store.persist(changes)
-        if cut:
-            raise PowerCut
-
-    def restart(self) -> None:
-        self.store.close()
-        self.store = Store(self.folder)
-        self.start()
-
-    def take(self, running: Running[Any], event: object) -> tuple[Effect, ...]:
-        """One step. Publications count as sent only once the step is over."""
-        return self.publish(running.offer(event))
-
-    def take_roster(self) -> None:
-        """One step of both machines."""
-        self.publish(together((self.device, self.member), ROSTER))
-
-    def publish(self, effects: tuple[Effect, ...]) -> tuple[Effect, ...]:
-        self.sent += [(effect.topic.kind, effect.data) for effect in of(effects, Publish)]
-        return effects
-
-    def bytes_sent(self, kind: Kind) -> set[bytes]:
-        return {data for sent, data in self.sent if sent is kind}
-
-    def saved_as_it_is(self) -> bool:
-        """Whether the store gives back both states, but for the plan, request and shares that are on their way through."""
-        device_state, member_state = self.store.device_state(ROOT), self.store.member_state(ROOT)
-        return (device_state, member_state) == (durable_device(self.device.state), durable_member(self.member.state))
 
 
 def durable_device(state: device.DeviceState) -> device.DeviceState:
@@ -110,7 +44,13 @@ def durable_member(state: member.MemberState) -> member.MemberState:
     return state if isinstance(state, member.Unenrolled) else member.Ready(state.memory, state.roster, state.share)
 
 
-def live(party: Stored, plan: bytes, model: bytes, request: bytes | None, receipt: bytes | None) -> Iterator[None]:
+def saved_as_it_is(party: StoredDevice) -> bool:
+    """True if the store gives back both states, but for the plan, request and shares that are on their way through."""
+    device_state, member_state = party.store.device_state(ROOT), party.store.member_state(ROOT)
+    return (device_state, member_state) == (durable_device(party.device.state), durable_member(party.member.state))
+
+
+def live(party: StoredDevice, plan: bytes, model: bytes, request: bytes | None, receipt: bytes | None) -> Iterator[None]:
     """Everything that reaches a device and member in one round, one step at a time, as an agent handles it; retained messages first."""
     party.take(party.device, Connected())
     party.take(party.member, Connected())
@@ -161,7 +101,7 @@ class Orchestration:
         return self.machines.request
 
 
-def whole_round(party: Stored, rest: Orchestration) -> Iterator[None]:
+def whole_round(party: StoredDevice, rest: Orchestration) -> Iterator[None]:
     """First the contribution, then its receipt and the committee's request."""
     yield from live(party, rest.machines.plan, rest.model, None, None)
     (sealed,) = party.bytes_sent(Kind.CONTRIBUTION)
@@ -170,7 +110,7 @@ def whole_round(party: Stored, rest: Orchestration) -> Iterator[None]:
     yield from live(party, rest.machines.plan, rest.model, request, receipt)
 
 
-def outcome(party: Stored) -> tuple[object, ...]:
+def outcome(party: StoredDevice) -> tuple[object, ...]:
     contributions, answers = party.bytes_sent(Kind.CONTRIBUTION), party.bytes_sent(Kind.PARTIAL)
     here = party.device.state
     phases, answered = (type(here), type(party.member.state)), party.member.state.memory.answered.keys()
@@ -178,7 +118,7 @@ def outcome(party: Stored) -> tuple[object, ...]:
 
 
 def steps_of_an_undisturbed_round(folder: Path) -> tuple[int, int, tuple[object, ...]]:
-    party = Stored(FLEET.names[0], folder)
+    party = StoredDevice(FLEET, FLEET.names[0], folder)
     steps = sum(1 for _ in whole_round(party, Orchestration()))
     return steps, party.transactions, outcome(party)
 
@@ -195,15 +135,15 @@ def test_the_undisturbed_round_has_the_steps_that_the_others_are_cut_at(tmp_path
 
 
 def test_after_every_step_the_store_holds_the_state(tmp_path):
-    party = Stored(FLEET.names[0], tmp_path / "device")
+    party = StoredDevice(FLEET, FLEET.names[0], tmp_path / "device")
     for _ in whole_round(party, Orchestration()):
-        assert party.saved_as_it_is()
+        assert saved_as_it_is(party)
 
 
 @pytest.mark.parametrize("cut", range(1, STEPS + 1))
 def test_a_restart_after_any_step_comes_to_the_same_outcome(tmp_path, cut):
     *_, expected = steps_of_an_undisturbed_round(tmp_path / "whole")
-    party, rest = Stored(FLEET.names[0], tmp_path / "device"), Orchestration()
+    party, rest = StoredDevice(FLEET, FLEET.names[0], tmp_path / "device"), Orchestration()
 
     for number, _ in enumerate(whole_round(party, rest), start=1):
         if number == cut:
@@ -220,7 +160,7 @@ def test_a_restart_after_any_step_comes_to_the_same_outcome(tmp_path, cut):
 @pytest.mark.parametrize("cut", range(1, TRANSACTIONS + 1))
 def test_a_power_cut_at_any_transaction_charges_once_and_resends_the_same_bytes(tmp_path, cut, before_commit):
     *_, expected = steps_of_an_undisturbed_round(tmp_path / "whole")
-    party, rest = Stored(FLEET.names[0], tmp_path / "device", cut, before_commit), Orchestration()
+    party, rest = StoredDevice(FLEET, FLEET.names[0], tmp_path / "device", cut, before_commit), Orchestration()
 
     with pytest.raises(PowerCut):
         for _ in whole_round(party, rest):
@@ -238,7 +178,7 @@ def test_a_power_cut_at_any_transaction_charges_once_and_resends_the_same_bytes(
 def test_a_restart_forgets_a_plan_under_way_but_not_that_it_was_seen(tmp_path):
     machines = Machines(FLEET)
     machines.orchestrate(RoundWanted())
-    party = Stored(FLEET.names[0], tmp_path / "device")
+    party = StoredDevice(FLEET, FLEET.names[0], tmp_path / "device")
     party.take(party.device, ROSTER)
     party.take(party.device, PlanArrived(encode_signed(FLEET.plan(4).signed)))
     assert isinstance(party.device.state, device.Preparing)

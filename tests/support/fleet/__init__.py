@@ -3,10 +3,10 @@
 | a test of | takes |
 |---|---|
 | documents, messages, one machine's step | `Fleet` of `tests.support.fleet.paper`: keys, roster, plans, bodies, each machine's start |
-| rounds, message by message | `Machines` of `tests.support.fleet.machines`: all three machines, no link, no store |
+| rounds, message by message | `Machines`, or `OrchestratorMachine` alone, of `tests.support.fleet.machines`: no link, no store |
 | crash and restart | `StoredOrchestrator`, `StoredDevice` of `tests.support.fleet.stores`: a machine around its real store |
-| the agent | `AgentOnALink` of `tests.support.fleet.agent`, with an orchestrator's link beside it |
-| the orchestrator's service, loop and commands | `OrchestratorOnALink` of `tests.support.fleet.orchestrator`, with `Others` around it |
+| the agent and its daemon | `AgentOnALink`, `DaemonOnALink` of `tests.support.fleet.agent`, with an orchestrator's link beside it |
+| orchestrator: service, loop, command | `OrchestratorOnALink`, `LoopOnALink`, `TypedOrchestrator` of `tests.support.fleet.orchestrator` |
 | attacks | `AttackedFleet` of `tests.support.fleet.attacked`: every party real, and a network that records and alters |
 | programs as people type them | `TypedFleet` of `tests.support.fleet.typed`: processes, files, Mosquitto |
 """

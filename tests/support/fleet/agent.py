@@ -3,19 +3,23 @@
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_agent.agent import Agent, Enrolment, Work
+from edge_agent.daemon import Daemon, Voice
 from edge_agent.reminders import Reminders
 from edge_agent.store import Store
 from edge_agent.trainers import SameThread
 from hushfleet.documents import VerifiedPlan, VerifiedRoster
 from hushfleet.link import MemoryBroker, Messenger
+from hushfleet.program.folder import Membership
 from hushfleet.rounds.effects import Refused
+from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.training import Data
-from hushfleet.wire import Kind, Topic, encode_signed
+from hushfleet.wire import DeviceStatus, Kind, Topic, encode_signed, open_status
 from models import catalogue
 from tests.support.fleet import allowing, make_fleet
 
@@ -23,14 +27,15 @@ TRAINER = catalogue.trainer("softmax:4x2")
 FLEET = make_fleet(policy={"models": allowing(TRAINER.architecture)}, job={"architecture": TRAINER.architecture})
 GOOD = Data(np.ones((3, 4)), np.array([0, 1, 0]))
 NAME = "device-01"
+BOOT = bytes(range(16))
 FLEET_NAME = FLEET.roster.roster.fleet
 
 
 @dataclass
 class AgentOnALink:
-    """The bench itself. `executor` None: the agent trains while it handles messages."""
+    """The agent. `executor` None: the agent trains while it handles messages."""
 
-    folder: Any
+    folder: Path
     read_data: Any = lambda: GOOD
     member: bool | None = True
     connects: bool = True
@@ -117,3 +122,38 @@ class OnDemand(Executor):
             future.set_result(fn(*args))
         except Exception as error:  # noqa: BLE001 -- as any executor
             future.set_exception(error)
+
+
+class Said(Notifier):
+    """Notes what systemd would hear."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.lines: list[str] = []
+
+    def _send(self, line: str) -> None:
+        self.lines.append(line)
+
+
+class DaemonOnALink:
+    """The daemon around an `AgentOnALink`, its `bench`. It is its own link; `connections` is what that says."""
+
+    def __init__(self, folder: Path, **bench: Any) -> None:  # noqa: ANN401 -- whatever `AgentOnALink` takes
+        self.bench = AgentOnALink(folder, executor=OnDemand(), connects=False, **bench)
+        self.bench.orchestrator.subscribe(FLEET_NAME, Kind.STATUS)
+        self.link, self.connections, self.said = self.bench.link, 1, Said()
+        self.messenger = self.bench.agent._messenger
+        self.messenger.link = self
+        root = FLEET.parties.owner.root.verify_key.raw.hex()
+        self.watch = Watch(self.said, lambda: True)
+        voice = Voice(FLEET.parties.devices[NAME], FLEET_NAME, BOOT)
+        membership = Membership(FLEET_NAME, NAME, root, "broker.lan", 8883)
+        self.daemon = Daemon(self.bench.agent, self.messenger, membership, voice, notifier=self.said, watch=self.watch)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.link, name)
+
+    def statuses(self) -> list[DeviceStatus]:
+        """What the device said of itself since the last call."""
+        key = FLEET.parties.devices[NAME].signing.verify_key
+        return [open_status(data, key, fleet=FLEET_NAME, device_id=NAME) for data in self.bench.arrived(Kind.STATUS)]

@@ -1,15 +1,19 @@
-"""The three machines around a `Fleet` without link or store: a round by hand, message by message."""
+"""The machines of a `Fleet` without link or store: all three for a round by hand, or the orchestrator's alone."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from hushfleet.codec import decode, encode
 from hushfleet.documents import VerifiedPlan
-from hushfleet.labels import sha256
-from hushfleet.randomness import Randomness, SeededRandomness
+from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
+from hushfleet.errors import HushfleetError, Refusal
+from hushfleet.labels import Label, sha256
+from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting
 from hushfleet.rounds.device import DeviceState
 from hushfleet.rounds.effects import Change, DoTask, Effect, Fetch, Prepare, Publish
@@ -28,9 +32,12 @@ from hushfleet.rounds.events import (
 )
 from hushfleet.rounds.machine import Running
 from hushfleet.rounds.member import MemberState
-from hushfleet.training import LocalUpdate
-from hushfleet.wire import Kind, encode_signed
-from tests.support.fleet import Fleet, of, published, update_of
+from hushfleet.rounds.tasks.train import own
+from hushfleet.training import GlobalModel, LocalUpdate
+from hushfleet.wire import Answer, Kind, SealedAnswer, answer_seal_context, encode_signed
+from hushfleet.wire.limits import LIMITS
+from tests.support.fleet import Fleet, changes, of, published, raise_refusal, update_of
+from tests.support.refusals import refused
 
 
 @dataclass
@@ -120,3 +127,58 @@ class Machines:
         for party in (*self.devices.items(), *self.members.items()):
             self.take(*party, event)
         self.fleet = fleet
+
+
+class OrchestratorMachine:
+    """The orchestrator's machine alone, fed with what a test makes."""
+
+    def __init__(self, fleet: Fleet, *, target: int | None = None) -> None:
+        self.fleet, self.machine = fleet, fleet.coordinator(target=target)
+        self.state: Any = fleet.coordinator_state()
+
+    def take(self, event: object) -> tuple[Effect, ...]:
+        self.state, effects = self.machine.step(self.state, event, SeededRandomness(b"coordinator"))
+        return effects
+
+    def refuses(self, reason: Refusal, kind: type[HushfleetError], event: object) -> tuple[Effect, ...]:
+        """The event is refused for this reason; nothing is stored and the state is as it was."""
+        before = self.state
+        effects = self.take(event)
+        assert not changes(effects)
+        assert self.state == before
+        with refused(reason, kind):
+            raise_refusal(effects)
+        return effects
+
+    @property
+    def plan(self) -> VerifiedPlan:
+        return self.state.terms.verified_plan
+
+    @property
+    def model(self) -> GlobalModel:
+        return own(self.state.memory.progress).model
+
+    def sealed(self, name: str, values: Any = None, seed: bytes = b"") -> bytes:  # noqa: ANN401 -- an array or None
+        return self.fleet.sealed(self.plan, name, self.fleet.body(self.plan, name, values, seed))
+
+    def collect(self, *names: str, values: Any = None) -> tuple[Effect, ...]:  # noqa: ANN401 -- likewise
+        return self.take(ContributionsArrived(tuple((name, self.sealed(name, values)) for name in names)))
+
+    def answer(self, name: str, request: bytes | None = None) -> bytes:
+        """What this member answers to the request that is out, sealed."""
+        member, state = self.fleet.member(name), self.fleet.member_state(name)
+        _, effects = member.step(state, RequestArrived(request or encode(self.state.request)), SystemRandomness())
+        return published(effects, Kind.PARTIAL)[0]
+
+    def reseal(self, name: str, place: int = 1, *, by: str | None = None, **fields: object) -> AnswerArrived:
+        """A member's answer with other fields, signed by that member or another, sealed again."""
+        context = answer_seal_context(self.fleet.roster.key_id, self.plan.plan.round, place)
+        content = encode(msgspec.structs.replace(self.opened(name, place), **fields))
+        signed = self.fleet.parties.devices[by or name].signing.sign(Label.ANSWER, content)
+        recipient = SealingPublicKey(self.fleet.parties.orchestrator.entry.sealing_key)
+        return AnswerArrived(name, seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed))))
+
+    def opened(self, name: str, index: int) -> Answer:
+        context = answer_seal_context(self.fleet.roster.key_id, self.plan.plan.round, index)
+        plain = unseal(self.fleet.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, self.answer(name))
+        return decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)

@@ -1,18 +1,23 @@
 """An agent that follows the roster: called to the committee, and dismissed, while it runs."""
 
+import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 
 import pytest
 
+from edge_agent import daemon as daemon_module
+from edge_agent.config import Config, TestingSettings, TrainingChoice
 from edge_agent.store import Store
 from hushfleet.codec import encode
 from hushfleet.rounds.device import Working
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind
+from tests.support.bundles import joined
 from tests.support.fleet.agent import FLEET, NAME, AgentOnALink, OnDemand
+from tests.support.waiting import LIMIT_S
 
 
 @pytest.fixture
@@ -83,6 +88,28 @@ def test_who_is_dismissed_stops_listening_and_has_no_share(bench):
     assert not listens(bench)
     assert not bench.store.holds_share(FLEET.roster.key_id)
     assert "no longer on the committee" in bench.texts()
+
+
+class Begun(Exception):
+    """The agent would begin now, with these threads."""
+
+
+def test_the_daemon_hands_its_agent_a_thread_for_each_core(tmp_path, monkeypatch):
+    folder, _ = joined(tmp_path / "state")
+    cores = len(os.sched_getaffinity(0))
+    all_at_once = threading.Barrier(cores)
+
+    def begin(*_: object, threads, **__: object):
+        raise Begun(threads)
+
+    monkeypatch.setattr(daemon_module, "_link", lambda *_: nullcontext(AgentOnALink(tmp_path / "bench", connects=False).link))
+    monkeypatch.setattr(daemon_module, "Agent", begin)
+    with pytest.raises(Begun) as begun:
+        daemon_module.run(folder, Config(training=TrainingChoice(enabled=False), testing=TestingSettings(insecure_keys=True)))
+
+    (threads,) = begun.value.args
+    with threads:
+        assert len(list(threads.map(lambda _: all_at_once.wait(LIMIT_S), range(cores)))) == cores
 
 
 class TestNewKeyEpoch:

@@ -5,62 +5,24 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from edge_agent import daemon as daemon_module
-from edge_agent.daemon import Daemon, Voice, report, require_64_bit
+from edge_agent.daemon import report, require_64_bit
 from hushfleet import __version__
 from hushfleet.documents import EMPTY_JOURNAL
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.link import LinkError
-from hushfleet.program.folder import Membership
 from hushfleet.rounds.effects import Alert, Note, Refused
-from hushfleet.system.systemd import Notifier, Watch
-from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, Kind, Presence, Readiness, open_status
-from tests.support.fleet.agent import FLEET, FLEET_NAME, NAME, AgentOnALink, OnDemand
+from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, Kind, Presence, Readiness
+from tests.support.fleet.agent import BOOT, FLEET, FLEET_NAME, NAME, DaemonOnALink
 from tests.support.refusals import refused
 from tests.support.waiting import eventually
 
-BOOT = bytes(range(16))
-
-
-class Said(Notifier):
-    """Notes what systemd would hear."""
-
-    def __init__(self) -> None:
-        super().__init__({})
-        self.lines = []
-
-    def _send(self, line: str) -> None:
-        self.lines.append(line)
-
-
-class Desk:
-    """A daemon on the bench; `connections` is what its link says."""
-
-    def __init__(self, folder, **bench: object) -> None:
-        self.bench = AgentOnALink(folder, executor=OnDemand(), connects=False, **bench)
-        self.bench.orchestrator.subscribe(FLEET_NAME, Kind.STATUS)
-        self.link, self.connections, self.said = self.bench.link, 1, Said()
-        self.messenger = self.bench.agent._messenger
-        self.messenger.link = self
-        root = FLEET.parties.owner.root.verify_key.raw.hex()
-        self.watch = Watch(self.said, lambda: True)
-        voice = Voice(FLEET.parties.devices[NAME], FLEET_NAME, BOOT)
-        membership = Membership(FLEET_NAME, NAME, root, "broker.lan", 8883)
-        self.daemon = Daemon(self.bench.agent, self.messenger, membership, voice, notifier=self.said, watch=self.watch)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self.link, name)
-
-    def statuses(self):
-        key = FLEET.parties.devices[NAME].signing.verify_key
-        return [open_status(data, key, fleet=FLEET_NAME, device_id=NAME) for data in self.bench.arrived(Kind.STATUS)]
-
 
 @pytest.fixture
-def desk(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch):
     monkeypatch.setattr(daemon_module, "IDLE_S", 0.01)
-    desk = Desk(tmp_path)
-    yield desk
-    desk.bench.store.close()
+    here = DaemonOnALink(tmp_path)
+    yield here
+    here.bench.store.close()
 
 
 BUDGET = FLEET.roster.policy.budget_nano_rho
@@ -71,87 +33,87 @@ def status(presence, number, readiness=AFRESH):
     return DeviceStatus(FLEET_NAME, NAME, presence, number, __version__, BOOT, EMPTY_JOURNAL, readiness)
 
 
-def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(desk):
-    desk.daemon.step()
-    desk.bench.announce(pump=False)
-    desk.daemon.step()
-    assert desk.statuses() == [status(Presence.IDLE, 0, NOTHING_KNOWN), status(Presence.WORKING, 1)]
+def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(here):
+    here.daemon.step()
+    here.bench.announce(pump=False)
+    here.daemon.step()
+    assert here.statuses() == [status(Presence.IDLE, 0, NOTHING_KNOWN), status(Presence.WORKING, 1)]
 
-    desk.bench.executor.run()
-    desk.daemon.step()
-    paid = desk.bench.store.ledger().spent_nano
+    here.bench.executor.run()
+    here.daemon.step()
+    paid = here.bench.store.ledger().spent_nano
     assert paid > 0
-    assert desk.statuses() == [status(Presence.SENT, 1, Readiness(None, BUDGET - paid, 0, ""))]
+    assert here.statuses() == [status(Presence.SENT, 1, Readiness(None, BUDGET - paid, 0, ""))]
 
 
-def test_a_status_is_said_once_and_again_after_a_new_connection(desk):
+def test_a_status_is_said_once_and_again_after_a_new_connection(here):
     for _ in range(3):
-        desk.daemon.step()
-    assert len(desk.statuses()) == 1
+        here.daemon.step()
+    assert len(here.statuses()) == 1
 
-    desk.connections = 2
-    desk.daemon.step()
-    assert len(desk.statuses()) == 1
-
-
-def test_before_the_first_connection_nothing_is_sent(desk):
-    desk.connections = 0
-    desk.daemon.step()
-
-    assert desk.statuses() == []
-    assert desk.link.patterns == set()
+    here.connections = 2
+    here.daemon.step()
+    assert len(here.statuses()) == 1
 
 
-def test_a_new_connection_sends_again_what_may_have_been_lost(desk):
-    desk.daemon.step()
-    desk.bench.announce(pump=False)
-    desk.daemon.step()
-    desk.bench.executor.run()
-    desk.daemon.step()
-    assert len(desk.bench.arrived(Kind.CONTRIBUTION)) == 1
+def test_before_the_first_connection_nothing_is_sent(here):
+    here.connections = 0
+    here.daemon.step()
 
-    desk.connections = 2
-    desk.daemon.step()
+    assert here.statuses() == []
+    assert here.link.patterns == set()
 
-    assert len(desk.bench.arrived(Kind.CONTRIBUTION)) == 1
+
+def test_a_new_connection_sends_again_what_may_have_been_lost(here):
+    here.daemon.step()
+    here.bench.announce(pump=False)
+    here.daemon.step()
+    here.bench.executor.run()
+    here.daemon.step()
+    assert len(here.bench.arrived(Kind.CONTRIBUTION)) == 1
+
+    here.connections = 2
+    here.daemon.step()
+
+    assert len(here.bench.arrived(Kind.CONTRIBUTION)) == 1
 
 
 @pytest.mark.parametrize("connected", [True, False])
-def test_what_is_overdue_goes_again_only_while_there_is_a_connection(desk, connected, monkeypatch):
+def test_what_is_overdue_goes_again_only_while_there_is_a_connection(here, connected, monkeypatch):
     reminded = []
-    monkeypatch.setattr(desk.bench.agent, "remind", lambda: reminded.append(1))
-    desk.connected = connected
-    desk.daemon.step()
+    monkeypatch.setattr(here.bench.agent, "remind", lambda: reminded.append(1))
+    here.connected = connected
+    here.daemon.step()
 
     assert bool(reminded) is connected
 
 
-def test_a_broker_that_refuses_the_status_does_not_stop_the_agent(desk, monkeypatch):
+def test_a_broker_that_refuses_the_status_does_not_stop_the_agent(here, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise LinkError(Refusal.LINK_FORBIDDEN, "no")
 
-    monkeypatch.setattr(desk.messenger, "send", refuse)
-    desk.daemon.step()
-    desk.daemon.step()
+    monkeypatch.setattr(here.messenger, "send", refuse)
+    here.daemon.step()
+    here.daemon.step()
 
 
-def test_running_says_ready_then_stops_with_an_offline_status(desk):
+def test_running_says_ready_then_stops_with_an_offline_status(here):
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(desk.daemon.run)
-        eventually(lambda: "STATUS=idle, round 0" in desk.said.lines)
-        desk.daemon.stop()
+        running = pool.submit(here.daemon.run)
+        eventually(lambda: "STATUS=idle, round 0" in here.said.lines)
+        here.daemon.stop()
         running.result(20)
 
-    assert desk.said.lines[0] == "READY=1"
-    assert "STOPPING=1" in desk.said.lines
-    assert desk.statuses()[-1] == status(Presence.OFFLINE, 0, NOTHING_KNOWN)
+    assert here.said.lines[0] == "READY=1"
+    assert "STOPPING=1" in here.said.lines
+    assert here.statuses()[-1] == status(Presence.OFFLINE, 0, NOTHING_KNOWN)
 
 
-def test_every_turn_shows_that_the_loop_lives(desk):
-    before = desk.watch._stepped_s
-    desk.daemon.step()
+def test_every_turn_shows_that_the_loop_lives(here):
+    before = here.watch._stepped_s
+    here.daemon.step()
 
-    assert desk.watch._stepped_s > before
+    assert here.watch._stepped_s > before
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from hushfleet.codec import decode, encode
 from hushfleet.documents import OptimizerSettings, Outcome, ReceiptStatus, open_header, open_receipt, open_record
 from hushfleet.encryption.paillier.knowledge import prove
 from hushfleet.encryption.paillier.public import encrypt
-from hushfleet.encryption.sealing import SealingPublicKey, seal, unseal
+from hushfleet.encryption.sealing import SealingPublicKey, seal
 from hushfleet.errors import FaultyDevice, FaultyMember, FaultyOwner, LocalError, PeerError, PhaseError, Refusal
 from hushfleet.labels import Label, sha256
-from hushfleet.randomness import SeededRandomness, SystemRandomness
+from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepReceivedAnswer, KeepRequest, KeepRoster, KeepRound, Note, Publish
@@ -21,7 +21,6 @@ from hushfleet.rounds.events import (
     Connected,
     ContributionsArrived,
     DeadlinePassed,
-    RequestArrived,
     RosterArrived,
     RoundWanted,
 )
@@ -30,11 +29,8 @@ from hushfleet.rounds.tasks.train import own
 from hushfleet.schemes.paillier.profile import key_of, knowledge_context
 from hushfleet.training import Architecture
 from hushfleet.wire import (
-    Answer,
     Body,
     Kind,
-    SealedAnswer,
-    answer_seal_context,
     contribution_seal_context,
     decode_decryption_request,
     decode_signed,
@@ -43,7 +39,7 @@ from hushfleet.wire import (
 )
 from hushfleet.wire.limits import LIMITS
 from tests.support.fleet import allowing, changes, make_fleet, of, published, raise_refusal, update_of, without_privacy
-from tests.support.fleet.machines import Machines
+from tests.support.fleet.machines import Machines, OrchestratorMachine
 from tests.support.refusals import refused
 
 FLEET = make_fleet()
@@ -52,72 +48,18 @@ KEY_ID = FLEET.roster.key_id
 NAMES = FLEET.names
 
 
-class Desk:
-    """The orchestrator's machine alone, fed with what a test makes."""
-
-    def __init__(self, fleet=FLEET, *, target=None) -> None:
-        self.fleet, self.machine = fleet, fleet.coordinator(target=target)
-        self.state = fleet.coordinator_state()
-
-    def take(self, event):
-        self.state, effects = self.machine.step(self.state, event, SeededRandomness(b"coordinator"))
-        return effects
-
-    def refuses(self, reason, kind, event):
-        before = self.state
-        effects = self.take(event)
-        assert not changes(effects)
-        assert self.state == before
-        with refused(reason, kind):
-            raise_refusal(effects)
-        return effects
-
-    @property
-    def plan(self):
-        return self.state.terms.verified_plan
-
-    @property
-    def model(self):
-        return own(self.state.memory.progress).model
-
-    def sealed(self, name, values=None, seed=b""):
-        return self.fleet.sealed(self.plan, name, self.fleet.body(self.plan, name, values, seed))
-
-    def collect(self, *names: str, values=None):
-        return self.take(ContributionsArrived(tuple((name, self.sealed(name, values)) for name in names)))
-
-    def answer(self, name, request=None):
-        """What this member answers to the request that is out, sealed."""
-        member, state = self.fleet.member(name), self.fleet.member_state(name)
-        _, effects = member.step(state, RequestArrived(request or encode(self.state.request)), SystemRandomness())
-        return published(effects, Kind.PARTIAL)[0]
-
-    def reseal(self, name, place=1, *, by=None, **fields: object):
-        """A member's answer with other fields, signed by that member or another, sealed again."""
-        context = answer_seal_context(KEY_ID, self.plan.plan.round, place)
-        content = encode(msgspec.structs.replace(self.opened(name, place), **fields))
-        signed = self.fleet.parties.devices[by or name].signing.sign(Label.ANSWER, content)
-        recipient = SealingPublicKey(self.fleet.parties.orchestrator.entry.sealing_key)
-        return AnswerArrived(name, seal(recipient, Label.SEAL_ANSWER, context, encode(SealedAnswer(signed))))
-
-    def opened(self, name, index):
-        context = answer_seal_context(KEY_ID, self.plan.plan.round, index)
-        plain = unseal(self.fleet.parties.orchestrator.sealing, Label.SEAL_ANSWER, context, self.answer(name))
-        return decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
-
-
 def collecting(fleet=FLEET, **fields: object):
-    desk = Desk(fleet, **fields)
-    desk.take(RoundWanted(1000))
-    return desk
+    party = OrchestratorMachine(fleet, **fields)
+    party.take(RoundWanted(1000))
+    return party
 
 
 def decrypting(fleet=FLEET, values=None):
-    desk = collecting(fleet)
-    desk.collect(*NAMES[:4], values=values)
-    desk.take(DeadlinePassed())
-    assert isinstance(desk.state, Decrypting)
-    return desk
+    party = collecting(fleet)
+    party.collect(*NAMES[:4], values=values)
+    party.take(DeadlinePassed())
+    assert isinstance(party.state, Decrypting)
+    return party
 
 
 def receipts(effects):
@@ -135,47 +77,49 @@ def record_in(effects):
 
 class TestRound:
     def test_a_round_is_stored_before_its_plan_is_published(self):
-        desk = Desk()
+        party = OrchestratorMachine(FLEET)
 
-        effects = desk.take(RoundWanted(1000))
+        effects = party.take(RoundWanted(1000))
 
-        assert changes(effects) == [KeepRound(KEY_ID, 1, desk.plan.signed)]
-        assert published(effects, Kind.PLAN) == [encode_signed(desk.plan.signed)]
-        assert isinstance(desk.state, Collecting)
+        assert changes(effects) == [KeepRound(KEY_ID, 1, party.plan.signed)]
+        assert published(effects, Kind.PLAN) == [encode_signed(party.plan.signed)]
+        assert isinstance(party.state, Collecting)
 
     def test_rounds_rise_whatever_they_came_to(self):
-        desk = collecting()
-        desk.take(AbortWanted("no reason"))
+        party = collecting()
+        party.take(AbortWanted("no reason"))
 
-        desk.take(RoundWanted())
+        party.take(RoundWanted())
 
-        assert desk.plan.plan.round == 2
+        assert party.plan.plan.round == 2
 
     def test_rounds_count_anew_under_a_new_key(self):
-        desk = collecting()
-        desk.take(AbortWanted("no reason"))
-        desk.take(RosterArrived(encode_signed(FLEET.newer(key_epoch=1).roster.signed)))
+        party = collecting()
+        party.take(AbortWanted("no reason"))
+        party.take(RosterArrived(encode_signed(FLEET.newer(key_epoch=1).roster.signed)))
 
-        desk.take(RoundWanted())
+        party.take(RoundWanted())
 
-        assert (desk.plan.plan.round, desk.plan.plan.key_id) == (1, FLEET.newer(key_epoch=1).roster.key_id)
+        assert (party.plan.plan.round, party.plan.plan.key_id) == (1, FLEET.newer(key_epoch=1).roster.key_id)
 
     def test_a_job_outside_the_policy_starts_no_round(self):
-        desk = Desk(replace(FLEET, job=replace(FLEET.job, min_devices=5), policy=msgspec.structs.replace(FLEET.policy, min_devices=6)))
+        party = OrchestratorMachine(
+            replace(FLEET, job=replace(FLEET.job, min_devices=5), policy=msgspec.structs.replace(FLEET.policy, min_devices=6))
+        )
 
-        desk.refuses(Refusal.PLAN_COHORT_FLOOR, PeerError, RoundWanted())
+        party.refuses(Refusal.PLAN_COHORT_FLOOR, PeerError, RoundWanted())
 
     def test_a_job_that_no_plan_can_hold_starts_no_round(self):
-        desk = Desk(replace(FLEET, job=replace(FLEET.job, noise_multiplier=1e6)))
+        party = OrchestratorMachine(replace(FLEET, job=replace(FLEET.job, noise_multiplier=1e6)))
 
-        desk.refuses(Refusal.PLAN_UNREACHABLE, LocalError, RoundWanted())
+        party.refuses(Refusal.PLAN_UNREACHABLE, LocalError, RoundWanted())
 
     def test_a_model_too_large_for_the_scheme_starts_no_round_unless_asked_for(self):
         large = Architecture("large", (("weights", (65_537,)),), "none", b"large")
         policy = msgspec.structs.replace(FLEET.policy, models=allowing(large), max_values=100_000)
         job = replace(FLEET.job, task=replace(FLEET.job.task, architecture=large))
 
-        Desk(replace(FLEET, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
+        OrchestratorMachine(replace(FLEET, policy=policy, job=job)).refuses(Refusal.PLAN_DIMENSION, LocalError, RoundWanted())
         patient = collecting(replace(FLEET, policy=policy, job=replace(job, accept_slow=True)))
         assert patient.plan.plan.dimension == 65_537
 
@@ -186,50 +130,50 @@ class TestRound:
 
 class TestCollection:
     def test_what_passes_is_stored_then_receipted_as_one_batch(self):
-        desk = collecting()
+        party = collecting()
 
-        effects = desk.collect(*NAMES[:3])
+        effects = party.collect(*NAMES[:3])
 
         (kept,) = changes(effects)
         assert isinstance(kept, KeepAccepted)
         assert [one.device_id for one in kept.contributions] == list(NAMES[:3])
         assert {name: one.status for name, one in receipts(effects).items()} == dict.fromkeys(NAMES[:3], ReceiptStatus.ACCEPTED)
         assert [one.whole_hash for one in receipts(effects).values()] == [one.whole_hash for one in kept.contributions]
-        assert kept.total == desk.state.total.to_bytes()
-        assert set(desk.state.accepted) == set(NAMES[:3])
+        assert kept.total == party.state.total.to_bytes()
+        assert set(party.state.accepted) == set(NAMES[:3])
 
     def test_a_duplicate_gets_its_receipt_again_and_counts_once(self):
-        desk = collecting()
-        sealed = desk.sealed(NAMES[0])
-        first = desk.take(ContributionsArrived(((NAMES[0], sealed),)))
-        before = desk.state
+        party = collecting()
+        sealed = party.sealed(NAMES[0])
+        first = party.take(ContributionsArrived(((NAMES[0], sealed),)))
+        before = party.state
 
-        again = desk.take(ContributionsArrived(((NAMES[0], sealed), (NAMES[0], sealed))))
+        again = party.take(ContributionsArrived(((NAMES[0], sealed), (NAMES[0], sealed))))
 
-        assert desk.state == before
+        assert party.state == before
         assert not changes(again)
         assert receipts(again) == receipts(first)
 
     @pytest.mark.parametrize("together", [True, False])
     def test_a_second_different_contribution_is_refused_and_the_first_stands(self, together):
-        desk = collecting()
-        first, second = desk.sealed(NAMES[0]), desk.sealed(NAMES[0], seed=b"again")
+        party = collecting()
+        first, second = party.sealed(NAMES[0]), party.sealed(NAMES[0], seed=b"again")
         batches = [((NAMES[0], first), (NAMES[0], second))] if together else [((NAMES[0], first),), ((NAMES[0], second),)]
 
         for batch in batches:
-            effects = desk.take(ContributionsArrived(batch))
+            effects = party.take(ContributionsArrived(batch))
 
         with refused(Refusal.CONTRIBUTION_SECOND, FaultyDevice):
             raise_refusal(effects)
-        assert desk.state.accepted[NAMES[0]].whole_hash == sha256(first)
+        assert party.state.accepted[NAMES[0]].whole_hash == sha256(first)
         assert receipts(effects)[NAMES[0]].reason == "contribution-second"
 
     def test_a_contribution_to_a_full_cohort_is_late(self):
-        desk = collecting(target=4)
+        party = collecting(target=4)
 
-        effects = desk.collect(*NAMES[:5])
+        effects = party.collect(*NAMES[:5])
 
-        assert list(desk.state.accepted) == list(NAMES[:4])
+        assert list(party.state.accepted) == list(NAMES[:4])
         late = receipts(effects)[NAMES[4]]
         assert (late.status, late.reason) == (ReceiptStatus.REFUSED, Refusal.CONTRIBUTION_LATE)
         with refused(Refusal.CONTRIBUTION_LATE, LocalError):
@@ -237,14 +181,14 @@ class TestCollection:
 
     @pytest.mark.parametrize("ended", [False, True], ids=["decrypting", "ended"])
     def test_after_the_collection_a_receipt_tells_what_was_counted_and_what_came_too_late(self, ended):
-        desk = collecting()
-        sealed = {name: desk.sealed(name) for name in NAMES[:6]}
+        party = collecting()
+        sealed = {name: party.sealed(name) for name in NAMES[:6]}
         for name in NAMES[:5]:
-            desk.take(ContributionsArrived(((name, sealed[name]),)))
+            party.take(ContributionsArrived(((name, sealed[name]),)))
         if ended:
-            desk.take(AbortWanted("x"))
+            party.take(AbortWanted("x"))
 
-        effects = desk.take(ContributionsArrived((*sealed.items(), (NAMES[0], b"other bytes"))))
+        effects = party.take(ContributionsArrived((*sealed.items(), (NAMES[0], b"other bytes"))))
 
         told = [open_receipt(decode_signed(effect.data), FLEET.roster.orchestrator) for effect in of(effects, Publish)]
         assert [one.status for one in told] == [*[ReceiptStatus.ACCEPTED] * 5, *[ReceiptStatus.REFUSED] * 2]
@@ -253,141 +197,144 @@ class TestCollection:
         assert not changes(effects)
 
     def test_contributions_before_any_round_leave_a_note(self):
-        assert [type(effect) for effect in Desk().take(ContributionsArrived(((NAMES[0], b"x"),)))] == [Note]
+        assert [type(effect) for effect in OrchestratorMachine(FLEET).take(ContributionsArrived(((NAMES[0], b"x"),)))] == [Note]
 
     @pytest.mark.parametrize(("target", "closes_at"), [(None, 5), (4, 4), (99, 5)])
     def test_a_round_closes_at_its_target_never_above_k_max(self, target, closes_at):
-        desk = collecting(target=target)
+        party = collecting(target=target)
         for name in NAMES[:closes_at]:
-            assert isinstance(desk.state, Collecting)
-            effects = desk.collect(name)
-        assert isinstance(desk.state, Decrypting)
+            assert isinstance(party.state, Collecting)
+            effects = party.collect(name)
+        assert isinstance(party.state, Decrypting)
         assert published(effects, Kind.REQUEST)
 
     @pytest.mark.parametrize(
         ("reason", "make"),
         [
             (Refusal.SEAL, lambda *_: b"noise"),
-            (Refusal.SEAL, lambda desk, name: desk.sealed(name)[:-1]),
-            (Refusal.SEAL, lambda desk, _: desk.sealed(NAMES[1])),
-            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(desk.plan, NAMES[1]))),
-            (Refusal.CONTRIBUTION_PLAN, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(FLEET.plan(7), name))),
+            (Refusal.SEAL, lambda party, name: party.sealed(name)[:-1]),
+            (Refusal.SEAL, lambda party, _: party.sealed(NAMES[1])),
+            (Refusal.CONTRIBUTION_PLAN, lambda party, name: party.fleet.sealed(party.plan, name, party.fleet.body(party.plan, NAMES[1]))),
+            (Refusal.CONTRIBUTION_PLAN, lambda party, name: party.fleet.sealed(party.plan, name, party.fleet.body(FLEET.plan(7), name))),
             (
                 Refusal.SIGNATURE,
-                lambda desk, name: desk.fleet.sealed(
-                    desk.plan,
+                lambda party, name: party.fleet.sealed(
+                    party.plan,
                     name,
-                    desk.fleet.sign_body(decode(Body, desk.fleet.body(desk.plan, name).content, max_bytes=LIMITS.body), by=NAMES[1]),
+                    party.fleet.sign_body(decode(Body, party.fleet.body(party.plan, name).content, max_bytes=LIMITS.body), by=NAMES[1]),
                 ),
             ),
-            (Refusal.MASKED_VECTOR, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(desk.plan, name), b"mask")),
-            (Refusal.MASKED_VECTOR, lambda desk, name: desk.fleet.sealed(desk.plan, name, desk.fleet.body(desk.plan, name), b"", (b"s",))),
-            (Refusal.MESSAGE_MALFORMED, lambda desk, name: sealed_bytes(desk, name, b"not a contribution")),
+            (Refusal.MASKED_VECTOR, lambda party, name: party.fleet.sealed(party.plan, name, party.fleet.body(party.plan, name), b"mask")),
+            (
+                Refusal.MASKED_VECTOR,
+                lambda party, name: party.fleet.sealed(party.plan, name, party.fleet.body(party.plan, name), b"", (b"s",)),
+            ),
+            (Refusal.MESSAGE_MALFORMED, lambda party, name: sealed_bytes(party, name, b"not a contribution")),
         ],
         ids=["noise", "cut", "another's", "another's body", "another plan", "another's signature", "mask", "shares", "garbage"],
     )
     def test_what_does_not_pass_is_refused_beside_what_does(self, reason, make):
-        desk = collecting()
+        party = collecting()
 
-        effects = desk.take(ContributionsArrived(((NAMES[0], make(desk, NAMES[0])), (NAMES[2], desk.sealed(NAMES[2])))))
+        effects = party.take(ContributionsArrived(((NAMES[0], make(party, NAMES[0])), (NAMES[2], party.sealed(NAMES[2])))))
 
         with refused(reason, PeerError):
             raise_refusal(effects)
-        assert set(desk.state.accepted) == {NAMES[2]}
+        assert set(party.state.accepted) == {NAMES[2]}
         assert receipts(effects)[NAMES[0]].reason == reason
         assert receipts(effects)[NAMES[2]].status is ReceiptStatus.ACCEPTED
 
     def test_a_device_outside_the_roster_is_refused(self):
         stranger = make_fleet(devices=7).parties.devices["device-07"]
-        desk = collecting()
-        body = Body(desk.plan.digest, "device-07", masked_vector_hash(b""), (), b"")
-        sealed = desk.fleet.sealed(desk.plan, "device-07", stranger.signing.sign(Label.BODY, encode(body)))
+        party = collecting()
+        body = Body(party.plan.digest, "device-07", masked_vector_hash(b""), (), b"")
+        sealed = party.fleet.sealed(party.plan, "device-07", stranger.signing.sign(Label.BODY, encode(body)))
 
-        effects = desk.take(ContributionsArrived((("device-07", sealed),)))
+        effects = party.take(ContributionsArrived((("device-07", sealed),)))
 
         with refused(Refusal.NOT_ENROLLED, PeerError):
             raise_refusal(effects)
-        assert not desk.state.accepted
+        assert not party.state.accepted
 
     def test_a_batch_of_nothing_but_garbage_leaves_the_state(self):
-        desk = collecting()
+        party = collecting()
 
-        effects = desk.refuses(Refusal.SEAL, PeerError, ContributionsArrived(tuple((name, b"x") for name in NAMES)))
+        effects = party.refuses(Refusal.SEAL, PeerError, ContributionsArrived(tuple((name, b"x") for name in NAMES)))
 
         assert len(receipts(effects)) == len(NAMES)
 
 
-def sealed_bytes(desk, name, plain):
-    recipient = SealingPublicKey(desk.fleet.parties.orchestrator.entry.sealing_key)
-    return seal(recipient, Label.SEAL_CONTRIBUTION, contribution_seal_context(KEY_ID, desk.plan.plan.round, name), plain)
+def sealed_bytes(party, name, plain):
+    recipient = SealingPublicKey(party.fleet.parties.orchestrator.entry.sealing_key)
+    return seal(recipient, Label.SEAL_CONTRIBUTION, contribution_seal_context(KEY_ID, party.plan.plan.round, name), plain)
 
 
 class TestDeadline:
     @pytest.mark.parametrize("count", [0, 3])
     def test_below_k_min_the_collection_goes_on(self, count):
-        desk = collecting()
+        party = collecting()
         if count:
-            desk.collect(*NAMES[:count])
-        before = desk.state
+            party.collect(*NAMES[:count])
+        before = party.state
 
-        assert desk.take(DeadlinePassed()) == ()
-        assert desk.state == before
-        assert desk.state.missing == 4 - count
+        assert party.take(DeadlinePassed()) == ()
+        assert party.state == before
+        assert party.state.missing == 4 - count
 
     def test_a_round_that_is_given_up_says_what_it_had(self):
-        desk = collecting()
-        desk.collect(*NAMES[:3])
+        party = collecting()
+        party.collect(*NAMES[:3])
 
-        record = record_in(desk.take(AbortWanted("the operator's word", 4000)))
+        record = record_in(party.take(AbortWanted("the operator's word", 4000)))
 
-        assert isinstance(desk.state, NoRound)
+        assert isinstance(party.state, NoRound)
         assert (record.outcome, record.root, len(record.device_ids)) == (Outcome.ABORTED, b"", 3)
         assert (record.reason, record.duration_ms) == ("the operator's word", 3000)
 
     def test_with_the_close_the_plan_is_cleared(self):
-        desk = collecting()
-        desk.collect(*NAMES[:4])
+        party = collecting()
+        party.collect(*NAMES[:4])
 
-        assert published(desk.take(DeadlinePassed()), Kind.PLAN) == [b""]
-        assert published(desk.take(Connected()), Kind.PLAN) == [b""]
+        assert published(party.take(DeadlinePassed()), Kind.PLAN) == [b""]
+        assert published(party.take(Connected()), Kind.PLAN) == [b""]
 
     def test_with_k_min_the_committee_is_asked(self):
-        desk = collecting()
-        desk.collect(*reversed(NAMES[:4]))
+        party = collecting()
+        party.collect(*reversed(NAMES[:4]))
 
-        effects = desk.take(DeadlinePassed())
+        effects = party.take(DeadlinePassed())
 
         (keep,) = changes(effects)
         assert keep == KeepRequest(1, published(effects, Kind.REQUEST)[0])
         request = decode_decryption_request(keep.request)
         header = open_header(request.header, FLEET.roster.orchestrator)
-        assert (header.count, header.root) == (4, cohort_of(desk.plan.digest, request.bodies))
+        assert (header.count, header.root) == (4, cohort_of(party.plan.digest, request.bodies))
         ids = [decode(Body, body.content, max_bytes=LIMITS.body).device_id for body in request.bodies]
         assert ids == sorted(NAMES[:4])
 
     def test_without_enough_answers_the_round_waits(self):
-        desk = decrypting()
+        party = decrypting()
         with pytest.raises(PhaseError):
-            desk.take(DeadlinePassed())
+            party.take(DeadlinePassed())
 
 
 class TestAnswers:
     def test_a_quorum_releases_the_model_and_its_record(self):
-        desk = decrypting()
+        party = decrypting()
         for name in NAMES[:2]:
-            (answer,) = changes(desk.take(AnswerArrived(name, desk.answer(name))))
+            (answer,) = changes(party.take(AnswerArrived(name, party.answer(name))))
             assert isinstance(answer, KeepReceivedAnswer)
 
-        effects = desk.take(AnswerArrived(NAMES[3], desk.answer(NAMES[3]), 7000))
+        effects = party.take(AnswerArrived(NAMES[3], party.answer(NAMES[3]), 7000))
 
         _, keep = changes(effects)
         record = record_in(effects)
         assert isinstance(keep, KeepOutcome)
-        assert desk.model.version == record.result.version_after == 1
-        assert record.result.model_after == desk.model.digest == sha256(keep.archive.files()["after"])
+        assert party.model.version == record.result.version_after == 1
+        assert record.result.model_after == party.model.digest == sha256(keep.archive.files()["after"])
         assert record.device_ids == tuple(sorted(NAMES[:4]))
         assert record.rho_nano == nano_rho(FLEET.plan().plan, FLEET.roster)
-        assert (record.duration_ms, record.outcome, type(desk.state)) == (6000, Outcome.RELEASED, NoRound)
+        assert (record.duration_ms, record.outcome, type(party.state)) == (6000, Outcome.RELEASED, NoRound)
         assert record.bytes_up > 0
         assert set(keep.archive.files()) == {
             *("roster", "plan", "record", "request", "before", "after"),
@@ -395,23 +342,23 @@ class TestAnswers:
         }
 
     def test_the_new_model_replaces_the_old_and_the_plan_is_cleared(self):
-        desk = decrypting(values=np.arange(64))
-        before = desk.model
+        party = decrypting(values=np.arange(64))
+        before = party.model
         for name in NAMES[:3]:
-            effects = desk.take(AnswerArrived(name, desk.answer(name)))
+            effects = party.take(AnswerArrived(name, party.answer(name)))
 
         models = {effect.topic.digest: effect.data for effect in of(effects, Publish) if effect.topic.kind is Kind.MODEL}
-        assert models == {before.digest.hex(): b"", desk.model.digest.hex(): desk.model.to_bytes()}
+        assert models == {before.digest.hex(): b"", party.model.digest.hex(): party.model.to_bytes()}
         assert published(effects, Kind.PLAN) == [b""]
 
     def test_an_answer_twice_counts_once(self):
-        desk = decrypting()
-        event = AnswerArrived(NAMES[0], desk.answer(NAMES[0]))
-        desk.take(event)
-        before = desk.state
+        party = decrypting()
+        event = AnswerArrived(NAMES[0], party.answer(NAMES[0]))
+        party.take(event)
+        before = party.state
 
-        assert desk.take(event) == ()
-        assert desk.state is before
+        assert party.take(event) == ()
+        assert party.state is before
 
     @pytest.mark.parametrize(
         ("reason", "fields"),
@@ -429,53 +376,53 @@ class TestAnswers:
         ids=str,
     )
     def test_a_wrong_answer_names_the_member_and_a_right_one_is_still_taken(self, reason, fields):
-        desk = decrypting()
+        party = decrypting()
 
-        effects = desk.refuses(reason, FaultyMember, desk.reseal(NAMES[0], **fields))
+        effects = party.refuses(reason, FaultyMember, party.reseal(NAMES[0], **fields))
 
         assert effects[0].error.index == 1
-        desk.take(AnswerArrived(NAMES[0], desk.answer(NAMES[0])))
-        assert set(desk.state.answers) == {1}
+        party.take(AnswerArrived(NAMES[0], party.answer(NAMES[0])))
+        assert set(party.state.answers) == {1}
 
     def test_an_answer_of_a_device_outside_the_committee_is_refused(self):
-        desk = decrypting()
+        party = decrypting()
 
-        desk.refuses(Refusal.NOT_ENROLLED, PeerError, AnswerArrived(NAMES[5], desk.answer(NAMES[0])))
+        party.refuses(Refusal.NOT_ENROLLED, PeerError, AnswerArrived(NAMES[5], party.answer(NAMES[0])))
 
     def test_an_answer_of_another_member_under_this_name_does_not_open(self):
-        desk = decrypting()
+        party = decrypting()
 
-        desk.refuses(Refusal.SEAL, PeerError, AnswerArrived(NAMES[1], desk.answer(NAMES[0])))
+        party.refuses(Refusal.SEAL, PeerError, AnswerArrived(NAMES[1], party.answer(NAMES[0])))
 
     def test_an_answer_that_another_member_signed_is_refused(self):
-        desk = decrypting()
+        party = decrypting()
 
-        desk.refuses(Refusal.SIGNATURE, PeerError, desk.reseal(NAMES[0], by=NAMES[1]))
+        party.refuses(Refusal.SIGNATURE, PeerError, party.reseal(NAMES[0], by=NAMES[1]))
 
     def test_with_one_faulty_member_three_others_still_open_the_sum(self):
-        desk = decrypting()
-        desk.refuses(Refusal.PARTIAL_PROOF, FaultyMember, desk.reseal(NAMES[0], items=(bytes(127) + b"\x02",) * 2))
+        party = decrypting()
+        party.refuses(Refusal.PARTIAL_PROOF, FaultyMember, party.reseal(NAMES[0], items=(bytes(127) + b"\x02",) * 2))
 
         for name in NAMES[1:4]:
-            desk.take(AnswerArrived(name, desk.answer(name)))
+            party.take(AnswerArrived(name, party.answer(name)))
 
-        assert desk.model.version == 1
+        assert party.model.version == 1
 
 
 class TestRelease:
-    def opened(self, desk):
+    def opened(self, party):
         for name in NAMES[:3]:
-            effects = desk.take(AnswerArrived(name, desk.answer(name)))
+            effects = party.take(AnswerArrived(name, party.answer(name)))
         return effects
 
-    def aborted(self, reason, desk):
-        before = desk.model
-        effects = self.opened(desk)
+    def aborted(self, reason, party):
+        before = party.model
+        effects = self.opened(party)
         with refused(reason, PeerError):
             raise_refusal(effects)
         record = record_in(effects)
-        assert (record.outcome, record.reason, type(desk.state)) == (Outcome.ABORTED, reason, NoRound)
-        assert desk.model is before
+        assert (record.outcome, record.reason, type(party.state)) == (Outcome.ABORTED, reason, NoRound)
+        assert party.model is before
         assert record.result.model_after == record.result.model_before == before.digest
         assert not published(effects, Kind.MODEL)
 
@@ -483,111 +430,116 @@ class TestRelease:
         self.aborted(Refusal.RELEASE_NORM, decrypting(values=np.full(64, 500)))
 
     def test_a_sum_that_overflows_its_slots_aborts(self):
-        desk = collecting()
-        desk.collect(*NAMES[:3])
-        desk.take(ContributionsArrived(((NAMES[3], self.overflowing(desk, NAMES[3])),)))
-        desk.take(DeadlinePassed())
+        party = collecting()
+        party.collect(*NAMES[:3])
+        party.take(ContributionsArrived(((NAMES[3], self.overflowing(party, NAMES[3])),)))
+        party.take(DeadlinePassed())
 
-        self.aborted(Refusal.SUM_REMAINDER, desk)
+        self.aborted(Refusal.SUM_REMAINDER, party)
 
-    def overflowing(self, desk, name):
+    def overflowing(self, party, name):
         """A contribution with a good proof whose plaintext has a rest beyond its last slot."""
-        terms, randomness = desk.state.terms, SeededRandomness(b"overflow")
+        terms, randomness = party.state.terms, SeededRandomness(b"overflow")
         plaintexts = [1 << 505, 0]
         encryption = encrypt(key_of(terms), plaintexts, randomness)
         context = knowledge_context(terms, name, masked_vector_hash(b""))
         proof = prove(key_of(terms), encryption, plaintexts, context, randomness).to_bytes(key_of(terms))
         items = tuple(value.to_bytes(key_of(terms).ciphertext_bytes, "big") for value in encryption.ciphertexts)
-        body = Body(desk.plan.digest, name, masked_vector_hash(b""), items, proof)
-        return desk.fleet.sealed(desk.plan, name, desk.fleet.sign_body(body))
+        body = Body(party.plan.digest, name, masked_vector_hash(b""), items, proof)
+        return party.fleet.sealed(party.plan, name, party.fleet.sign_body(body))
 
     def test_a_model_that_the_policy_forbids_aborts(self):
         optimizer = OptimizerSettings("fedavg", (("learning_rate", 1e6),))
-        desk = collecting(replace(FLEET, job=replace(FLEET.job, task=replace(FLEET.job.task, optimizer=optimizer))))
-        desk.collect(*NAMES[:4], values=np.arange(64))
-        desk.take(DeadlinePassed())
+        party = collecting(replace(FLEET, job=replace(FLEET.job, task=replace(FLEET.job.task, optimizer=optimizer))))
+        party.collect(*NAMES[:4], values=np.arange(64))
+        party.take(DeadlinePassed())
 
-        self.aborted(Refusal.MODEL_TOO_LARGE, desk)
+        self.aborted(Refusal.MODEL_TOO_LARGE, party)
 
     def test_the_next_round_starts_after_an_abort(self):
-        desk = decrypting(values=np.full(64, 500))
-        self.opened(desk)
+        party = decrypting(values=np.full(64, 500))
+        self.opened(party)
 
-        desk.take(RoundWanted())
+        party.take(RoundWanted())
 
-        assert (desk.plan.plan.round, desk.plan.plan.task.model_version, type(desk.state), desk.state.accepted) == (2, 0, Collecting, {})
+        assert (party.plan.plan.round, party.plan.plan.task.model_version, type(party.state), party.state.accepted) == (
+            2,
+            0,
+            Collecting,
+            {},
+        )
 
 
 class TestRoster:
     def test_a_new_roster_aborts_the_round_and_comes_into_force(self):
-        desk, newer = collecting(), FLEET.without("device-06")
-        desk.collect(*NAMES[:2])
+        party, newer = collecting(), FLEET.without("device-06")
+        party.collect(*NAMES[:2])
 
-        effects = desk.take(RosterArrived(encode_signed(newer.roster.signed)))
+        effects = party.take(RosterArrived(encode_signed(newer.roster.signed)))
 
         assert [type(change) for change in changes(effects)] == [KeepOutcome, KeepRoster]
         assert record_in(effects).reason == "a new roster"
-        assert (type(desk.state), desk.state.memory.roster.digest) == (NoRound, newer.roster.digest)
-        desk.take(RoundWanted())
-        assert desk.plan.plan.roster_hash == newer.roster.digest
+        assert (type(party.state), party.state.memory.roster.digest) == (NoRound, newer.roster.digest)
+        party.take(RoundWanted())
+        assert party.plan.plan.roster_hash == newer.roster.digest
 
     def test_the_old_roster_is_cleared_and_the_new_one_published(self):
-        desk = Desk()
+        party = OrchestratorMachine(FLEET)
 
-        effects = desk.take(RosterArrived(encode_signed(FLEET.newer().roster.signed)))
+        effects = party.take(RosterArrived(encode_signed(FLEET.newer().roster.signed)))
 
         topics = [(effect.topic.number, bool(effect.data)) for effect in of(effects, Publish) if effect.topic.kind is Kind.ROSTER]
         assert topics == [(2, True), (1, False)]
 
     def test_the_roster_in_force_again_does_not_abort(self):
-        desk = collecting()
+        party = collecting()
 
-        assert desk.take(RosterArrived(encode_signed(FLEET.roster.signed))) == ()
-        assert isinstance(desk.state, Collecting)
+        assert party.take(RosterArrived(encode_signed(FLEET.roster.signed))) == ()
+        assert isinstance(party.state, Collecting)
 
     def test_an_older_roster_changes_nothing(self):
-        desk = collecting(FLEET.newer())
+        party = collecting(FLEET.newer())
 
-        desk.refuses(Refusal.ROSTER_OLDER, FaultyOwner, RosterArrived(encode_signed(FLEET.roster.signed)))
+        party.refuses(Refusal.ROSTER_OLDER, FaultyOwner, RosterArrived(encode_signed(FLEET.roster.signed)))
 
 
 class TestConnected:
-    def kinds(self, desk):
-        return [(effect.topic.kind, effect.topic.number, bool(effect.data)) for effect in desk.take(Connected())]
+    def kinds(self, party):
+        return [(effect.topic.kind, effect.topic.number, bool(effect.data)) for effect in party.take(Connected())]
 
     def test_an_idle_orchestrator_publishes_roster_and_model_and_clears_any_plan(self):
-        assert self.kinds(Desk()) == [(Kind.ROSTER, 1, True), (Kind.MODEL, None, True), (Kind.PLAN, None, False)]
+        assert self.kinds(OrchestratorMachine(FLEET)) == [(Kind.ROSTER, 1, True), (Kind.MODEL, None, True), (Kind.PLAN, None, False)]
 
     def test_a_round_under_way_is_published_again(self):
-        desk = collecting()
+        party = collecting()
 
-        assert self.kinds(desk) == [(Kind.ROSTER, 1, True), (Kind.MODEL, None, True), (Kind.PLAN, None, True)]
+        assert self.kinds(party) == [(Kind.ROSTER, 1, True), (Kind.MODEL, None, True), (Kind.PLAN, None, True)]
 
     def test_a_request_goes_out_again_byte_for_byte(self):
-        desk = decrypting()
+        party = decrypting()
 
-        assert published(desk.take(Connected()), Kind.REQUEST) == [encode(desk.state.request)]
+        assert published(party.take(Connected()), Kind.REQUEST) == [encode(party.state.request)]
 
     def test_the_latest_record_stands_under_its_own_round(self):
-        desk = collecting()
-        desk.take(AbortWanted("no reason"))
-        desk.take(RoundWanted())
+        party = collecting()
+        party.take(AbortWanted("no reason"))
+        party.take(RoundWanted())
 
-        assert (Kind.RECORD, 1, True) in self.kinds(desk)
+        assert (Kind.RECORD, 1, True) in self.kinds(party)
 
     def test_the_latest_record_outlives_its_key(self):
-        desk = collecting()
-        desk.take(AbortWanted("no reason"))
-        desk.take(RosterArrived(encode_signed(FLEET.newer(key_epoch=1).roster.signed)))
+        party = collecting()
+        party.take(AbortWanted("no reason"))
+        party.take(RosterArrived(encode_signed(FLEET.newer(key_epoch=1).roster.signed)))
 
-        assert (Kind.RECORD, 1, True) in self.kinds(desk)
+        assert (Kind.RECORD, 1, True) in self.kinds(party)
 
     def test_only_the_latest_record_stays_retained(self):
-        desk = collecting()
-        desk.take(AbortWanted("first"))
-        desk.take(RoundWanted())
+        party = collecting()
+        party.take(AbortWanted("first"))
+        party.take(RoundWanted())
 
-        effects = desk.take(AbortWanted("second"))
+        effects = party.take(AbortWanted("second"))
 
         records = [(effect.topic.number, bool(effect.data)) for effect in of(effects, Publish) if effect.topic.kind is Kind.RECORD]
         assert records == [(1, False), (2, True)]
@@ -596,15 +548,15 @@ class TestConnected:
 class TestAbort:
     @pytest.mark.parametrize("start", [collecting, decrypting])
     def test_giving_up_is_an_ordinary_outcome(self, start):
-        desk = start()
+        party = start()
 
-        effects = desk.take(AbortWanted("the operator said so", 3000))
+        effects = party.take(AbortWanted("the operator said so", 3000))
 
         record = record_in(effects)
         assert (record.outcome, record.reason, record.duration_ms) == (Outcome.ABORTED, "the operator said so", 2000)
         assert isinstance(changes(effects)[0], KeepOutcome)
         assert published(effects, Kind.PLAN) == [b""]
-        assert isinstance(desk.state, NoRound)
+        assert isinstance(party.state, NoRound)
 
 
 ILLEGAL = {
@@ -616,12 +568,12 @@ ILLEGAL = {
 
 @pytest.mark.parametrize(("phase", "event"), [(phase, event) for phase, events in ILLEGAL.items() for event in events])
 def test_an_event_at_the_wrong_time_raises_and_leaves_the_state(phase, event):
-    desk = {NoRound: Desk, Collecting: collecting, Decrypting: decrypting}[phase]()
-    before = desk.state
+    party = {NoRound: lambda: OrchestratorMachine(FLEET), Collecting: collecting, Decrypting: decrypting}[phase]()
+    before = party.state
 
     with refused(Refusal.PHASE, PhaseError):
-        desk.take(event)
-    assert desk.state is before
+        party.take(event)
+    assert party.state is before
 
 
 def test_without_noise_the_released_model_is_plain_fedavg_within_the_rounding():
@@ -669,11 +621,11 @@ def test_a_model_that_is_not_approved_reaches_nobody():
         assert before == FLEET.model
         raise PeerError(Refusal.HOLDOUT_GATE, f"version {after.version} is worse")
 
-    desk = decrypting()
-    desk.machine = replace(desk.machine, job=replace(desk.machine.job, task=replace(desk.machine.job.task, approve_model=strict)))
-    effects = [effect for name in NAMES[:3] for effect in desk.take(AnswerArrived(name, desk.answer(name)))]
+    party = decrypting()
+    party.machine = replace(party.machine, job=replace(party.machine.job, task=replace(party.machine.job.task, approve_model=strict)))
+    effects = [effect for name in NAMES[:3] for effect in party.take(AnswerArrived(name, party.answer(name)))]
 
-    assert desk.model == FLEET.model
+    assert party.model == FLEET.model
     assert not published(effects, Kind.MODEL)
     record = record_in(effects)
     assert (record.outcome, record.reason) == (Outcome.ABORTED, "holdout-gate")

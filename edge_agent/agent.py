@@ -1,21 +1,25 @@
 """One device at work: link and store around the device machine and, on a committee member, the member machine."""
 
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_agent.data.room import RowSource
 from edge_agent.folder import DeviceKeys
 from edge_agent.reminders import Reminders
+from edge_agent.slot import Clock, SendingSlot
 from edge_agent.store import Store
 from edge_agent.trainers import Build, SameThread, Trainers
 from hushfleet.documents import TrainTask, VerifiedRoster
-from hushfleet.errors import LocalError, PhaseError, Refusal
+from hushfleet.errors import DataError, HushfleetError, LocalError, PhaseError, Refusal
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
-from hushfleet.rounds.device import Device, DeviceState, Fetching, Idle, Unenrolled, Working
-from hushfleet.rounds.effects import Alert, DoTask, Effect, Fetch, Note, Prepare, Publish, Refused
+from hushfleet.rounds.device import Device, DeviceState, Fetching, Idle, Preparing, Unenrolled, Working
+from hushfleet.rounds.effects import Alert, DoTask, Effect, Fetch, Note, Prepare, Publish, Refused, ZeroContributed
 from hushfleet.rounds.events import (
     Connected,
     EvidenceArrived,
@@ -33,11 +37,15 @@ from hushfleet.rounds.machine import Running, together, unforeseen
 from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.tasks.device import wanted_input
 from hushfleet.signing import VerifyKey
-from hushfleet.training import Data, Trainer, TrainingRun, fetch_update, start_training
+from hushfleet.training import Trainer, TrainingRun, fetch_update, start_training
 from hushfleet.wire import Kind, Presence, Readiness, Topic
 
-Report = Callable[[str, Note | Alert | Refused], None]
-"""A listener for every note, alert and refusal, with the device id. For the local log: nothing of it leaves the machine."""
+TRAINING_S = 0.05
+"""The longest wait for a message while a result may come from the training thread."""
+
+Happening = Note | Alert | Refused | ZeroContributed
+Report = Callable[[str, Happening], None]
+"""A listener for every note, alert, refusal and zero, with the device id. For the local log: nothing of it leaves the machine."""
 
 _EVENTS: Mapping[Kind, Callable[[bytes], object]] = {
     Kind.PLAN: PlanArrived,
@@ -55,13 +63,10 @@ _FOR_MEMBERS = (Kind.INBOX, Kind.REQUEST)
 
 @dataclass(frozen=True)
 class Work:
-    """The training that a device can do, its data, and the executor that it runs on.
-
-    Whatever `read_data` raises, the device contributes zero plus noise.
-    """
+    """The training that a device can do, its prepared rows, and the executor that it runs on."""
 
     trainers: Mapping[bytes, Trainer]
-    read_data: Callable[[], Data]
+    rows: RowSource
     build: Build = lambda _: None
     """Builds the trainer of a plan that is not among `trainers`, by the model's name."""
     randomness: Randomness = field(default_factory=SystemRandomness)
@@ -84,10 +89,11 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class _Training:
-    """The training of one plan."""
+    """The training of one plan. `why`: the reason why it runs on made-up rows, or None."""
 
     plan_hash: bytes
     run: TrainingRun
+    why: DataError | None
 
 
 class Agent:
@@ -109,7 +115,9 @@ class Agent:
         report: Report = lambda _, __: None,
         reminders: Reminders | None = None,
         threads: Executor | None = None,
+        now_s: Clock = time.monotonic,
     ) -> None:
+        """`now_s`: the clock of the sending slot."""
         self._messenger, self._work, self._report, self._store = messenger, work, report, store
         self._keys, self._fleet, self._root = enrolment.keys, enrolment.fleet, enrolment.root
         self._insecure_keys, self._follows_roster = enrolment.insecure_keys, member is None
@@ -117,6 +125,7 @@ class Agent:
         self._training: _Training | None = None
         self._left_nano: int | None = None
         self._reminders = reminders or Reminders()
+        self._slot = SendingSlot(now_s)
         self._lock = threading.Lock()
         randomness = SystemRandomness()
         device = Device(self._keys.device_id, self._keys.signing, self._root, self._insecure_keys)
@@ -147,8 +156,8 @@ class Agent:
 
     @property
     def presence(self) -> Presence:
-        """The state that everybody may know: working from an accepted plan to the finished contribution, then waiting for its receipt."""
-        if not isinstance(self.state, Unenrolled | Idle):
+        """The state that everybody may know: working from an accepted plan to the sending slot, then waiting for its receipt."""
+        if not isinstance(self.state, Unenrolled | Idle) or self._slot.holding:
             return Presence.WORKING
         return Presence.SENT if self.state.memory.sent is not None else Presence.IDLE
 
@@ -175,6 +184,17 @@ class Agent:
         """True if a training runs, or its result waits for the next `pump`."""
         return self._training is not None
 
+    @property
+    def wait_s(self) -> float:
+        """The time after which `pump` has something to do even if nothing arrives."""
+        return min(self._slot.wait_s, TRAINING_S if self.training else math.inf)
+
+    @property
+    def models(self) -> dict[str, Trainer]:
+        """The models that this device may be asked to train, by name: the policy's, as far as it has trainers for them."""
+        allowed = self.roster.policy.models if self.roster else ()
+        return self._trainers.known({one.name: one.digest for one in allowed})
+
     def connect(self) -> None:
         """Subscribe, and send again what may have been lost."""
         for kind in (Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE, *(_FOR_MEMBERS if self._member else ())):
@@ -189,11 +209,13 @@ class Agent:
         handled = 0
         with self._lock:
             self._take_in_training()
+            self._send_what_is_due()
             while (arrived := self._messenger.receive(0 if handled else timeout_s)) is not None:
                 self._handle(arrived)
                 self._messenger.acknowledge(arrived)
                 handled += 1
                 self._take_in_training()
+            self._send_what_is_due()
         return handled
 
     def remind(self) -> None:
@@ -271,17 +293,26 @@ class Agent:
                     self._prepare(effect)
                 case DoTask():
                     self._start_task(effect)
-                case Note() | Alert() | Refused():
+                case Note() | Alert() | Refused() | ZeroContributed():
                     self._report(self.device_id, effect)
 
     def _send(self, wanted: Publish) -> None:
         """Publish. A message that cannot be sent is sent again after the next connection: it is in the store."""
+        if wanted.topic.kind is Kind.CONTRIBUTION and self._slot.hold(wanted):
+            return
         try:
             self._messenger.send(wanted.topic, wanted.data, ranges=wanted.ranges)
         except LinkError as error:
             self._report(self.device_id, Refused(error))
 
+    def _send_what_is_due(self) -> None:
+        publish = self._slot.due()
+        if publish is not None:
+            self._send(publish)
+
     def _prepare(self, wanted: Prepare) -> None:
+        if isinstance(self._device.state, Preparing):
+            self._slot.plan_arrived(self._device.state.terms.plan.sending_slot_s)
         try:
             self._trainer(wanted)
         except LocalError as error:
@@ -304,9 +335,9 @@ class Agent:
             self._reminders.deadline_s = self._device.state.terms.plan.deadline_s
         self._drop_training()
         try:
-            self._training = _Training(wanted.plan_hash, self._start_training(wanted))
-        except Exception as error:  # noqa: BLE001 -- without a trainer too this device contributes (PROTOCOL 5.2)
-            self._carry_out(self._device.offer(_failed(wanted.plan_hash, error)))
+            self._training = self._start_training(wanted)
+        except HushfleetError as error:  # no trainer for the plan: that does not follow the data
+            self._end_task(TaskDone(wanted.plan_hash, None, str(error)))
         else:
             self._take_in_training()
 
@@ -316,11 +347,14 @@ class Agent:
             self._training.run.cancel()
             self._training = None
 
-    def _start_training(self, wanted: DoTask) -> TrainingRun:
+    def _start_training(self, wanted: DoTask) -> _Training:
         if wanted.model is None or not isinstance(wanted.task, TrainTask):
             raise PhaseError("only training is prepared for")
         trainer, work = self._trainers.require(wanted.task, wanted.model.dimension), self._work
-        return start_training(trainer, wanted.model, wanted.task.training, work.read_data, work.randomness, executor=work.executor)
+        found = work.rows.rows_for(trainer)
+        rows, why = (None, found) if isinstance(found, DataError) else (found, None)
+        run = start_training(trainer, wanted.model, wanted.task.training, rows, work.randomness, executor=work.executor)
+        return _Training(wanted.plan_hash, run, why)
 
     def _take_in_training(self) -> None:
         training = self._training
@@ -329,10 +363,13 @@ class Agent:
         self._training = None
         try:
             done = TaskDone(training.plan_hash, fetch_update(training.run))
-        except Exception as error:  # noqa: BLE001 -- whatever is wrong with its data, this device contributes (PROTOCOL 5.2)
-            done = _failed(training.plan_hash, error)
-        self._carry_out(self._device.offer(done))
+        except HushfleetError as error:  # whatever is wrong with its data, this device contributes (PROTOCOL 5.2)
+            done = TaskDone(training.plan_hash, None, str(training.why or error))
+        self._end_task(done)
 
-
-def _failed(plan_hash: bytes, error: Exception) -> TaskDone:
-    return TaskDone(plan_hash, None, f"{type(error).__name__}: {error}")
+    def _end_task(self, done: TaskDone) -> None:
+        effects = self._device.offer(done)
+        self._slot.done()
+        if any(isinstance(effect, Publish) for effect in effects):
+            self._work.rows.ended(next((effect.reason for effect in effects if isinstance(effect, ZeroContributed)), ""))
+        self._carry_out(effects)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edge_agent.cli_config import config
 from edge_agent.config import ENVIRONMENT, Config, load
 from hushfleet.errors import PeerError
 from hushfleet.program.settings import strange_variables
@@ -81,22 +82,24 @@ def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path |
 @_CONFIG
 def run(*, state: Path | None, config_path: Path | None) -> None:
     """Take part in rounds until stopped; what a service runs."""
-    config = load(config_path)
+    settings = load(config_path)
     for library in ("OPENBLAS", "OMP", "MKL"):
-        os.environ[f"{library}_NUM_THREADS"] = str(config.training.threads)
+        os.environ[f"{library}_NUM_THREADS"] = str(settings.training.threads)
     from edge_agent import daemon  # noqa: PLC0415 -- numpy reads the number of threads when it is imported
     from edge_agent.logs import start_logging  # noqa: PLC0415 -- with it
 
-    start_logging(config.log.level)
-    daemon.run(_folder(state), config)
+    start_logging(settings.log.level)
+    daemon.run(_folder(state), settings)
 
 
-@agent.command(epilog="Example: hushfleet agent status --json")
+@agent.command(epilog="Example: hushfleet agent status --json. With --check, exit code 1: somebody has to act.")
 @_STATE
 @_SERVICE
+@click.option("--check", is_flag=True, help="Exit with 1 if the training data are not usable or the device has stopped.")
 @json_option
-def status(*, state: Path | None, service: bool, as_json: bool) -> None:
-    """Show this device's fleet, keys, round and what is left of its privacy budget. Works while the agent runs."""
+@click.pass_context
+def status(ctx: click.Context, *, state: Path | None, service: bool, check: bool, as_json: bool) -> None:
+    """Show this device's fleet, keys, data, round and what is left of its privacy budget. Works while the agent runs."""
     from edge_agent.status import read_status  # noqa: PLC0415 -- as above
 
     found = read_status(_folder(state, service=service))
@@ -104,24 +107,11 @@ def status(*, state: Path | None, service: bool, as_json: bool) -> None:
         print_json(found.as_json())
     else:
         say(*found.as_lines())
+    if check and not found.healthy:
+        ctx.exit(1)
 
 
-@agent.group()
-def config() -> None:
-    """The configuration, agent.toml."""
-
-
-@config.command(epilog="Example: hushfleet agent config check --config agent.toml --data")
-@_CONFIG
-@click.option("--data", "with_data", is_flag=True, help="Also read the training data, once.")
-@json_option
-def check(*, config_path: Path | None, with_data: bool, as_json: bool) -> None:
-    """Check the configuration whole: every wrong line at once, the models' names, and with --data the data."""
-    told = check_config(load(config_path), with_data=with_data)
-    if as_json:
-        print_json(told)
-    else:
-        say(*(f"{name}: {value}" for name, value in told.items()))
+agent.add_command(config)
 
 
 @agent.command(epilog="Example: sudo hushfleet agent install pi-01.bundle")
@@ -178,20 +168,3 @@ def _id(name: str) -> str:
 def _host_name() -> str:
     text = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in socket.gethostname().partition(".")[0].lower())
     return text.strip("-")[:63]
-
-
-def check_config(config: Config, *, with_data: bool) -> dict[str, object]:
-    """The findings by name. Raises `LocalError(MODEL_NAME)`, `DataError`, or whatever a data plug-in raises."""
-    from edge_agent.data import read_data, source  # noqa: PLC0415 -- numpy, when it is needed
-    from models import catalogue  # noqa: PLC0415 -- with it
-
-    told: dict[str, object] = {"configuration": "in order", "training": config.training.enabled}
-    if config.training.models:
-        told["models"] = [catalogue.trainer(name).architecture.name for name in config.training.models]
-    if config.data is not None:
-        source(config.data.source)
-        told["source"] = config.data.source
-        if with_data:
-            data = read_data(config.data)
-            told |= {"rows": len(data), "features": list(data.features.shape[1:]), "labels": list(data.targets.shape[1:])}
-    return told

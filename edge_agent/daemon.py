@@ -3,6 +3,7 @@
 Whoever imports this has set the number of threads for numpy before (`edge_agent.cli`).
 """
 
+import logging
 import os
 import sys
 import threading
@@ -11,30 +12,36 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from edge_agent.agent import Agent, Enrolment, Work
+from edge_agent.agent import Agent, Enrolment, Happening, Work
 from edge_agent.config import Config
-from edge_agent.data import read_data
+from edge_agent.data.check import configured_trainers
+from edge_agent.data.keeper import DataKeeper, Told
+from edge_agent.data.room import DataRoom, KnownRows
+from edge_agent.data.verdict import Verdict
 from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.logs import LOG, RecentProblems
 from edge_agent.store import Store
 from edge_agent.trainers import TrainingThread
 from hushfleet import __version__
 from hushfleet.documents import EMPTY_JOURNAL
-from hushfleet.errors import LocalError, Refusal
+from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
 from hushfleet.link.tls import certificate_day, client_context
 from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.rounds.effects import Alert, Note, Refused, ZeroContributed
 from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.systemd import Notifier, Watch
+from hushfleet.training import Data
 from hushfleet.wire import DeviceStatus, Kind, Presence, Readiness, Topic, build, new_boot_id, sign_status
 from models import catalogue
 
 IDLE_S = 1.0
-TRAINING_S = 0.05
-"""The longest wait of the main loop for a message; it is less while a result may come from the training thread."""
+"""The longest wait of the main loop for a message; it is less while the agent expects something of its own."""
+_FIRST_LOOK_S = 60.0
+"""The time that the first look at the data gets before the agent connects: before it is over, a contribution would be zero."""
+_MOMENT_S = 0.2
 _LINK_ALIVE_S = 30.0
 _LEAVE_S = 5.0
 _FORGET_S = 6 * 3600.0
@@ -70,8 +77,20 @@ class Voice:
 class Daemon:
     """The main loop."""
 
-    def __init__(self, agent: Agent, messenger: Messenger, fleet: Membership, voice: Voice, *, notifier: Notifier, watch: Watch) -> None:
-        self._voice = voice
+    def __init__(
+        self,
+        agent: Agent,
+        messenger: Messenger,
+        fleet: Membership,
+        voice: Voice,
+        *,
+        notifier: Notifier,
+        watch: Watch,
+        keeper: DataKeeper | None = None,
+    ) -> None:
+        """`keeper`: of the data room; None where nothing is trained."""
+        self._voice, self._keeper = voice, keeper
+        self._shown = ""
         self._agent, self._messenger, self._fleet, self._notifier, self._watch = agent, messenger, fleet, notifier, watch
         self._connections = 0
         self._said: DeviceStatus | None = None
@@ -84,6 +103,8 @@ class Daemon:
     def run(self) -> None:
         """Work until `stop`. Raises what storing raises: what could not be stored comes again after a restart."""
         self._notifier.ready()
+        self._notifier.status("looking at the training data" if self._keeper else "starting")
+        self._look_first()
         self._notifier.status(f"waiting for the broker {self._fleet.broker_host}")
         while not self._stopping.is_set():
             self.step()
@@ -96,7 +117,8 @@ class Daemon:
             self._connections, self._said = self._messenger.link.connections, None
             self._agent.connect()
             LOG.info("Connected to the broker %s.", self._fleet.broker_host)
-        self._agent.pump(TRAINING_S if self._agent.training else IDLE_S)
+        self._agent.pump(min(IDLE_S, self._agent.wait_s))
+        self._mind_the_data()
         if self._connections:
             self._say(self._voice.of(self._agent))
         if self._messenger.link.connected:
@@ -104,10 +126,36 @@ class Daemon:
         self._messenger.forget_idle(_FORGET_S)
         self._watch.stepped()
 
+    def _mind_the_data(self) -> None:
+        if self._keeper is None:
+            return
+        if self._agent.presence is Presence.WORKING:
+            self._keeper.room.close()
+        else:
+            self._keeper.room.open()
+
+    def _look_first(self) -> None:
+        if self._keeper is None:
+            return
+        self._keeper.start()
+        waited_s = 0.0
+        while not self._stopping.is_set() and waited_s < _FIRST_LOOK_S and not self._keeper.settled(_MOMENT_S):
+            waited_s += _MOMENT_S
+            self._watch.stepped()
+
+    def _show(self, status: DeviceStatus) -> None:
+        """Tell systemd: the words of `systemctl status`, which stay on this machine."""
+        verdict = self._keeper.room.verdict if self._keeper else None
+        warning = "" if verdict is None or verdict.healthy else "; TRAINING DATA NOT USABLE: hushfleet agent status"
+        text = f"{status.presence}, round {status.round}{warning}"
+        if text != self._shown:
+            self._notifier.status(text)
+            self._shown = text
+
     def _say(self, status: DeviceStatus) -> None:
+        self._show(status)
         if status == self._said:
             return
-        self._notifier.status(f"{status.presence}, round {status.round}")
         try:
             self._messenger.send(Topic(self._fleet.fleet, Kind.STATUS, device=self._fleet.device_id), self._voice.signed(status))
         except LinkError as error:
@@ -131,8 +179,11 @@ def run(folder: StateFolder, config: Config) -> None:
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
         enrolment = Enrolment(keys, fleet.fleet, fleet.root, config.testing.insecure_keys)
         threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "answer")
-        agent = Agent(enrolment, store, messenger, _work(config), member=None, report=report, threads=threads)
-        daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch)
+        told = Told(lambda text: LOG.info("%s", text))
+        room = DataRoom(folder.path, config.data, progress=told, tell=_tell) if config.training.enabled else None
+        agent = Agent(enrolment, store, messenger, _work(config, room), member=None, report=report, threads=threads)
+        keeper = DataKeeper(room, lambda: agent.models, warn=lambda text: LOG.error("%s", text)) if room else None
+        daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch, keeper=keeper)
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
         watch.start()
         with stopped_by_signals(daemon.stop):
@@ -140,7 +191,7 @@ def run(folder: StateFolder, config: Config) -> None:
         watch.end()
 
 
-def report(_: str, happening: Note | Alert | Refused) -> None:
+def report(_: str, happening: Happening) -> None:
     """Write what happened to the local log."""
     match happening:
         case Note(text):
@@ -149,6 +200,8 @@ def report(_: str, happening: Note | Alert | Refused) -> None:
             LOG.error("ALERT: %s", text)
         case Refused(error):
             LOG.warning("Refused: %s", error)
+        case ZeroContributed(reason):
+            LOG.warning("contributing zero plus noise: %s", reason)
 
 
 def require_64_bit(max_size: int = sys.maxsize) -> None:
@@ -161,16 +214,18 @@ def require_64_bit(max_size: int = sys.maxsize) -> None:
         )
 
 
-def _work(config: Config) -> Work:
-    if not config.training.enabled:
-        return Work({}, lambda: read_data(None), enabled=False)
-    trainers = [catalogue.trainer(name, threads=config.training.threads) for name in config.training.models]
-    return Work(
-        {trainer.architecture.digest: trainer for trainer in trainers},
-        lambda: read_data(config.data),
-        catalogue.built_in,
-        executor=TrainingThread(config.training.nice),
-    )
+def _work(config: Config, room: DataRoom | None) -> Work:
+    if room is None:
+        return Work({}, KnownRows(_no_rows), enabled=False)
+    return Work(configured_trainers(config), room, catalogue.built_in, executor=TrainingThread(config.training.nice))
+
+
+def _no_rows() -> Data:
+    raise DataError(Refusal.DATA_SOURCE, "this device does not train")
+
+
+def _tell(verdict: Verdict) -> None:
+    LOG.log(logging.INFO if verdict.healthy else logging.WARNING, "Training data: %s", verdict.text)
 
 
 def _with(fleet: Membership, config: Config) -> Membership:

@@ -16,6 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from edge_agent.config import load
+from edge_agent.data.check import check_data
+from edge_agent.data.verdict import verdict_of
 from edge_agent.enrolment import enrolled, join_fleet
 from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.errors import LocalError, Refusal
@@ -116,12 +118,14 @@ def carry_out(actions: Sequence[Action], machine: TargetMachine, *, dry_run: boo
 
 
 def data_note(machine: TargetMachine) -> str:
-    """The advice while there is nothing to train on yet; empty if there is."""
+    """The advice while the data cannot be trained on, found as the agent finds it; empty if all is well."""
     config = load(machine.config)
-    path = config.data.path if config.data else None
-    if not config.training.enabled or path is None or path.exists():
+    if not config.training.enabled:
         return ""
-    return f"Note: there are no data at {path} yet. Until then this device spends its budget on zeros; see [data] in {machine.config}."
+    verdict = verdict_of(check_data(config, machine.state))
+    if verdict.healthy:
+        return ""
+    return f"Note: training data {verdict.text} Until then this device spends its budget on zeros; see [data] in {machine.config}."
 
 
 def unit_text(program: Path) -> str:

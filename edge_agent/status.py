@@ -2,7 +2,11 @@
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import msgspec
+
+from edge_agent.data.verdict import read_verdict
 from edge_agent.enrolment import enrolled
 from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.logs import RecentProblems
@@ -39,10 +43,14 @@ class Status:
     rounds_left: int | None
     without_privacy: bool
     problems: tuple[dict[str, str], ...]
+    data: dict[str, Any] | None = None
+    """The verdict on the training data (`edge_agent.data.verdict`); None before the agent has looked, or where nothing is trained."""
+    data_line: str = ""
+    healthy: bool = True
 
     def as_json(self) -> dict[str, object]:
         """The fields by name, for `--json`."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "data_line"}
 
     def as_lines(self) -> tuple[str, ...]:
         """The state in lines for a person."""
@@ -64,6 +72,7 @@ class Status:
                 ("round", f"{self.round}" + (", contribution waits for its receipt" if self.waits_for_receipt else "")),
                 ("budget", self._budget()),
             ]
+        rows += [("data", self.data_line)]
         rows += [("stopped", "two signed documents contradict each other; ask the owner")] if self.stopped else []
         rows += [("privacy", "took part in a plan without privacy")] if self.without_privacy else []
         return rows + [("problem", f"{one['at']} {one['text']}") for one in self.problems]
@@ -84,6 +93,8 @@ def read_status(folder: StateFolder) -> Status:
 
 def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store: Store) -> Status:
     roster = store.roster(fleet.root) if fleet else None
+    verdict = read_verdict(folder.path)
+    stopped = roster is not None and store.is_stopped(roster.key_id)
     ledger, seen = store.ledger(), store.seen()
     budget = roster.policy.budget_nano_rho if roster else None
     return Status(
@@ -98,7 +109,7 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         key_epoch=roster.roster.key_epoch if roster else None,
         committee=roster is not None and device_id in roster.roster.committee,
         key_share=roster is not None and store.holds_share(roster.key_id),
-        stopped=roster is not None and store.is_stopped(roster.key_id),
+        stopped=stopped,
         round=seen.get(roster.key_id, 0) if roster else 0,
         waits_for_receipt=store.waits_for_receipt(),
         rho_spent=ledger.spent_nano / _NANO,
@@ -106,6 +117,9 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         rounds_left=_rounds_left(ledger, roster),
         without_privacy=ledger.without_privacy,
         problems=tuple({"at": one.at, "level": one.level, "text": one.text} for one in RecentProblems(folder.path).read()),
+        data=msgspec.to_builtins(verdict) if verdict else None,
+        data_line=verdict.text if verdict else "not looked at yet; the running agent does, or: hushfleet agent config check --data",
+        healthy=not stopped and (verdict is None or verdict.healthy),
     )
 
 

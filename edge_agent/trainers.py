@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from hushfleet.documents import TrainTask
 from hushfleet.errors import LocalError, Refusal
-from hushfleet.training import Trainer
+from hushfleet.training import Trainer, is_from_keyboard
 
 Build = Callable[[str], Trainer | None]
 """From a model's name to its trainer, or None for a name that means nothing here. Opens no file."""
@@ -44,6 +44,12 @@ class Trainers:
             while len(self._built) > _MOST_BUILT:
                 self._built.popitem(last=False)
         return found
+
+    def known(self, models: Mapping[str, bytes]) -> dict[str, Trainer]:
+        """Trainers for these names and hashes, as far as there are any here. Builds what a name stands for; opens no graph."""
+        found = {name: self._configured.get(digest) or self._built.get(digest) or self._build(name) for name, digest in models.items()}
+        own = {trainer.architecture.name: trainer for trainer in self._configured.values()}
+        return own | {name: one for name, one in found.items() if one is not None and one.architecture.digest == models[name]}
 
 
 P = ParamSpec("P")
@@ -90,6 +96,8 @@ class SameThread(Executor):
         future: Future[T] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 -- whoever asks for the result gets it
+        except BaseException as error:  # whoever asks for the result gets it
+            if is_from_keyboard(error):
+                raise
             future.set_exception(error)
         return future

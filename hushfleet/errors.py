@@ -196,12 +196,37 @@ class LocalError(HushfleetError):
     """This side was misused, misconfigured or is out of budget. Proves nothing about any peer."""
 
 
-class DataError(LocalError):
-    """The device's own training data are unusable. `row` is the first offending row, counted from 0, or None."""
+_OF_ONE_ROW = (Refusal.DATA_VALUE, Refusal.DATA_NOT_FINITE, Refusal.DATA_LABEL)
 
-    def __init__(self, reason: Refusal, message: str, *, row: int | None = None, next_step: str = "") -> None:
-        super().__init__(reason, message, next_step=next_step)
-        self.row = row
+
+class DataError(LocalError):
+    """The device's own training data are unusable. Its text says where and what was expected, never a value of the data.
+
+    `what` is wrong at `row`, counted from 0 over all rows, or None; `line`, counted from 1, of the file `file`, in `column`;
+    `expected` is the kind of value that belongs there. The message is put together from these.
+    """
+
+    def __init__(
+        self,
+        reason: Refusal,
+        what: str,
+        *,
+        row: int | None = None,
+        line: int | None = None,
+        column: str = "",
+        expected: str = "",
+        file: str = "",
+        next_step: str = "",
+    ) -> None:
+        place = f"line {line}" if line is not None else f"row {row}" if row is not None and reason in _OF_ONE_ROW else ""
+        where = ", ".join(part for part in (file, place, f"column {column!r}" if column else "") if part)
+        super().__init__(reason, f"{where}: {what}" if where else what, next_step=next_step)
+        self.what, self.row, self.line, self.column, self.expected, self.file = what, row, line, column, expected, file
+
+    def at(self, *, row: int | None = None, line: int | None = None, column: str = "", file: str = "") -> "DataError":
+        """The same fault with the place that a caller knows better; without arguments, with no place at all."""
+        place = {"row": row, "line": line, "column": column or self.column, "file": file or self.file}
+        return DataError(self.reason, self.what, expected=self.expected, next_step=self.next_step, **place)  # type: ignore[arg-type]
 
 
 class PhaseError(LocalError):

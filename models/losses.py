@@ -22,12 +22,13 @@ class Loss:
     """One loss over `outputs` (n, k).
 
     `value_and_slope(outputs, targets)` gives the mean loss and its derivative by `outputs` (n, k); `check(targets, k)` raises
-    `DataError`; `answer(outputs)` turns outputs into predictions shaped like targets; `hits(outputs, targets)` says which
-    predictions are right, or is None for a loss without right and wrong.
+    `DataError`; `made_up(n, k)` gives n targets that pass it; `answer(outputs)` turns outputs into predictions shaped like targets;
+    `hits(outputs, targets)` says which predictions are right, or is None for a loss without right and wrong.
     """
 
     name: str
     check: Callable[[Array, int], None]
+    made_up: Callable[[int, int], Array]
     value_and_slope: Callable[[FloatArray, Array], tuple[float, FloatArray]]
     answer: Callable[[FloatArray], Array]
     hits: Callable[[FloatArray, Array], npt.NDArray[np.bool_]] | None
@@ -74,7 +75,15 @@ def _require_bits(targets: Array, width: int) -> None:
     good = ((targets == 0) | (targets == 1)).reshape(len(targets), -1).all(axis=1)
     if not good.all():
         row = int(np.argmin(good))
-        raise DataError(Refusal.DATA_LABEL, f"row {row}: a label other than 0 and 1: {targets[row]}", row=row)
+        raise DataError(Refusal.DATA_LABEL, "a label is neither 0 nor 1", row=row, expected="0 or 1")
+
+
+def _some_classes(rows: int, classes: int) -> Array:
+    return np.arange(rows) % classes
+
+
+def _some_values(rows: int, width: int) -> Array:
+    return (np.arange(rows * width) % 2).reshape(rows, width)
 
 
 def _largest(outputs: FloatArray) -> Array:
@@ -105,7 +114,7 @@ def by_position(loss: Loss, shape: Sequence[int], axis: int) -> Loss:
     if len(shape) < 2 or loss.hits is not _class_hits:
         return loss
     split = _Positions(tuple(shape), axis)
-    return Loss(loss.name, split.check, split.value_and_slope, split.answer, split.hits)
+    return Loss(loss.name, split.check, split.made_up, split.value_and_slope, split.answer, split.hits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,10 @@ class _Positions:
     def classes(self) -> int:
         return self.shape[self.axis - 1]
 
+    def made_up(self, rows: int, width: int) -> Array:
+        positions = width // self.classes
+        return (np.arange(rows * positions) % self.classes).reshape(rows, positions)
+
     def check(self, targets: Array, width: int) -> None:
         require_targets(targets, width // self.classes)
         labels = targets.reshape(len(targets), -1)
@@ -126,7 +139,7 @@ class _Positions:
         if not good.all():
             row = int(np.argmin(good))
             what = f"is not a whole number from 0 to {self.classes - 1}, or {PADDING} for padding"
-            raise DataError(Refusal.DATA_LABEL, f"row {row}: a label {what}", row=row)
+            raise DataError(Refusal.DATA_LABEL, f"a label {what}", row=row, expected=what.removeprefix("is not "))
 
     def value_and_slope(self, outputs: FloatArray, targets: Array) -> tuple[float, FloatArray]:
         labels = targets.reshape(-1)
@@ -157,10 +170,10 @@ LOSSES: Mapping[str, Loss] = MappingProxyType(
     {
         loss.name: loss
         for loss in (
-            Loss("softmax-cross-entropy", require_classes, softmax_cross_entropy, _largest, _class_hits),
-            Loss("mse", require_targets, mean_squared_error, _unchanged, None),
-            Loss("huber", require_targets, huber, _unchanged, None),
-            Loss("binary-cross-entropy", _require_bits, binary_cross_entropy, _positive, _bit_hits),
+            Loss("softmax-cross-entropy", require_classes, _some_classes, softmax_cross_entropy, _largest, _class_hits),
+            Loss("mse", require_targets, _some_values, mean_squared_error, _unchanged, None),
+            Loss("huber", require_targets, _some_values, huber, _unchanged, None),
+            Loss("binary-cross-entropy", _require_bits, _some_values, binary_cross_entropy, _positive, _bit_hits),
         )
     }
 )

@@ -83,6 +83,10 @@ class Mlp:
         require_features(features, (self.sizes[0],))
         self.loss.check(targets, self.sizes[-1])
 
+    def made_up(self, rows: int) -> tuple[Array, Array]:
+        """Features between 0 and 1, and a target of the loss each."""
+        return np.linspace(0.0, 1.0, rows * self.sizes[0]).reshape(rows, self.sizes[0]), self.loss.made_up(rows, self.sizes[-1])
+
     def initial(self, randomness: Randomness) -> GlobalModel:
         """Weights uniform within the activation's bound (the last layer: Glorot's), biases zero."""
         last = len(self.sizes) - 2

@@ -33,6 +33,11 @@ class Softmax:
         require_features(features, (self.inputs,))
         self.loss.check(targets, dict(self.architecture.shapes)["bias"][0])
 
+    def made_up(self, rows: int) -> tuple[Array, Array]:
+        """Features between 0 and 1, and a class each."""
+        classes = dict(self.architecture.shapes)["bias"][0]
+        return np.linspace(0.0, 1.0, rows * self.inputs).reshape(rows, self.inputs), self.loss.made_up(rows, classes)
+
     def initial(self, randomness: Randomness) -> GlobalModel:  # noqa: ARG002 -- every family starts through one signature
         """All zeros: the problem is convex, no start is better."""
         return GlobalModel(0, np.zeros(self.architecture.dimension, dtype=np.float32))

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edge_agent.agent import Agent, Enrolment, Work
+from edge_agent.agent import Agent, Enrolment, Happening, Work
+from edge_agent.data.room import KnownRows
 from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.link import Messenger
@@ -23,7 +24,7 @@ from hushfleet.link.mqtt.client import MqttLink, MqttOptions
 from hushfleet.link.tls import client_context
 from hushfleet.program.terminal import print_json
 from hushfleet.randomness import SystemRandomness
-from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.rounds.effects import Refused, ZeroContributed
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Data
 from models import catalogue
@@ -66,7 +67,7 @@ class Player:
             Enrolment(DeviceKeys.load(folder), spec.fleet, VerifyKey(bytes.fromhex(spec.root_key))),
             Store(folder),
             Messenger(self._link, folder / "spool"),
-            Work({trainer.architecture.digest: trainer}, lambda: _data(folder / DATA_FILE)),
+            Work({trainer.architecture.digest: trainer}, KnownRows(lambda: _data(folder / DATA_FILE))),
             member=spec.members,
             report=_report,
         )
@@ -105,9 +106,11 @@ def _data(path: Path) -> Data:
         return Data(arrays["x"], arrays["y"])
 
 
-def _report(party: str, happening: Note | Alert | Refused) -> None:
+def _report(party: str, happening: Happening) -> None:
     if isinstance(happening, Refused):
         _say(party=party, kind="refused", reason=happening.error.reason.value, text=happening.error.message)
+    elif isinstance(happening, ZeroContributed):
+        _say(party=party, kind="zero", text=happening.reason)
     else:
         _say(party=party, kind=type(happening).__name__.lower(), text=happening.text)
 

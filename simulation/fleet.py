@@ -7,13 +7,13 @@ from typing import Protocol
 from hushfleet.documents import Policy, VerifiedRoster
 from hushfleet.encryption.paillier.dealing import Dealing
 from hushfleet.link import Messenger
-from hushfleet.rounds.effects import Alert, Note, Refused
+from hushfleet.rounds.effects import Alert, Note, Refused, ZeroContributed
 from hushfleet.rounds.planning import Job
 from hushfleet.training import Data, GlobalModel
 from orchestrator.service import Orchestrator
 from simulation.parties import Parties
 
-Happening = Note | Alert | Refused
+Happening = Note | Alert | Refused | ZeroContributed
 
 
 @dataclass

@@ -6,10 +6,13 @@ arithmetic releases the interpreter's lock.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 
 from edge_agent.agent import Agent, Enrolment, Work
+from edge_agent.data.room import KnownRows
 from edge_agent.folder import DeviceKeys
+from edge_agent.slot import NoWaiting
 from edge_agent.store import Store
 from hushfleet.codec import encode
 from hushfleet.encryption.paillier.dealing import Dealing
@@ -68,7 +71,7 @@ class MemoryFleet:
         self.agents: dict[str, Agent] = {}
         self.stores: list[Store] = []
         for name, device_keys in parties.devices.items():
-            work = Work(trainers, lambda name=name: setup.data[name])  # type: ignore[misc]  # binds name now
+            work = Work(trainers, KnownRows(partial(setup.data.__getitem__, name)))
             self._add_agent(name, device_keys, work, insecure_keys=insecure_keys)
         self._deliver_grants(setup.dealing)
 
@@ -88,6 +91,7 @@ class MemoryFleet:
             work,
             member=member,
             report=self.log.add,
+            now_s=NoWaiting(),
         )
 
     def _deliver_grants(self, dealing: Dealing) -> None:

@@ -48,6 +48,7 @@ from hushfleet.rounds.effects import (
     Prepare,
     Publish,
     Refused,
+    ZeroContributed,
 )
 from hushfleet.rounds.events import (
     Connected,
@@ -289,7 +290,7 @@ def _on_done(device: Device, state: Working, event: TaskDone, randomness: Random
     if event.plan_hash != terms.plan_hash:
         return state, (Note("work for an earlier plan ended; its result is dropped"),)
     encoded, reason = protect(terms, event.update, event.reason, randomness)
-    notes = (Note(f"round {plan.round}: contributing zero plus noise: {reason}"),) if reason else ()
+    notes = (ZeroContributed(reason),) if reason else ()
     contribution = contribution_of(terms, device.device_id, device.signing_key, encoded, randomness)
     sent = Sent(plan.key_id, plan.round, sealed_contribution(terms, device.device_id, contribution))
     ledger = _charged(state.memory.ledger, plan, state.roster)

@@ -236,7 +236,14 @@ class Note:
     text: str
 
 
-Effect = Publish | Prepare | Fetch | DoTask | Persist | Refused | Alert | Note
+@dataclass(frozen=True, slots=True)
+class ZeroContributed:
+    """This device's contribution is zero plus noise, and why. To be loud to its owner; nobody else may hear of it."""
+
+    reason: str
+
+
+Effect = Publish | Prepare | Fetch | DoTask | Persist | Refused | Alert | Note | ZeroContributed
 
 
 def sorted_out(effects: tuple[Effect, ...]) -> tuple[tuple[Change, ...], tuple[Effect, ...]]:

@@ -6,12 +6,13 @@ nothing here knows a model family. A `LocalUpdate` is plain: it has no wire form
 
 from hushfleet.documents import LocalTraining
 from hushfleet.training.data import Data, require_classes, require_features, require_targets
+from hushfleet.training.faults import fault_text
 from hushfleet.training.global_update import Aggregate, GlobalStep, update_global
 from hushfleet.training.local_optimizers import Adam, LocalOptimizer, Sgd
 from hushfleet.training.parameters import Architecture, GlobalModel, check_parameters
 from hushfleet.training.run import TrainingRun, fetch_update, start_training
 from hushfleet.training.sampling import uniform
-from hushfleet.training.trainer import Trainer, train
+from hushfleet.training.trainer import MakesUpRows, Trainer, is_from_keyboard, train, train_regardless
 from hushfleet.training.update import LocalUpdate
 
 __all__ = [
@@ -24,16 +25,20 @@ __all__ = [
     "LocalOptimizer",
     "LocalTraining",
     "LocalUpdate",
+    "MakesUpRows",
     "Sgd",
     "Trainer",
     "TrainingRun",
     "check_parameters",
+    "fault_text",
     "fetch_update",
+    "is_from_keyboard",
     "require_classes",
     "require_features",
     "require_targets",
     "start_training",
     "train",
+    "train_regardless",
     "uniform",
     "update_global",
 ]

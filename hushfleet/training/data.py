@@ -10,6 +10,8 @@ from hushfleet.errors import DataError, Refusal
 
 Array = npt.NDArray[Any]
 
+_ROWS_AT_ONCE = 4096  # rows in a file that is larger than memory are looked at in parts
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Data:
@@ -61,8 +63,8 @@ def require_classes(targets: Array, classes: int) -> None:
         raise DataError(Refusal.DATA_SHAPE, f"class labels are (rows,), not {targets.shape}", row=0)
     good = (targets >= 0) & (targets < classes) & (targets == np.floor(targets))
     if not good.all():
-        row = int(np.argmin(good))
-        raise DataError(Refusal.DATA_LABEL, f"row {row}: label {targets[row]} is not a whole number from 0 to {classes - 1}", row=row)
+        row, expected = int(np.argmin(good)), f"a whole number from 0 to {classes - 1}"
+        raise DataError(Refusal.DATA_LABEL, f"a label is not {expected}", row=row, expected=expected)
 
 
 def _rows(what: str, values: Array) -> Array:
@@ -74,7 +76,9 @@ def _rows(what: str, values: Array) -> Array:
 
 
 def _require_finite(what: str, values: Array) -> None:
-    good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if not good.all():
-        row = int(np.argmin(good))
-        raise DataError(Refusal.DATA_NOT_FINITE, f"row {row}: {what} hold a value that is not a finite number", row=row)
+    for begin in range(0, len(values), _ROWS_AT_ONCE):
+        part = values[begin : begin + _ROWS_AT_ONCE]
+        good = np.isfinite(part).reshape(len(part), -1).all(axis=1)
+        if not good.all():
+            row = begin + int(np.argmin(good))
+            raise DataError(Refusal.DATA_NOT_FINITE, f"the {what} hold a value that is not a finite number", row=row)

@@ -41,6 +41,12 @@ class OnnxTrainer:
             _require_values(tensor, values)
         self.loss.check(self._flat(targets), math.prod(self._manifest.logits.shape))
 
+    def made_up(self, rows: int) -> tuple[Array, Array]:
+        """Rows of the graph's inputs, with values that each of them takes, and targets of its loss."""
+        parts = [_made_up(tensor, rows) for tensor in self._manifest.features]
+        features = parts[0] if len(parts) == 1 else np.concatenate([part.reshape(rows, -1) for part in parts], axis=1)
+        return features, self.loss.made_up(rows, math.prod(self._manifest.logits.shape))
+
     def gradient(self, parameters: FloatArray, features: Array, targets: Array) -> tuple[float, FloatArray]:
         """Mean loss of the batch and its gradient (d,), computed in float32."""
         manifest = self._manifest
@@ -93,6 +99,14 @@ class OnnxTrainer:
         return targets.reshape(len(targets), -1) if targets.ndim > 1 else targets
 
 
+def _made_up(tensor: Tensor, rows: int) -> Array:
+    """Values (rows, *shape) between those that the input takes, not all alike."""
+    low = tensor.low if tensor.low is not None else 0.0
+    high = tensor.high if tensor.high is not None else max(low, 1.0)
+    spread = np.linspace(low, high, rows * math.prod(tensor.shape)).reshape(rows, *tensor.shape)
+    return np.floor(spread) if np.dtype(tensor.dtype).kind == "i" else spread
+
+
 def _fed(tensor: Tensor, values: Array) -> Array:
     return np.ascontiguousarray(values.reshape(len(values), *tensor.shape), dtype=tensor.dtype)
 
@@ -109,7 +123,7 @@ def _require_values(tensor: Tensor, values: Array) -> None:
     rows = good.reshape(len(values), -1).all(axis=1)
     if not rows.all():
         row = int(np.argmin(rows))
-        raise DataError(Refusal.DATA_VALUE, f"row {row}: a value that {_described(tensor)} does not take", row=row)
+        raise DataError(Refusal.DATA_VALUE, f"a value that {_described(tensor)} does not take", row=row, expected=_described(tensor))
 
 
 def _described(tensor: Tensor) -> str:

@@ -16,6 +16,7 @@ import pytest
 from scipy.stats import chi2
 
 from edge_agent.agent import Agent, Enrolment
+from edge_agent.data.room import KnownRows
 from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
 from hushfleet.audit import verify_job
@@ -31,7 +32,7 @@ from hushfleet.privacy.noise import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds import contributing, plan_check
 from hushfleet.rounds import member as member_module
-from hushfleet.rounds.effects import Note
+from hushfleet.rounds.effects import ZeroContributed
 from hushfleet.rounds.events import RosterArrived
 from hushfleet.training import Architecture, Data, GlobalModel
 from hushfleet.wire import Kind, Topic, decode_signed, encode_signed
@@ -141,15 +142,15 @@ def test_control_without_local_noise_nothing_is_left_of_it(wide_stage: AttackedF
 
 def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_anybodys(wide_stage: AttackedFleet) -> None:
     """Refusing would tell about its data. Only its own log knows."""
-    agent = wide_stage.fleet.agents[VICTIM]
-    agent._work = replace(agent._work, read_data=lambda: Data(np.empty((0, 2000)), np.empty(0)))
+    agent = wide_stage.running.agents[VICTIM]
+    agent._work = replace(agent._work, rows=KnownRows(lambda: Data(np.empty((0, 2000)), np.empty(0))))
     wide_stage.collect()
     sizes = {len(wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]) for name in wide_stage.names}
     assert len(sizes) == 1
     assert mean_square(wide_stage.encoded(VICTIM)) > least(wide_stage.plan.plan.privacy.variance, 2048)
-    notes = [what.text for who, what in wide_stage.fleet.log.entries if who == VICTIM and isinstance(what, Note)]
-    assert any("zero plus noise" in text for text in notes)
-    assert not any(b"zero plus noise" in delivery.data for _, delivery in wide_stage.tape)
+    zeros = [what.reason for who, what in wide_stage.running.log.entries if who == VICTIM and isinstance(what, ZeroContributed)]
+    assert zeros == ["no rows to train on [data-empty]"]
+    assert not any(b"no rows" in delivery.data for _, delivery in wide_stage.tape)
 
 
 def test_each_ledger_holds_the_exact_cost_of_the_round(stage: AttackedFleet) -> None:

@@ -194,6 +194,8 @@ def told(effect: out.Effect) -> Iterator[str]:
             yield (f"send {what}" if data else f"clear {what}") + (f" {ranges}" if ranges else "") + _receipt(topic.kind, data)
         case out.Refused(error):
             yield f"refuse {error.reason.value}: {error.message}"
+        case out.ZeroContributed(reason):
+            yield f"zero: {reason}"
         case out.Note(text):
             yield f"note: {text}"
         case out.Alert(text):

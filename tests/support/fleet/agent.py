@@ -10,13 +10,15 @@ import numpy as np
 
 from edge_agent.agent import Agent, Enrolment, Work
 from edge_agent.daemon import Daemon, Voice
+from edge_agent.data.room import KnownRows
 from edge_agent.reminders import Reminders
+from edge_agent.slot import NoWaiting
 from edge_agent.store import Store
 from edge_agent.trainers import SameThread
 from hushfleet.documents import VerifiedPlan, VerifiedRoster
 from hushfleet.link import MemoryBroker, Messenger
 from hushfleet.program.folder import Membership
-from hushfleet.rounds.effects import Refused
+from hushfleet.rounds.effects import Refused, ZeroContributed
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.training import Data
 from hushfleet.wire import DeviceStatus, Kind, Topic, encode_signed, open_status
@@ -33,7 +35,7 @@ FLEET_NAME = FLEET.roster.roster.fleet
 
 @dataclass
 class AgentOnALink:
-    """The agent. `executor` None: the agent trains while it handles messages."""
+    """The agent. `executor` None: the agent trains while it handles messages. `rows` None: those of `read_data`."""
 
     folder: Path
     read_data: Any = lambda: GOOD
@@ -44,6 +46,9 @@ class AgentOnALink:
     configured: bool = True
     enabled: bool = True
     reminders: Reminders | None = None
+    now_s: Any = field(default_factory=NoWaiting)
+    trainer: Any = TRAINER
+    rows: Any = None
     reports: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,16 +61,23 @@ class AgentOnALink:
         self.start()
 
     def start(self) -> None:
-        trainers = {TRAINER.architecture.digest: TRAINER} if self.configured else {}
+        trainers = {TRAINER.architecture.digest: self.trainer} if self.configured else {}
         self.agent = Agent(
             Enrolment(FLEET.parties.devices[NAME], FLEET_NAME, FLEET.parties.owner.root.verify_key, insecure_keys=True),
             self.store,
             Messenger(self.link, self.folder / "spool"),
-            Work(trainers, self.read_data, catalogue.built_in, executor=self.executor or SameThread(), enabled=self.enabled),
+            Work(
+                trainers,
+                self.rows or KnownRows(self.read_data),
+                catalogue.built_in,
+                executor=self.executor or SameThread(),
+                enabled=self.enabled,
+            ),
             member=self.member,
             report=lambda _, happening: self.reports.append(happening),
             reminders=self.reminders,
             threads=self.threads,
+            now_s=self.now_s,
         )
         if self.connects:
             self.agent.connect()
@@ -101,7 +113,16 @@ class AgentOnALink:
         return data
 
     def texts(self) -> str:
-        return " ".join(str(report.error) if isinstance(report, Refused) else report.text for report in self.reports)
+        return " ".join(_text(report) for report in self.reports)
+
+
+def _text(report: Any) -> str:  # noqa: ANN401 -- any of the happenings
+    match report:
+        case Refused(error):
+            return str(error)
+        case ZeroContributed(reason):
+            return reason
+    return str(report.text)
 
 
 class OnDemand(Executor):

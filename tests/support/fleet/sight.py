@@ -20,7 +20,7 @@ def secrets_seen(stage: AttackedFleet) -> set[str]:
 def _secrets(stage: AttackedFleet) -> dict[str, list[bytes]]:
     answers = [stage.open_answer(member, stage.sent(Kind.PARTIAL, by=member)[0]) for member in stage.committee]
     encoded = [stage.encoded(name) for name in stage.names]
-    rows = [np.asarray(stage.running.agents[name]._work.read_data().features[0]) for name in stage.names]
+    rows = [np.asarray(stage.running.agents[name]._work.rows.rows_for(None).features[0]) for name in stage.names]
     return {
         "update": [piece for row in rows for piece in _vector(row, ("f8", "f4"))],
         "encoded vector": [piece for values in encoded for piece in _vector(values, ("i8", "i4", "f8", "f4"))],

@@ -149,7 +149,7 @@ def test_whatever_is_wrong_with_the_data_the_device_contributes_and_keeps_the_re
     bench.announce()
 
     assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
-    assert type(error).__name__ in bench.texts()
+    assert (error.what if isinstance(error, DataError) else type(error).__name__) in bench.texts()
     bench.store.close()
 
 

@@ -111,7 +111,6 @@ def test_enrolling_anew_makes_other_keys(typed, tmp_path):
         (("enrol", "--service", "--state", "state"), ExitCode.USAGE, "usage"),
         (("config", "check", "--config", "model.toml"), ExitCode.FAILED, "model-name"),
         (("config", "check", "--config", "nowhere.toml"), ExitCode.NOT_FOUND, "not-found"),
-        (("config", "check", "--config", "data.toml", "--data"), ExitCode.USAGE, "data-source"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -141,8 +140,31 @@ def test_a_configuration_in_order(typed):
     code, out, _ = typed("config", "check", "--config", "agent.toml", "--data", "--json")
 
     assert code == ExitCode.DONE
-    expected = {"models": ["softmax:2x2"], "source": "csv", "rows": 2, "features": [2], "labels": []}
+    expected = {"models": ["softmax:2x2"], "source": "csv", "usable": True, "rows": 2, "features": [2], "labels": [0, 1]}
+    expected |= {"fits": ["softmax:2x2"], "problems": [], "warnings": []}
     assert json.loads(out) == {"configuration": "in order", "training": True} | expected
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "there is no file"),
+        ("a,b,y\n1,2,0\n3,marker,1\n", "line 3, column 'b': not a number"),
+        ("a,b,y\n1,2,1\n3,4,2\n", "does not fit softmax:2x2: line 3: a label is not a whole number from 0 to 1"),
+        ("a;b;y\n1;2;0\n", 'delimiter = ";"'),
+    ],
+    ids=["no file", "no number", "labels from 1", "semicolons"],
+)
+def test_data_that_cannot_be_trained_on_end_with_1_and_say_where(typed, text, told):
+    Path("agent.toml").write_text('[training]\nmodels = ["softmax:2x2"]\n[data]\nsource = "csv"\npath = "d.csv"\nfeatures = "*"\n')
+    if text is not None:
+        Path("d.csv").write_text(text)
+
+    code, out, err = typed("config", "check", "--config", "agent.toml", "--data")
+
+    assert (code, told in out) == (ExitCode.FAILED, True)
+    assert str(Path("d.csv").absolute()) in out or "softmax" in told
+    assert "marker" not in out + err
 
 
 def test_a_variable_that_means_nothing_is_named(typed, monkeypatch):

@@ -59,10 +59,13 @@ def test_a_bundle_makes_a_service(bare, wanted):
 
 def test_a_service_with_nothing_to_train_on_says_so(bare, wanted, tmp_path):
     bare.install(wanted)
-    assert "no data at /srv/training/digits.npz" in data_note(bare.machine)
+    assert "there is no file /srv/training/digits.npz" in data_note(bare.machine)
 
-    (tmp_path / "d.csv").touch()
-    for text in (f'[data]\nsource = "csv"\npath = "{tmp_path}/d.csv"\n', "[training]\nenabled = false\n", '[data]\nsource = "sensor"\n'):
+    (tmp_path / "d.csv").write_text("x,y\n1,0\n2,1\n")
+    bare.machine.config.write_text('[data]\nsource = "sensor"\n')
+    assert "there is no data source 'sensor'" in data_note(bare.machine)
+
+    for text in (f'[data]\nsource = "csv"\npath = "{tmp_path}/d.csv"\n', "[training]\nenabled = false\n"):
         bare.machine.config.write_text(text)
         assert data_note(bare.machine) == ""
 

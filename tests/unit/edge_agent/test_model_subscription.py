@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.agent import Agent, Enrolment, Work
+from edge_agent.data.room import KnownRows
+from edge_agent.slot import NoWaiting
 from edge_agent.store import Store
 from hushfleet.errors import DataError, Refusal
 from hushfleet.link import MemoryBroker, Messenger
@@ -40,10 +42,10 @@ class _Place:
         self.orchestrator = Messenger(broker.connect("orchestrator", orchestrator=True), folder / "orchestrator")
         self.link = broker.connect("device-05")
         keys = FLEET.parties.devices["device-05"]
-        work = Work({ARCHITECTURE.digest: _NeverTrained()}, _no_data)  # type: ignore[dict-item]  # it never gets as far as its types
+        work = Work({ARCHITECTURE.digest: _NeverTrained()}, KnownRows(_no_data))  # type: ignore[dict-item]  # it never gets as far as its types
         messenger = Messenger(self.link, folder / "spool")
         enrolment = Enrolment(keys, FLEET_NAME, FLEET.parties.owner.root.verify_key, insecure_keys=True)
-        self.agent = Agent(enrolment, store, messenger, work)
+        self.agent = Agent(enrolment, store, messenger, work, now_s=NoWaiting())
         self.agent.connect()
         for publication in (roster_publication(FLEET.roster), plan_publication(FLEET.plan())):
             self.orchestrator.send(publication.topic, publication.data)

@@ -5,7 +5,7 @@ import pytest
 from hushfleet.codec import encode
 from hushfleet.errors import DataError, Refusal
 from hushfleet.rounds.device import Idle, Working
-from hushfleet.rounds.effects import Note, Refused
+from hushfleet.rounds.effects import Refused, ZeroContributed
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Presence, encode_signed
 from hushfleet.wire.topics import subscription
 from models import catalogue
@@ -84,7 +84,7 @@ def test_after_a_restart_amid_training_the_round_starts_anew(bench):
     assert len(bench.store.ledger().events) == 1
 
 
-def test_data_are_read_by_the_trainer_and_failures_become_zero_plus_noise(bench):
+def test_data_that_cannot_be_read_become_zero_plus_noise(bench):
     def unreadable():
         raise DataError(Refusal.DATA_EMPTY, "no rows")
 
@@ -95,7 +95,7 @@ def test_data_are_read_by_the_trainer_and_failures_become_zero_plus_noise(bench)
     bench.agent.pump()
 
     assert len(bench.arrived(Kind.CONTRIBUTION)) == 1
-    assert any(isinstance(report, Note) and "no rows" in report.text for report in bench.reports)
+    assert any(isinstance(report, ZeroContributed) and "no rows" in report.reason for report in bench.reports)
 
 
 def test_a_trainer_is_found_for_a_plan_that_waited_for_its_roster(tmp_path):

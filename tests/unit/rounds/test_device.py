@@ -26,6 +26,7 @@ from hushfleet.rounds.effects import (
     Note,
     Persist,
     Prepare,
+    ZeroContributed,
 )
 from hushfleet.rounds.events import (
     Connected,
@@ -511,12 +512,12 @@ class TestContribution:
         assert state.memory.ledger.spent_nano == TestBudget.COST
         assert len(sent_by(effects)) == len(sent_by(contributed(update=update_of(b"another"))[1]))
 
-    def test_the_reason_for_a_zero_stays_in_a_note(self):
+    def test_the_reason_for_a_zero_is_for_the_owner_alone(self):
         state, train = training()
 
         _, effects = step(state, TaskDone(train.plan_hash, None, "row 17 holds a NaN"))
 
-        assert "row 17 holds a NaN" in of(effects, Note)[0].text
+        assert "row 17 holds a NaN" in of(effects, ZeroContributed)[0].reason
         assert b"row 17" not in sent_by(effects)
         assert not any(b"row 17" in encode(value) for value in (FLEET.unsealed(FLEET.plan(), NAME, sent_by(effects)),))
 

@@ -36,8 +36,8 @@ def executor():
         yield executor
 
 
-def start(trainer, executor, read_data=lambda: ROWS):
-    return start_training(trainer, MODEL, SETTINGS, read_data, SeededRandomness(b""), executor=executor)
+def start(trainer, executor, data=ROWS):
+    return start_training(trainer, MODEL, SETTINGS, data, SeededRandomness(b""), executor=executor)
 
 
 def test_a_run_goes_on_beside_the_caller_and_gives_the_update_of_train(executor):
@@ -55,33 +55,28 @@ def test_a_run_goes_on_beside_the_caller_and_gives_the_update_of_train(executor)
     assert update.vector[0] < 0
 
 
-def test_the_data_are_read_where_the_training_runs(executor):
-    trainer, threads = Slope(), []
+def test_without_data_the_reason_comes_with_the_fetch(executor):
+    trainer = Slope()
     trainer.may_go.set()
 
-    fetch_update(start(trainer, executor, lambda: (threads.append(threading.get_ident()), ROWS)[1]), LIMIT_S)
-
-    assert threads
-    assert threads != [threading.get_ident()]
+    with refused(Refusal.DATA_EMPTY, DataError):
+        fetch_update(start(trainer, executor, None), LIMIT_S)
 
 
-def test_what_reading_or_training_raises_comes_with_the_fetch(executor):
-    def no_data():
-        raise DataError(Refusal.DATA_SOURCE, "no file")
-
-    run = start(Slope(), executor, no_data)
-    with refused(Refusal.DATA_SOURCE, DataError):
-        fetch_update(run, LIMIT_S)
-
+def test_what_training_raises_comes_with_the_fetch_by_type_and_place(executor):
     broken = Slope()
     broken.gradient = None
+
     with refused(Refusal.TRAINING_FAILED, LocalError):
+        fetch_update(start(broken, executor), LIMIT_S)
+    with pytest.raises(LocalError, match=r"training slope failed: TypeError at trainer\.py:"):
         fetch_update(start(broken, executor), LIMIT_S)
 
 
 def test_a_run_that_has_not_begun_can_be_given_up(executor):
     first, second = Slope(), Slope()
-    running, waiting = start(first, executor), start(second, executor, lambda: pytest.fail("it was read"))
+    second.gradient = lambda *_: pytest.fail("it was begun")
+    running, waiting = start(first, executor), start(second, executor)
 
     waiting.cancel()
     running.cancel()

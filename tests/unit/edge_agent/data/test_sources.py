@@ -8,6 +8,7 @@ from edge_agent.config import DataSettings
 from hushfleet.errors import DataError, Refusal
 from hushfleet.training import Data
 from tests.support.refusals import refused
+from tests.support.rows import read_whole
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_the_files_of_the_package_are_the_sources():
 def test_a_plug_in_is_a_source_with_options_of_its_own(plug_in):
     plug_in("thermometer")
 
-    data = sources.read_data(DataSettings("thermometer", options={"degrees": 21.5}))
+    data = read_whole(DataSettings("thermometer", options={"degrees": 21.5}))
 
     assert sources.sources() == ("csv", "npz", "thermometer")
     assert data.features.max() == 21.5
@@ -60,9 +61,9 @@ def test_a_plug_in_that_returns_something_else(plug_in):
     plug_in("broken", "broken")
 
     with refused(Refusal.DATA_SOURCE, DataError):
-        sources.read_data(DataSettings("broken"))
+        read_whole(DataSettings("broken"))
 
 
 def test_no_data_configured():
     with refused(Refusal.DATA_SOURCE, DataError):
-        sources.read_data(None)
+        read_whole(None)

@@ -87,8 +87,8 @@ def test_a_noise_that_no_plan_can_hold_hides_nothing_else(tmp_path):
         ({"momentum": "momentum = 1.5"}, "momentum"),
         ({"rounds": "rounds = 100000"}, "lifetime budget"),
         ({"deadline_s": "deadline_s = 99999999"}, "deadline"),
-        ({"path": 'path = "nowhere.npz"'}, "No such file"),
-        ({"path": 'path = "job.toml"'}, "cannot be read as npz"),
+        ({"path": 'path = "nowhere.npz"'}, "there is no file"),
+        ({"path": 'path = "job.toml"'}, "no npz file"),
         ({"path": 'path = "holdout.npz"\nlabels = "z"'}, "holds no array 'z'; it holds x, y"),
     ],
 )

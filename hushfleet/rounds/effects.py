@@ -182,6 +182,14 @@ class KeepReceivedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class DropReceivedAnswer:
+    """Forget a member's answer that was proven wrong when the sum was opened; nothing happens if it was not stored."""
+
+    round: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeepOutcome:
     """Store a finished round, released or aborted: its archive, and the progress of the job's task from now on."""
 
@@ -204,6 +212,7 @@ Change = (
     | KeepAccepted
     | KeepRequest
     | KeepReceivedAnswer
+    | DropReceivedAnswer
     | KeepOutcome
 )
 

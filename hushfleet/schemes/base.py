@@ -212,12 +212,13 @@ class Sum(Protocol):
         """The part of it that an auditor cannot compute from the bodies; empty if there is none."""
 
     def check_answer(self, answer: Answer) -> None:
-        """Raise `FaultyMember` unless the answer is for exactly this sum."""
+        """Raise `FaultyMember` unless the answer has the form of one for this sum; whether it is right shows when the sum is opened."""
 
     def open(self, answers: Mapping[int, Answer], *, executor: Executor | None = None) -> npt.NDArray[np.int64]:
         """The plain sum, int64 `(length,)`, from checked answers by member index.
 
-        Raises `LocalError(COMBINE_TOO_FEW)` below the threshold, `PeerError` for answers that give no sum.
+        Raises `LocalError(COMBINE_TOO_FEW)` below the threshold; `FaultyMember` for an answer that is proven wrong: the others may
+        open the sum; `PeerError` for answers that give no sum.
         """
 
 

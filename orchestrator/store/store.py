@@ -17,6 +17,7 @@ from hushfleet.labels import sha256
 from hushfleet.rounds.effects import (
     AcceptedContribution,
     Change,
+    DropReceivedAnswer,
     KeepAccepted,
     KeepOutcome,
     KeepReceivedAnswer,
@@ -277,6 +278,11 @@ class Store:
     def _(self, change: KeepReceivedAnswer, connection: Connection) -> None:
         round_id, _ = _open_round(connection, change.round)
         connection.execute(insert(answers).values(round_id=round_id, member_index=change.index, signed=encode(change.answer)))
+
+    @_keep.register
+    def _(self, change: DropReceivedAnswer, connection: Connection) -> None:
+        round_id, _ = _open_round(connection, change.round)
+        connection.execute(delete(answers).where(answers.c.round_id == round_id, answers.c.member_index == change.index))
 
     @_keep.register
     def _(self, change: KeepOutcome, connection: Connection) -> None:

@@ -79,7 +79,7 @@ def test_control_without_signatures_the_forged_contribution_is_counted(stage: At
     stage.collect("device-01", "device-02", "device-03")
     verify_nothing(monkeypatch)
     stage.contribute_as(VICTIM, stage.fleet.sealed(stage.plan, VICTIM, forged_body(stage)))
-    opened = stage.opened(stage.ask_all(stage.fleet.request(stage.plan, stage.bodies())))
+    opened = stage.open_request(stage.fleet.request(stage.plan, stage.bodies()))
     assert np.array_equal(opened, stage.total(["device-01", "device-02", "device-03"]) + 7)
 
 
@@ -231,7 +231,7 @@ def test_a_contribution_replayed_in_its_round_counts_once(stage: AttackedFleet) 
     for _ in range(3):
         stage.contribute_as(VICTIM, stage.sent(Kind.CONTRIBUTION, by=VICTIM)[0])
     stage.judge("orchestrator")
-    opened = stage.opened(stage.ask_all(stage.fleet.request(stage.plan, stage.bodies())))
+    opened = stage.open_request(stage.fleet.request(stage.plan, stage.bodies()))
     assert np.array_equal(opened, stage.total(stage.accepted))
     assert len(stage.accepted) == 4
 
@@ -317,7 +317,7 @@ def test_one_devices_bytes_on_anothers_topic_are_refused_until_they_count_twice(
     twice = stage.fleet.request(stage.plan, stage.bodies())
     stage.refused_by_all(twice, Refusal.REQUEST_DUPLICATE, FaultyOrchestrator)
     monkeypatch.setattr(member_module, "open_bodies", lambda terms, signed: tuple(cohort.open_body(terms, one) for one in signed))
-    opened = stage.opened(stage.ask_all(twice))
+    opened = stage.open_request(twice)
     assert np.array_equal(opened, stage.total(["device-01", "device-02", VICTIM, VICTIM]))
 
 

@@ -82,7 +82,7 @@ class Transfers:
 
     def release(self) -> None:
         """The round ends with everybody's contribution in it, and with nothing else."""
-        opened = self.stage.opened(self.stage.ask_all(self.stage.fleet.request(self.stage.plan, self.stage.bodies())))
+        opened = self.stage.open_request(self.stage.fleet.request(self.stage.plan, self.stage.bodies()))
         assert self.accepted == {*HELPERS, VICTIM}
         assert np.array_equal(opened, self.stage.total(self.accepted))
 

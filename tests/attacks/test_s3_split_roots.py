@@ -23,7 +23,7 @@ from hushfleet.rounds.evidence import open_evidence
 from hushfleet.sharing.interpolation import integer_coefficients
 from hushfleet.signing import Signed
 from hushfleet.wire import Evidence
-from tests.support.fleet.attacked import AttackedFleet, attack_fleet, staged
+from tests.support.fleet.attacked import AttackedFleet, attack_fleet, staged, summed
 from tests.support.refusals import refused
 
 
@@ -57,6 +57,8 @@ def split_stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyt
 class Answers:
     """What comes back: by member index, from honest members for what they were asked, from colluding ones for X and for Y."""
 
+    x: Sequence[Signed]
+    y: Sequence[Signed]
     honest: dict[int, Partial]
     colluding_x: dict[int, Partial]
     colluding_y: dict[int, Partial]
@@ -71,6 +73,8 @@ def attack(stage: AttackedFleet, split: Split, x: Sequence[Signed], y: Sequence[
     for index in asked:
         stage.judge(name_of(index))
     return Answers(
+        x,
+        y,
         {index: one for index, one in honest.items() if one is not None},
         {index: stage.collude(name_of(index), x) for index in split.colluding},
         {index: stage.collude(name_of(index), y) for index in split.colluding},
@@ -96,16 +100,24 @@ def combined(stage: AttackedFleet, split: Split, answers: Answers) -> tuple[int,
     terms += [(answers.honest[index], b * other[index]) for index in split.second]
     terms += [(answers.colluding_x[index], a * one[index]) for index in split.colluding]
     terms += [(answers.colluding_y[index], b * other[index]) for index in split.colluding]
-    found = [_opened(stage, [(partial.values[position], 2 * weight) for partial, weight in terms]) for position in range(3)]
+    sums = zip(summed(stage.key, answers.x), summed(stage.key, answers.y), strict=True)
+    square = stage.key.modulus_squared
+    weighted = [int(gmpy2.powmod(x, a, square) * gmpy2.powmod(y, b, square) % square) for x, y in sums]
+    found = [
+        _opened(stage, ciphertext, [(partial.values[position], 2 * weight) for partial, weight in terms])
+        for position, ciphertext in enumerate(weighted)
+    ]
     return tuple(one for one in found if one is not None) if None not in found else None
 
 
-def _opened(stage: AttackedFleet, terms: Sequence[tuple[int, int]]) -> int | None:
+def _opened(stage: AttackedFleet, ciphertext: int, terms: Sequence[tuple[int, int]]) -> int | None:
     key, product = stage.key, gmpy2.mpz(1)
     for value, exponent in terms:
-        product = product * gmpy2.powmod(value, exponent, key.modulus_squared) % key.modulus_squared
-    residue, rest = divmod(product - 1, key.modulus)
-    return None if rest else int(residue * gmpy2.invert(4 * key.delta**2, key.modulus) % key.modulus)
+        product = product * gmpy2.powmod(value, exponent, key.modulus) % key.modulus
+    _, one, other = gmpy2.gcdext(4 * key.delta**2, key.modulus)
+    root = gmpy2.powmod(product, one, key.modulus) * gmpy2.powmod(ciphertext, other, key.modulus) % key.modulus
+    residue, rest = divmod(ciphertext * gmpy2.powmod(root, -key.modulus, key.modulus_squared) % key.modulus_squared - 1, key.modulus)
+    return None if rest else int(residue)
 
 
 def test_it_yields_exactly_a_weighted_sum_of_two_cohorts(split_stage: tuple[AttackedFleet, Split]) -> None:
@@ -123,12 +135,12 @@ def test_neither_cohort_opens_alone(split_stage: tuple[AttackedFleet, Split]) ->
     """Each has f honest members of its own and f colluding ones, one short of a threshold; `middle` answered for both together."""
     stage, split = split_stage
     answers = attack(stage, split, stage.bodies(*X), stage.bodies(*Y))
-    for own, colluding in ((split.first, answers.colluding_x), (split.second, answers.colluding_y)):
+    for bodies, own, colluding in ((answers.x, split.first, answers.colluding_x), (answers.y, split.second, answers.colluding_y)):
         known = [*(answers.honest[index] for index in own), *colluding.values()]
         with refused(Refusal.COMBINE_TOO_FEW, LocalError):
-            stage.opened(known)
+            stage.opened(known, bodies)
         with refused(Refusal.COMBINE_RESIDUE, PeerError):
-            stage.opened([*known, answers.honest[split.middle]])
+            stage.opened([*known, answers.honest[split.middle]], bodies)
 
 
 def test_control_with_one_colluding_member_more_each_cohort_opens_alone(split_stage: tuple[AttackedFleet, Split]) -> None:
@@ -136,7 +148,7 @@ def test_control_with_one_colluding_member_more_each_cohort_opens_alone(split_st
     answers = attack(stage, split, stage.bodies(*X), stage.bodies(*Y))
     for names, own, colluding in ((X, split.first, answers.colluding_x), (Y, split.second, answers.colluding_y)):
         more = stage.collude(name_of(split.middle), stage.bodies(*names))
-        opened = stage.opened([*(answers.honest[index] for index in own), *colluding.values(), more])
+        opened = stage.opened([*(answers.honest[index] for index in own), *colluding.values(), more], stage.bodies(*names))
         assert np.array_equal(opened, stage.total(names))
 
 

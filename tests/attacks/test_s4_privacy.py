@@ -68,7 +68,7 @@ def wide_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Atta
 
 def opened_cohort(stage: AttackedFleet) -> IntVector:
     stage.collect(*FOUR)
-    return stage.opened(stage.ask_all(stage.fleet.request(stage.plan, stage.bodies())))
+    return stage.open_request(stage.fleet.request(stage.plan, stage.bodies()))
 
 
 def least(variance: float, count: int) -> float:
@@ -113,9 +113,9 @@ def test_control_without_that_check_too_little_noise_is_left(wide_stage: Attacke
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
     for name in FOUR:
         wide_stage.offer_plan(name, thin)
-    bodies = [wide_stage.fleet.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
-    partials = wide_stage.ask_all(wide_stage.fleet.request(thin, bodies))
-    left = wide_stage.opened(partials, terms=wide_stage.fleet.terms(thin)) - wide_stage.total(COLLUDING)
+    bodies = [wide_stage.world.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
+    opened = wide_stage.open_request(wide_stage.world.request(thin, bodies), terms=wide_stage.world.terms(thin))
+    left = opened - wide_stage.total(COLLUDING)
     assert mean_square(left) < least(n.b2, left.size)
 
 
@@ -127,7 +127,7 @@ def test_beyond_f_members_each_contribution_keeps_its_own_noise(wide_stage: Atta
     for honest, bodies in (("device-01", four), ("device-02", five)):
         one = wide_stage.ask(honest, wide_stage.fleet.request(wide_stage.plan, bodies))
         assert one is not None
-        opened.append(wide_stage.opened([one, *(wide_stage.collude(member, bodies) for member in ("device-03", "device-04"))]))
+        opened.append(wide_stage.opened([one, *(wide_stage.collude(member, bodies) for member in ("device-03", "device-04"))], bodies))
     alone = opened[1] - opened[0]
     n = wide_stage.plan.plan.privacy
     assert mean_square(alone) > least(n.variance, alone.size)

@@ -53,7 +53,7 @@ def knowledge_with_commitment(
     randomness, square = SeededRandomness(b"cheat"), key.modulus_squared
     u, w = randomness.below(key.modulus), randomness.bits(key.bits // 2 + 264)
     commitment = (1 + u * key.modulus) * pow(key.h_s, w, square) * factor % square
-    rho = batch_coefficients(key, context, ciphertexts, (commitment,))
+    rho = batch_coefficients(context, ciphertexts, (commitment,), key.ciphertext_bytes)
     z_m = (u + sum(r * m for r, m in zip(rho, plaintexts, strict=True))) % key.modulus
     return KnowledgeProof(commitment, z_m, w + sum(r * o for r, o in zip(rho, openings, strict=True)))
 
@@ -62,7 +62,7 @@ def partial_over(
     key: PublicKey, share: KeyShare, ciphertexts: Sequence[int], values: Sequence[int], context: bytes, *, mask_bits: int
 ) -> Partial:
     """What the holder of `share` sends with a proof over any `values` and a mask of `mask_bits`."""
-    square, w = key.modulus_squared, SeededRandomness(b"mask").bits(mask_bits)
+    n, w = key.modulus, SeededRandomness(b"mask").bits(mask_bits)
     C, D = batched_partials(key, context, ciphertexts, values)
-    e = partial_challenge(key, context, share.index, (C, D), (pow(int(C), 4 * w, square), pow(key.v, w, square)))
+    e = partial_challenge(key, context, share.index, (C, D), (pow(int(C), 4 * w, n), pow(key.v, w, n)))
     return Partial(share.index, tuple(values), PartialProof(e, w + e * key.delta * share.value))

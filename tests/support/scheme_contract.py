@@ -113,8 +113,14 @@ class SchemeContract:
         part = scheme.answer(terms, self.keys(fleet, terms, index), root, bodies, SystemRandomness(), shares=shares)
         return Answer(terms.plan.key_id, terms.plan.round, terms.plan_hash, root, index, part.items, part.proof)
 
-    def check(self, terms: RoundTerms, sent: Sequence[Sent], answer: Answer) -> None:
-        self.sum(terms, sent).check_answer(answer)
+    def judge(self, fleet: Fleet, terms: RoundTerms, sent: Sequence[Sent], answer: Answer) -> npt.NDArray[np.int64]:
+        """The sum that this answer opens beside those of other honest members; raises what is wrong with the answer."""
+        total, members = self.sum(terms, sent), range(1, len(terms.roster.roster.committee) + 1)
+        others = [index for index in members if index != answer.index][: terms.roster.threshold - 1]
+        answers = {index: self.answer(fleet, terms, index, sent) for index in others} | {answer.index: answer}
+        for one in answers.values():
+            total.check_answer(one)
+        return total.open(answers)
 
     def member_check(self, terms: RoundTerms, sent: Sequence[Sent]) -> None:
         MEMBER_SCHEMES[self.scheme].check(terms, [one.verified for one in sent], SystemRandomness())
@@ -174,7 +180,7 @@ class SchemeContract:
         answers = {}
         for index in range(1, terms.roster.threshold + 1):
             answers[index] = self.answer(fleet, terms, index, sent)
-            self.check(terms, sent, answers[index])
+            self.sum(terms, sent).check_answer(answers[index])
 
         opened = self.sum(terms, sent).open(answers)
 
@@ -266,7 +272,11 @@ class ProvingSchemeContract(SchemeContract):
     """The part for a scheme whose contributions and answers prove themselves, one by one."""
 
     def answer_tampers(self, terms: RoundTerms) -> Mapping[str, tuple[Mapping[str, object], Refusal]]:
-        """Fields of an answer that a member may falsify, and why each is refused."""
+        """Fields of an answer that a member may falsify so that it opens nothing, and why each is refused."""
+        raise NotImplementedError
+
+    def harmless_tampers(self, terms: RoundTerms) -> Mapping[str, Mapping[str, object]]:
+        """Fields of an answer that a member may falsify and that leave the sum as it is."""
         raise NotImplementedError
 
     def test_anothers_contribution_under_an_own_name_is_named(self) -> None:
@@ -287,24 +297,34 @@ class ProvingSchemeContract(SchemeContract):
     def test_falsified_answers_are_refused_and_name_their_member(self) -> None:
         fleet, terms, sent, _ = self.cohort(2)
         honest = self.answer(fleet, terms, 2, sent)
-        self.check(terms, sent, honest)
+        self.judge(fleet, terms, sent, honest)
         for fields, reason in self.answer_tampers(terms).values():
-            changed = {name: value(getattr(honest, name)) if callable(value) else value for name, value in fields.items()}
             with refused(reason, FaultyMember):
-                self.check(terms, sent, msgspec.structs.replace(honest, **changed))
+                self.judge(fleet, terms, sent, falsified(honest, fields))
 
-    def test_an_answer_holds_for_one_root_one_index_and_one_cohort_only(self) -> None:
+    def test_the_member_that_is_named_is_the_one_that_falsified(self) -> None:
+        fleet, terms, sent, total = self.cohort(2)
+        for place in (1, 2, terms.roster.threshold):
+            honest = self.answer(fleet, terms, place, sent)
+            for fields, _ in self.answer_tampers(terms).values():
+                if "index" not in fields:
+                    with pytest.raises(FaultyMember) as caught:
+                        self.judge(fleet, terms, sent, falsified(honest, fields))
+                    assert caught.value.index == place
+            np.testing.assert_array_equal(self.judge(fleet, terms, sent, honest), total)
+
+    def test_a_falsified_answer_that_leaves_the_sum_counts(self) -> None:
+        fleet, terms, sent, total = self.cohort(2)
+        honest = self.answer(fleet, terms, 2, sent)
+        for fields in self.harmless_tampers(terms).values():
+            np.testing.assert_array_equal(self.judge(fleet, terms, sent, falsified(honest, fields)), total)
+
+    def test_an_answer_holds_for_one_index_and_one_cohort_only(self) -> None:
         fleet, terms, sent, _ = self.cohort(3)
         honest = self.answer(fleet, terms, 1, sent)
-        others = [
-            (sent, msgspec.structs.replace(honest, root=bytes(32))),
-            (sent, msgspec.structs.replace(honest, index=2)),
-            (sent[:2], honest),
-            (sent, msgspec.structs.replace(self.answer(fleet, terms, 1, sent, bytes(32)), root=honest.root)),
-        ]
-        for cohort, answer in others:
+        for cohort, answer in [(sent, msgspec.structs.replace(honest, index=2)), (sent[:2], honest)]:
             with pytest.raises(FaultyMember):
-                self.check(terms, cohort, answer)
+                self.judge(fleet, terms, cohort, answer)
 
     def test_two_answers_for_one_cohort_hide_the_share_with_fresh_masks(self) -> None:
         fleet, terms, sent, _ = self.cohort(1)
@@ -319,20 +339,25 @@ class ProvingSchemeContract(SchemeContract):
             found = self.faulty(terms, [self.resigned(fleet, terms, sent[0], with_body(**junk)), sent[1]])
             assert set(found) == {0}
         for junk in _junk(randomness, answer.items, answer.proof):
-            bad = msgspec.structs.replace(answer, **junk)
-            with pytest.raises(FaultyMember):
-                self.check(terms, sent, bad)
-            self.opens_to_the_right_sum_or_not_at_all(fleet, terms, sent, bad)
+            self.opens_to_the_right_sum_or_not_at_all(fleet, terms, sent, msgspec.structs.replace(answer, **junk))
 
     def opens_to_the_right_sum_or_not_at_all(self, fleet: Fleet, terms: RoundTerms, sent: Sequence[Sent], bad: Answer) -> None:
-        """Without `check_answer`, as no orchestrator opens. Noise in a proof alone still leaves the right sum."""
+        """Noise in a proof alone still leaves the right sum; anything else names member 1, also without `check_answer`."""
         answers = {index: self.answer(fleet, terms, index, sent) for index in range(2, terms.roster.threshold + 1)}
         try:
             opened = self.sum(terms, sent).open({1: bad} | answers)
         except HushfleetError:
+            with pytest.raises(FaultyMember) as caught:
+                self.judge(fleet, terms, sent, bad)
+            assert caught.value.index == 1
             return
         total = np.sum([self.values(terms, one.device_id.encode()) for one in sent], axis=0)
         np.testing.assert_array_equal(opened, total)
+
+
+def falsified(honest: Answer, fields: Mapping[str, object]) -> Answer:
+    """The answer with these fields replaced; a callable is given the honest field."""
+    return msgspec.structs.replace(honest, **{n: value(getattr(honest, n)) if callable(value) else value for n, value in fields.items()})
 
 
 def _junk(randomness: Randomness, items: Sequence[bytes], proof: bytes) -> list[dict[str, object]]:

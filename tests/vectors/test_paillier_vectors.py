@@ -177,7 +177,7 @@ def test_tampered_partials(case):
 def test_every_quorum_opens_the_sum():
     opened, partials = VECTORS["opened"], [Partial.from_bytes(KEY, raw(case, "partial"), 2) for case in VECTORS["partials"]]
     for quorum in itertools.combinations(partials, KEY.threshold):
-        assert list(combine(KEY, 2, quorum)) == numbers(opened, "plaintexts")
+        assert list(combine(KEY, TOTAL, quorum)) == numbers(opened, "plaintexts")
     expected = np.sum([case["values"] for case in VECTORS["contributions"]], axis=0).tolist()
     assert unpack(numbers(opened, "plaintexts"), 40, opened["width"], KEY).tolist() == opened["values"] == expected
 
@@ -185,4 +185,4 @@ def test_every_quorum_opens_the_sum():
 @cases("tampered_combination")
 def test_tampered_combinations(case):
     with refused(Refusal(case["refusal"])):
-        combine(KEY, 2, [Partial.from_bytes(KEY, bytes.fromhex(data), 2) for data in case["partials"]])
+        combine(KEY, TOTAL, [Partial.from_bytes(KEY, bytes.fromhex(data), 2) for data in case["partials"]])

@@ -34,14 +34,21 @@ def power_quiet(base: int, exponent: int, modulus: int) -> mpz:
         return gmpy2.powmod_sec(base, exponent, modulus)
 
 
-def first_unacceptable(values: Sequence[int], modulus: int) -> int | None:
-    """Position of the first value that is not a unit with 1 < value < modulus^2 (PROTOCOL 3, acceptance), None if there is none.
+def first_no_ciphertext(values: Sequence[int], modulus: int) -> int | None:
+    """Position of the first value that is not a unit with 1 < value < modulus^2 (PROTOCOL 3, acceptance), None if there is none."""
+    return _first_no_unit(values, modulus, 2, modulus**2)
 
-    One gcd for all: a product is a unit exactly when every factor is.
-    """
-    n, square, product = mpz(modulus), mpz(modulus) ** 2, mpz(1)
+
+def first_no_root(values: Sequence[int], modulus: int) -> int | None:
+    """Position of the first value that is not a unit with 1 <= value < modulus (PROTOCOL 3, acceptance), None if there is none."""
+    return _first_no_unit(values, modulus, 1, modulus)
+
+
+def _first_no_unit(values: Sequence[int], modulus: int, least: int, end: int) -> int | None:
+    # One gcd for all: a product is a unit exactly when every factor is.
+    n, product = mpz(modulus), mpz(1)
     for position, value in enumerate(values):
-        if not 1 < value < square:
+        if not least <= value < end:
             return position
         product = product * (value % n) % n
     if gmpy2.gcd(product, n) == 1:

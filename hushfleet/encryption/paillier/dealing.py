@@ -16,7 +16,7 @@ from hushfleet.encryption.paillier.partials import open_one
 from hushfleet.encryption.paillier.primes import Progress, is_safe_prime, safe_prime
 from hushfleet.encryption.paillier.public import encrypt
 from hushfleet.encryption.paillier.share import KeyShare
-from hushfleet.errors import LocalError, Refusal
+from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.randomness import Randomness
 from hushfleet.sharing.dealing import deal_integer
 
@@ -50,11 +50,11 @@ def deal(
     _check_request(bits, f, insecure=insecure)
     secrets = _Secrets(*(primes or _prime_pair(bits, randomness, executor, on_progress)), bits)
     members, threshold = 3 * f + 1, 2 * f + 1
-    values = deal_integer(secrets.d, threshold=threshold, members=members, modulus=secrets.order, randomness=randomness)
+    values = deal_integer(secrets.d, threshold=threshold, members=members, modulus=secrets.m, randomness=randomness)
     h, v = _draw_bases(secrets, randomness)
-    square, delta = secrets.modulus**2, gmpy2.fac(members)
-    verification = tuple(int(power_quiet(v, delta * value, square)) for value in values)
-    h_s = int(power(h, secrets.modulus, square))
+    delta = gmpy2.fac(members)
+    verification = tuple(int(power_quiet(v, delta * value, secrets.modulus)) for value in values)
+    h_s = int(power(h, secrets.modulus, secrets.modulus**2))
     public = PublicKey(secrets.modulus, h_s, v, verification, insecure)
     check_every_quorum(public, values, randomness)
     return Dealing(public, tuple(KeyShare(index, value) for index, value in enumerate(values, start=1)))
@@ -63,14 +63,13 @@ def deal(
 class _Secrets:
     """The numbers that only the dealer knows, and only while dealing."""
 
-    __slots__ = ("d", "m", "modulus", "order", "p", "q")
+    __slots__ = ("d", "m", "modulus", "p", "q")
 
     def __init__(self, p: int, q: int, bits: int) -> None:
         check_primes(p, q, bits)
         self.p, self.q, self.modulus = p, q, p * q
         self.m = (p - 1) // 2 * ((q - 1) // 2)
-        self.order = self.modulus * self.m
-        self.d = self.m * int(gmpy2.invert(self.m, self.modulus))
+        self.d = int(gmpy2.invert(self.modulus, self.m))
 
 
 def check_primes(p: int, q: int, bits: int) -> None:
@@ -82,14 +81,14 @@ def check_primes(p: int, q: int, bits: int) -> None:
 
 
 def check_bases(h: int, v: int, p: int, q: int) -> None:
-    """`LocalError(KEY_MALFORMED)` unless v has order N m modulo N^2 and h has order 2 m modulo N.
+    """`LocalError(KEY_MALFORMED)` unless v has order m and h has order 2 m modulo N.
 
-    A v without its part of order N would let a share shifted by a multiple of m verify.
+    A v of smaller order would let a share verify that differs modulo m.
     """
     half_p, half_q, n = (p - 1) // 2, (q - 1) // 2, p * q
     m = half_p * half_q
-    if any(power_quiet(v, n * m // r, n * n) == 1 for r in (p, q, half_p, half_q)) or power_quiet(v, n * m, n * n) != 1:
-        raise LocalError(Refusal.KEY_MALFORMED, "the verification base v does not generate the squares modulo N^2")
+    if any(power_quiet(v, m // r, n) == 1 for r in (half_p, half_q)) or power_quiet(v, m, n) != 1:
+        raise LocalError(Refusal.KEY_MALFORMED, "the verification base v does not generate the squares modulo N")
     if any(power_quiet(h, 2 * m // r, n) == 1 for r in (2, half_p, half_q)) or power_quiet(h, 2 * m, n) != 1:
         raise LocalError(Refusal.KEY_MALFORMED, "the hiding base h does not have full order")
 
@@ -99,10 +98,18 @@ def check_every_quorum(public: PublicKey, values: tuple[int, ...], randomness: R
     plaintext = randomness.below(public.modulus)
     ciphertext = encrypt(public, (plaintext,), randomness).ciphertexts[0]
     exponents = {index: 2 * public.delta * value for index, value in enumerate(values, start=1)}
-    partials = {index: int(power_quiet(ciphertext, exponent, public.modulus_squared)) for index, exponent in exponents.items()}
+    residue = ciphertext % public.modulus
+    partials = {index: int(power_quiet(residue, exponent, public.modulus)) for index, exponent in exponents.items()}
     for quorum in itertools.combinations(partials, public.threshold):
-        if open_one(public, {index: partials[index] for index in quorum}) != plaintext:
+        if not _opens(public, ciphertext, {index: partials[index] for index in quorum}, plaintext):
             raise LocalError(Refusal.KEY_MALFORMED, f"the members {quorum} do not decrypt a test ciphertext")
+
+
+def _opens(public: PublicKey, ciphertext: int, partials: dict[int, int], plaintext: int) -> bool:
+    try:
+        return open_one(public, ciphertext, partials) == plaintext
+    except PeerError:
+        return False
 
 
 def _check_request(bits: int, f: int, *, insecure: bool) -> None:
@@ -123,14 +130,14 @@ def _prime_pair(bits: int, randomness: Randomness, executor: Executor | None, on
 
 
 def _draw_bases(secrets: _Secrets, randomness: Randomness) -> tuple[int, int]:
-    x, y = _unit(secrets.modulus, secrets.modulus, randomness), _unit(secrets.modulus**2, secrets.modulus, randomness)
-    h, v = -x * x % secrets.modulus, y * y % secrets.modulus**2
+    x, y = _unit(secrets.modulus, randomness), _unit(secrets.modulus, randomness)
+    h, v = -x * x % secrets.modulus, y * y % secrets.modulus
     check_bases(h, v, secrets.p, secrets.q)
     return h, v
 
 
-def _unit(below: int, modulus: int, randomness: Randomness) -> int:
+def _unit(modulus: int, randomness: Randomness) -> int:
     while True:
-        candidate = randomness.below(below)
+        candidate = randomness.below(modulus)
         if gmpy2.gcd(candidate, modulus) == 1:
             return candidate

@@ -7,7 +7,7 @@ from typing import Self
 
 from phe.paillier import PaillierPublicKey
 
-from hushfleet.encryption.paillier.arithmetic import first_unacceptable
+from hushfleet.encryption.paillier.arithmetic import first_no_ciphertext, first_no_root
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import concatenated, unsigned
 
@@ -18,11 +18,11 @@ COMMITTEE_SIZES = (4, 7, 10)
 
 @dataclass(frozen=True, slots=True)
 class PublicKey:
-    """N, the hiding base h_s, the verification base v and v_1..v_n, all as plain integers.
+    """N, the hiding base h_s modulo N^2, the verification base v and v_1..v_n modulo N, all as plain integers.
 
     The constructor refuses with `PeerError`: `COMMITTEE_SIZE` (n not 4, 7 or 10), `KEY_TOO_SMALL` (below 2048 bit, or below
-    512 bit where `insecure` allows test keys), `KEY_MALFORMED` (N even or not of whole bytes; another value not a unit in
-    (1, N^2)). It cannot see whether N is a product of safe primes: that rests on the owner's signature.
+    512 bit where `insecure` allows test keys), `KEY_MALFORMED` (N even or not of whole bytes; h_s not a unit in (1, N^2),
+    or v or a v_i not a unit in (1, N)). It cannot see whether N is a product of safe primes: that rests on the owner's signature.
     """
 
     modulus: int
@@ -39,8 +39,9 @@ class PublicKey:
             raise PeerError(Refusal.KEY_TOO_SMALL, f"a Paillier key of {self.bits} bit, at least {least} are required")
         if self.modulus < 0 or self.modulus % 2 == 0 or self.bits % 8:
             raise PeerError(Refusal.KEY_MALFORMED, "the modulus is not an odd number of whole bytes")
-        if first_unacceptable((self.h_s, self.v, *self.verification), self.modulus) is not None:
-            raise PeerError(Refusal.KEY_MALFORMED, "a base or verification value of the key is not a unit modulo N^2")
+        values = (self.v, *self.verification)
+        if first_no_ciphertext((self.h_s,), self.modulus) is not None or 1 in values or first_no_root(values, self.modulus) is not None:
+            raise PeerError(Refusal.KEY_MALFORMED, "a base or verification value of the key is not a unit above 1 of its modulus")
 
     @property
     def bits(self) -> int:
@@ -87,20 +88,26 @@ class PublicKey:
         return PaillierPublicKey(self.modulus)
 
     def to_bytes(self) -> bytes:
-        """The Paillier part of the key id: N, then h_s, v, v_1..v_n, each at its fixed width."""
-        return unsigned(self.modulus, self.modulus_bytes) + concatenated((self.h_s, self.v, *self.verification), self.ciphertext_bytes)
+        """The Paillier part of the key id: N, h_s, v, v_1..v_n, h_s at the width of N^2, the others at that of N."""
+        h_s = unsigned(self.h_s, self.ciphertext_bytes)
+        return unsigned(self.modulus, self.modulus_bytes) + h_s + concatenated((self.v, *self.verification), self.modulus_bytes)
 
     @classmethod
     def from_bytes(cls, data: bytes, *, members: int, insecure: bool = False) -> Self:
         """The key of `members` members in `data`; refuses as the constructor does, any other length with `KEY_MALFORMED`."""
         if members not in COMMITTEE_SIZES:
             raise PeerError(Refusal.COMMITTEE_SIZE, f"a committee has 4, 7 or 10 members, not {members}")
-        width, rest = divmod(len(data), 2 * members + 5)
+        width, rest = divmod(len(data), widths_of_modulus(members))
         modulus = int.from_bytes(data[:width], "big")
         if rest or not width or (modulus.bit_length() + 7) // 8 != width:
             raise PeerError(Refusal.KEY_MALFORMED, f"{len(data)} bytes are not a Paillier key of {members} members")
-        h_s, v, *verification = _numbers(data[width:], 2 * width)
-        return cls(modulus, h_s, v, tuple(verification), insecure)
+        v, *verification = _numbers(data[3 * width :], width)
+        return cls(modulus, int.from_bytes(data[width : 3 * width], "big"), v, tuple(verification), insecure)
+
+
+def widths_of_modulus(members: int) -> int:
+    """The length of the Paillier part in widths of N: N, h_s at twice the width, v, v_1..v_n."""
+    return members + 4
 
 
 def _numbers(data: bytes, width: int) -> Iterator[int]:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 from gmpy2 import mpz
 
-from hushfleet.encryption.paillier.arithmetic import first_unacceptable, product_of_powers
+from hushfleet.encryption.paillier.arithmetic import first_no_ciphertext, product_of_powers
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.public import HIDING_SLACK_BITS, Encryption, hiding_base
 from hushfleet.encryption.paillier.transcript import batch_coefficients
@@ -78,7 +78,7 @@ def prove(key: PublicKey, encryption: Encryption, plaintexts: Sequence[int], con
     """A proof for `encryption` of `plaintexts` in `context`. The masks drawn are as secret as the plaintexts, fresh every time."""
     u, w = randomness.below(key.modulus), randomness.bits(response_bits(key) - 1)
     commitment = int((1 + u * key.modulus) * hiding_base(key).power(w) % key.modulus_squared)
-    coefficients = batch_coefficients(key, context, encryption.ciphertexts, (commitment,))
+    coefficients = batch_coefficients(context, encryption.ciphertexts, (commitment,), key.ciphertext_bytes)
     z_m = (u + sum(rho * plaintext for rho, plaintext in zip(coefficients, plaintexts, strict=True))) % key.modulus
     z_r = w + sum(rho * r for rho, r in zip(coefficients, encryption.openings, strict=True))
     return KnowledgeProof(commitment, z_m, z_r)
@@ -116,11 +116,12 @@ def _culprits(key: PublicKey, relations: dict[int, _Relation], positions: list[i
 def _well_formed(key: PublicKey, statement: Statement) -> bool:
     proof, count = statement.proof, len(statement.ciphertexts)
     ranges = proof.z_m < key.modulus and not proof.z_r >> response_bits(key) and 1 <= count <= MOST_CIPHERTEXTS
-    return ranges and first_unacceptable((proof.commitment, *statement.ciphertexts), key.modulus) is None
+    return ranges and first_no_ciphertext((proof.commitment, *statement.ciphertexts), key.modulus) is None
 
 
 def _relation(key: PublicKey, statement: Statement) -> _Relation:
-    return _Relation(statement, batch_coefficients(key, statement.context, statement.ciphertexts, (statement.proof.commitment,)))
+    committed = (statement.proof.commitment,)
+    return _Relation(statement, batch_coefficients(statement.context, statement.ciphertexts, committed, key.ciphertext_bytes))
 
 
 def _hold(key: PublicKey, relations: Sequence[_Relation], weights: Sequence[int]) -> bool:

@@ -1,13 +1,18 @@
-"""Partial decryptions as everybody sees them: checking a member's answer, and combining a quorum (PROTOCOL 3)."""
+"""Partial decryptions as everybody sees them: checking a member's answer, and combining a quorum (PROTOCOL 3).
+
+The committee takes the N-th root of a ciphertext modulo N: threshold RSA after Shoup ("Practical threshold signatures", 2000) with
+public exponent N. The root proves the sum, whoever lied; a member's proof is needed only to name one that did.
+"""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Self
 
 import gmpy2
 
-from hushfleet.encryption.paillier.arithmetic import first_unacceptable, power, product_of_powers
-from hushfleet.encryption.paillier.comb import fixed_base
+from hushfleet.encryption.paillier.arithmetic import first_no_root, power, product_of_powers
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.encryption.paillier.transcript import CHALLENGE_BITS, batched_partials, partial_challenge
 from hushfleet.errors import FaultyMember, LocalError, PeerError, Refusal
@@ -20,12 +25,12 @@ MASK_SLACK_BITS = 256
 
 
 def mask_bits(key: PublicKey) -> int:
-    """Length of a proof's mask w: 2|N| + |Delta| + 256. A shorter one leaks the key share through z."""
-    return 2 * key.bits + key.delta.bit_length() + MASK_SLACK_BITS
+    """Length of a proof's mask w: |N| + |Delta| + 256. A shorter one leaks the key share through z."""
+    return key.bits + key.delta.bit_length() + MASK_SLACK_BITS
 
 
 def response_bits(key: PublicKey) -> int:
-    """Length of a proof's response: z < 2^(2|N| + |Delta| + 257)."""
+    """Length of a proof's response: z < 2^(|N| + |Delta| + 257)."""
     return mask_bits(key) + 1
 
 
@@ -47,7 +52,7 @@ class PartialProof:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The partial decryptions c_(i,1)..c_(i,L) of the member `index` (from 1), with one proof for all. Public once sent."""
+    """The partial roots x_(i,1)..x_(i,L) modulo N of the member `index` (from 1), with one proof for all. Public once sent."""
 
     index: int
     values: tuple[int, ...]
@@ -60,12 +65,12 @@ class Partial:
     def to_bytes(self, key: PublicKey) -> bytes:
         """u16 index, e, z, then the values, all at fixed width."""
         proof = unsigned(self.proof.challenge, _CHALLENGE_BYTES) + unsigned(self.proof.response, _response_bytes(key))
-        return unsigned(self.index, _INDEX_BYTES) + proof + concatenated(self.values, key.ciphertext_bytes)
+        return unsigned(self.index, _INDEX_BYTES) + proof + concatenated(self.values, key.modulus_bytes)
 
     @classmethod
     def from_bytes(cls, key: PublicKey, data: bytes, count: int) -> Self:
         """The partial with exactly `count` values in `data`; `PeerError(PARTIAL_INVALID)` for another length. Not yet verified."""
-        widths = [_INDEX_BYTES, _CHALLENGE_BYTES, _response_bytes(key)] + [key.ciphertext_bytes] * count
+        widths = [_INDEX_BYTES, _CHALLENGE_BYTES, _response_bytes(key)] + [key.modulus_bytes] * count
         if len(data) != sum(widths):
             raise PeerError(Refusal.PARTIAL_INVALID, f"{len(data)} bytes are not a partial of {count} values, {sum(widths)} bytes")
         index, challenge, response, *values = _cut(data, widths)
@@ -80,54 +85,72 @@ def _cut(data: bytes, widths: Sequence[int]) -> list[int]:
     return numbers
 
 
+def check_form(key: PublicKey, count: int, partial: Partial) -> None:
+    """Return if `partial` is `count` units modulo N from one of the committee; else `FaultyMember(PARTIAL_INVALID)`."""
+    index = partial.index
+    if not index <= key.members or len(partial.values) != count:
+        raise FaultyMember(Refusal.PARTIAL_INVALID, index, f"not one of {key.members} members answering {count} ciphertexts")
+    if first_no_root(partial.values, key.modulus) is not None:
+        raise FaultyMember(Refusal.PARTIAL_INVALID, index, "a partial is not a unit modulo N")
+
+
 def verify_partial(key: PublicKey, ciphertexts: Sequence[int], partial: Partial, context: bytes) -> None:
     """Return if `partial` opens exactly these ciphertexts (up to sign) with the share behind v_i, in this context.
 
     Raises `FaultyMember`: `PARTIAL_INVALID` (index, number, or a value that is not an accepted unit), `PARTIAL_PROOF`.
     """
-    index = partial.index
-    if not index <= key.members or len(partial.values) != len(ciphertexts):
-        raise FaultyMember(Refusal.PARTIAL_INVALID, index, f"not one of {key.members} members answering {len(ciphertexts)} ciphertexts")
-    if first_unacceptable(partial.values, key.modulus) is not None:
-        raise FaultyMember(Refusal.PARTIAL_INVALID, index, "a partial is not a unit modulo N^2 above 1")
+    check_form(key, len(ciphertexts), partial)
     if partial.proof.response >> response_bits(key) or not _proof_holds(key, ciphertexts, partial, context):
-        raise FaultyMember(Refusal.PARTIAL_PROOF, index, "the proof does not hold for these ciphertexts in this context")
+        raise FaultyMember(Refusal.PARTIAL_PROOF, partial.index, "the proof does not hold for these ciphertexts in this context")
 
 
 def _proof_holds(key: PublicKey, ciphertexts: Sequence[int], partial: Partial, context: bytes) -> bool:
-    square, (e, z) = key.modulus_squared, (partial.proof.challenge, partial.proof.response)
+    n, (e, z) = key.modulus, (partial.proof.challenge, partial.proof.response)
     C, D = batched_partials(key, context, ciphertexts, partial.values)
-    v_z = fixed_base(key.v, square, response_bits(key)).power(z)
-    a = power(C, 4 * z, square) * power(D, -2 * e, square) % square
-    b = v_z * power(key.verification[partial.index - 1], -e, square) % square
+    a = power(C, 4 * z, n) * power(D, -2 * e, n) % n
+    b = power(key.v, z, n) * power(key.verification[partial.index - 1], -e, n) % n
     return e == partial_challenge(key, context, partial.index, (C, D), (a, b))
 
 
-def combine(key: PublicKey, ciphertext_count: int, partials: Sequence[Partial]) -> tuple[int, ...]:
-    """The L = `ciphertext_count` plaintexts in [0, N) from verified partials of at least `threshold` different members.
+def combine(
+    key: PublicKey, ciphertexts: Sequence[int], partials: Sequence[Partial], *, executor: Executor | None = None
+) -> tuple[int, ...]:
+    """The plaintexts in [0, N) of the ciphertexts, from partials of at least `threshold` different members in the form of `check_form`.
 
-    Takes the lowest `threshold` indices; any quorum of verified partials opens the same values. Raises
-    `LocalError(COMBINE_TOO_FEW)`; `PeerError`: `PARTIAL_INVALID` (a member twice, or another number of values),
-    `COMBINE_RESIDUE` (they do not fit together: a partial was not verified).
+    Takes the lowest `threshold` indices. What it returns is the true plaintexts, whoever made the partials: each ciphertext is
+    held against the root it opened with. That does not say that each partial is right: two members can cancel each other.
+    `executor` opens ciphertexts side by side. Raises `LocalError(COMBINE_TOO_FEW)`; `PeerError`: `PARTIAL_INVALID` (a member
+    twice, or another number of values), `COMBINE_RESIDUE` (a partial is wrong: `verify_partial` says whose).
     """
     by_index = {partial.index: partial.values for partial in partials}
-    if len(by_index) != len(partials) or any(len(values) != ciphertext_count for values in by_index.values()):
-        raise PeerError(Refusal.PARTIAL_INVALID, f"partials of one member twice, or not of {ciphertext_count} values each")
+    if len(by_index) != len(partials) or any(len(values) != len(ciphertexts) for values in by_index.values()):
+        raise PeerError(Refusal.PARTIAL_INVALID, f"partials of one member twice, or not of {len(ciphertexts)} values each")
     if len(by_index) < key.threshold:
         raise LocalError(Refusal.COMBINE_TOO_FEW, f"{len(by_index)} partials, {key.threshold} are needed")
     quorum = sorted(by_index)[: key.threshold]
-    return tuple(open_one(key, {index: by_index[index][k] for index in quorum}) for k in range(ciphertext_count))
+    columns = [{index: by_index[index][k] for index in quorum} for k in range(len(ciphertexts))]
+    return tuple((executor.map if executor else map)(open_one, repeat(key), ciphertexts, columns))
 
 
-def open_one(key: PublicKey, quorum: Mapping[int, int]) -> int:
-    """M in [0, N) from one partial per member of a quorum; `PeerError(COMBINE_RESIDUE)` if they do not fit together."""
-    square = key.modulus_squared
-    # The proof fixes a partial up to sign only: the factor 2 removes the sign.
-    exponents = {index: 2 * coefficient for index, coefficient in integer_coefficients(tuple(quorum), key.members).items()}
-    above = product_of_powers([quorum[i] for i in exponents if exponents[i] > 0], [e for e in exponents.values() if e > 0], square)
-    below = product_of_powers([quorum[i] for i in exponents if exponents[i] < 0], [-e for e in exponents.values() if e < 0], square)
-    opened = above * gmpy2.invert(below, square) % square
-    residue, rest = divmod(opened - 1, key.modulus)
+def open_one(key: PublicKey, ciphertext: int, quorum: Mapping[int, int]) -> int:
+    """M in [0, N) of one ciphertext, from one partial per member of a quorum; `PeerError(COMBINE_RESIDUE)` if they do not open it.
+
+    R, the N-th root of C modulo N, is unique (gcd(N, 4m) = 1), so C R^-N = 1 modulo N holds for the true root alone.
+    """
+    n, square = key.modulus, key.modulus_squared
+    combined = _signed_product(quorum, {i: 2 * weight for i, weight in integer_coefficients(tuple(quorum), key.members).items()}, n)
+    _, a, b = gmpy2.gcdext(4 * key.delta**2, n)
+    root = power(combined, int(a), n) * power(ciphertext % n, int(b), n) % n
+    residue, rest = divmod(ciphertext * power(root, -n, square) % square - 1, n)
     if rest:
-        raise PeerError(Refusal.COMBINE_RESIDUE, "the partials do not combine to a plaintext")
-    return int(residue * gmpy2.invert(4 * key.delta**2, key.modulus) % key.modulus)
+        raise PeerError(Refusal.COMBINE_RESIDUE, "the partials do not combine to the root of the ciphertext")
+    return int(residue)
+
+
+def _signed_product(bases: Mapping[int, int], exponents: Mapping[int, int], modulus: int) -> int:
+    """The product of bases[i] ** exponents[i] modulo `modulus`, of units; an exponent may be negative."""
+    above, below = (
+        product_of_powers([bases[i] for i in found], [abs(exponents[i]) for i in found], modulus)
+        for found in ([i for i, e in exponents.items() if e > 0], [i for i, e in exponents.items() if e < 0])
+    )
+    return int(above * gmpy2.invert(below, modulus) % modulus)

@@ -5,7 +5,7 @@ from functools import reduce
 
 from phe.util import mulmod
 
-from hushfleet.encryption.paillier.arithmetic import first_unacceptable
+from hushfleet.encryption.paillier.arithmetic import first_no_ciphertext
 from hushfleet.encryption.paillier.comb import FixedBase, fixed_base
 from hushfleet.encryption.paillier.key import PublicKey
 from hushfleet.errors import LocalError, PeerError, Refusal
@@ -55,7 +55,7 @@ def accept(key: PublicKey, values: Sequence[int]) -> tuple[int, ...]:
 
     Proves membership in the group only: not who made a ciphertext, nor that it differs from another's.
     """
-    bad = first_unacceptable(values, key.modulus)
+    bad = first_no_ciphertext(values, key.modulus)
     if bad is not None:
         raise PeerError(Refusal.CIPHERTEXT_INVALID, f"ciphertext {bad} is not a unit modulo N^2 above 1")
     return tuple(values)

@@ -16,14 +16,14 @@ from hushfleet.randomness import Randomness
 def check_share(key: PublicKey, share: KeyShare) -> None:
     """Return if v^(Delta s_i) = v_i, on import of a share; else `PeerError(SHARE_MISMATCH)`."""
     exponent = key.delta * share.value
-    if share.index > key.members or power_quiet(key.v, exponent, key.modulus_squared) != key.verification[share.index - 1]:
+    if share.index > key.members or power_quiet(key.v, exponent, key.modulus) != key.verification[share.index - 1]:
         raise PeerError(Refusal.SHARE_MISMATCH, f"the key share of member {share.index} does not fit the committee's public key")
 
 
 def answer(
     key: PublicKey, share: KeyShare, ciphertexts: Sequence[int], context: bytes, randomness: Randomness, *, executor: Executor | None = None
 ) -> Partial:
-    """The partial decryptions of `ciphertexts`, and the proof that this member's share made them.
+    """The partial roots x = (C mod N)^(2 Delta s_i) mod N of `ciphertexts`, and the proof that this member's share made them.
 
     Only ever call it on products this member formed itself from a cohort it has checked, once per round, after the answer's
     place in its log is taken. The proof's mask is fresh and as secret as the share. `executor`: threads, which then work
@@ -32,12 +32,11 @@ def answer(
     """
     if share.index > key.members:
         raise PeerError(Refusal.SHARE_MISMATCH, f"the committee has {key.members} members, this is the share of member {share.index}")
-    square = key.modulus_squared
     spread: Callable[..., Iterator[int]] = executor.map if executor else map
     accepted = accept(key, ciphertexts)
-    values = tuple(spread(lambda c: int(power_quiet(c, 2 * key.delta * share.value, square)), accepted))
+    values = tuple(spread(lambda c: int(power_quiet(c % key.modulus, 2 * key.delta * share.value, key.modulus)), accepted))
     C, D = batched_partials(key, context, accepted, values)
     w = randomness.bits(mask_bits(key))
-    a, b = spread(lambda pair: power_quiet(pair[0], pair[1], square), ((C, 4 * w), (key.v, w)))
+    a, b = spread(lambda pair: power_quiet(pair[0], pair[1], key.modulus), ((C, 4 * w), (key.v, w)))
     e = partial_challenge(key, context, share.index, (C, D), (a, b))
     return Partial(share.index, values, PartialProof(e, w + e * key.delta * share.value))

@@ -49,12 +49,12 @@ class KeyShare:
         raise TypeError("a key share does not leave the process by accident; store to_bytes() on purpose")
 
     def to_bytes(self, key: PublicKey) -> bytes:
-        """u16 index, then the value at the width of a ciphertext; for a sealed message or the member's own store."""
-        return unsigned(self.index, _INDEX_BYTES) + unsigned(self.value, key.ciphertext_bytes)
+        """u16 index, then the value at the width of N; for a sealed message or the member's own store."""
+        return unsigned(self.index, _INDEX_BYTES) + unsigned(self.value, key.modulus_bytes)
 
     @classmethod
     def from_bytes(cls, key: PublicKey, data: bytes) -> Self:
         """Inverse of `to_bytes`; `PeerError(SHARE_MISMATCH)` for any other length."""
-        if len(data) != _INDEX_BYTES + key.ciphertext_bytes:
-            raise PeerError(Refusal.SHARE_MISMATCH, f"a share of this key has {_INDEX_BYTES + key.ciphertext_bytes} bytes, not {len(data)}")
+        if len(data) != _INDEX_BYTES + key.modulus_bytes:
+            raise PeerError(Refusal.SHARE_MISMATCH, f"a share of this key has {_INDEX_BYTES + key.modulus_bytes} bytes, not {len(data)}")
         return cls(int.from_bytes(data[:_INDEX_BYTES], "big"), int.from_bytes(data[_INDEX_BYTES:], "big"))

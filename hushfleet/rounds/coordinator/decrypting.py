@@ -11,7 +11,7 @@ from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator.closing import aborted, finished
 from hushfleet.rounds.coordinator.machine import TRANSITIONS, Coordinator, CoordinatorStep, Decrypting
-from hushfleet.rounds.effects import Effect, KeepReceivedAnswer, Persist, Refused
+from hushfleet.rounds.effects import DropReceivedAnswer, KeepReceivedAnswer, Persist, Refused
 from hushfleet.rounds.events import AnswerArrived
 from hushfleet.rounds.release import release
 from hushfleet.signing import Signed, VerifyKey
@@ -28,11 +28,14 @@ def _on_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived
     answer, signed = _open_answer(coordinator, state, event, index)
     state.total.check_answer(answer)
     state = replace(state, answers={**state.answers, index: (answer, signed)})
-    kept: tuple[Effect, ...] = (Persist((KeepReceivedAnswer(state.terms.plan.round, index, signed),)),)
+    kept = KeepReceivedAnswer(state.terms.plan.round, index, signed)
     if len(state.answers) < roster.threshold:
-        return state, kept
+        return state, (Persist((kept,)),)
     after, effects = _release(coordinator, state, event.now_ms)
-    return after, kept + effects
+    if not isinstance(after, Decrypting):
+        return after, effects  # the outcome's transaction holds the answers
+    dropped = (DropReceivedAnswer(state.terms.plan.round, wrong) for wrong in state.answers if wrong not in after.answers)
+    return after, (Persist((kept, *dropped)), *effects)
 
 
 def _open_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived, index: int) -> tuple[Answer, Signed]:
@@ -54,9 +57,27 @@ def _release(coordinator: Coordinator, state: Decrypting, now_ms: int) -> Coordi
     try:
         answers = {index: answer for index, (answer, _) in state.answers.items()}
         total = state.total.open(answers, executor=coordinator.executor)
+    except FaultyMember as error:
+        return _without(coordinator, state, error, now_ms)
+    except PeerError as error:
+        return _misfit(coordinator, state, error, now_ms)
+    try:
         progress = release(state.terms, total, coordinator.job.task, state.memory.progress, count=len(state.accepted))
         coordinator.job.task.approve(state.memory.progress, progress)
     except PeerError as error:
-        after, effects = aborted(coordinator, state, error.reason.value, now_ms)
-        return after, (Refused(error), *effects)
+        return _misfit(coordinator, state, error, now_ms)
     return finished(coordinator, state, Outcome.RELEASED, progress, now_ms=now_ms)
+
+
+def _without(coordinator: Coordinator, state: Decrypting, error: FaultyMember, now_ms: int) -> CoordinatorStep:
+    """Go on without the answer that was proven wrong: the others open the sum, or the round waits for more."""
+    state = replace(state, answers={index: held for index, held in state.answers.items() if index != error.index})
+    if len(state.answers) < state.memory.roster.threshold:
+        return state, (Refused(error),)
+    after, effects = _release(coordinator, state, now_ms)
+    return after, (Refused(error), *effects)
+
+
+def _misfit(coordinator: Coordinator, state: Decrypting, error: PeerError, now_ms: int) -> CoordinatorStep:
+    after, effects = aborted(coordinator, state, error.reason.value, now_ms)
+    return after, (Refused(error), *effects)

@@ -11,8 +11,9 @@ transaction before anything of them is published.
 
 What a refusal leaves behind. A refused contribution or answer leaves the state as it was; its sender gets a receipt with a
 generic reason. A contribution that comes after the cohort is closed gets a refusing receipt, too, so that its sender stops sending
-it. A sum or a model that fails a check ends the round by an abort; nobody can be named for it. No round ends for lack of time: what
-devices have paid for waits for more contributions and for answers, until a release, a new roster or the owner's word.
+it. An answer that is proven wrong when the sum is opened is dropped, its member named, and the round goes on with the others. A sum
+or a model that fails a check ends the round by an abort; nobody can be named for it. No round ends for lack of time: what devices
+have paid for waits for more contributions and for answers, until a release, a new roster or the owner's word.
 
 The orchestrator reads sums only: what it knows of one contribution is ciphertexts and a proof. `collecting`, `decrypting` and
 `closing` hold the handlers, `opening` the checks of contributions, `publications` what is sent.

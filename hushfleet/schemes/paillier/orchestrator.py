@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet.encryption.paillier.packing import unpack
-from hushfleet.encryption.paillier.partials import combine, verify_partial
+from hushfleet.encryption.paillier.partials import Partial, check_form, combine, verify_partial
 from hushfleet.encryption.paillier.public import ciphertexts_from_bytes, sum_ciphertexts
-from hushfleet.errors import FaultyDevice, FaultyMember, Refusal
+from hushfleet.errors import FaultyDevice, FaultyMember, PeerError, Refusal
 from hushfleet.labels import concatenated
 from hushfleet.randomness import Randomness
 from hushfleet.schemes.base import OpenedContribution, RoundTerms, VerifiedBody
@@ -43,22 +43,32 @@ class PaillierSum:
         return b""
 
     def check_answer(self, answer: Answer) -> None:
-        """Raise `FaultyMember` unless the answer opens exactly this sum."""
-        key = key_of(self.terms)
-        if len(answer.items) != ciphertext_count(self.terms):
-            raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"{len(answer.items)} partials")
-        partial = from_wire(key, answer.index, answer.items, answer.proof)
-        if partial.index != answer.index:
-            raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"answered as member {partial.index}")
-        verify_partial(key, self.ciphertexts, partial, answer_context(self.terms, answer.root, answer.index))
+        """Raise `FaultyMember` unless the answer holds a unit modulo N for each ciphertext, under its own index."""
+        self._partial(answer)
 
     def open(self, answers: Mapping[int, Answer], *, executor: Executor | None = None) -> npt.NDArray[np.int64]:
-        """The plain sum, int64 `(length,)`. Raises `PeerError`, `LocalError`."""
-        del executor  # about a millisecond of work
-        key = key_of(self.terms)
-        partials = [from_wire(key, index, answer.items, answer.proof) for index, answer in sorted(answers.items())]
-        plaintexts = combine(key, ciphertext_count(self.terms), partials)
+        """The plain sum, int64 `(length,)`. Raises as `Sum`: `FaultyMember` names a member by its failing proof, and by nothing else."""
+        key, partials = key_of(self.terms), [self._partial(answers[index]) for index in sorted(answers)]
+        try:
+            plaintexts = combine(key, self.ciphertexts, partials, executor=executor)
+        except PeerError:
+            self._name_faulty(partials, answers)
+            raise
         return unpack(plaintexts, self.terms.length, self.terms.plan.privacy.slot_bits, key)
+
+    def _partial(self, answer: Answer) -> Partial:
+        """The answer's partial in the form that `combine` takes. Raises `FaultyMember`."""
+        key, count = key_of(self.terms), len(self.ciphertexts)
+        if len(answer.items) != count:
+            raise FaultyMember(Refusal.PARTIAL_INVALID, answer.index, f"{len(answer.items)} partials for {count} ciphertexts")
+        partial = from_wire(key, answer.index, answer.items, answer.proof)
+        check_form(key, count, partial)
+        return partial
+
+    def _name_faulty(self, partials: Sequence[Partial], answers: Mapping[int, Answer]) -> None:
+        for partial in partials:
+            context = answer_context(self.terms, answers[partial.index].root, partial.index)
+            verify_partial(key_of(self.terms), self.ciphertexts, partial, context)
 
 
 class PaillierOrchestrator:

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from hushfleet.documents import Plan, VerifiedRoster
 from hushfleet.encryption.paillier.contexts import partial_context, proof_context
-from hushfleet.encryption.paillier.key import PublicKey
+from hushfleet.encryption.paillier.key import PublicKey, widths_of_modulus
 from hushfleet.encryption.paillier.knowledge import MOST_CIPHERTEXTS
 from hushfleet.encryption.paillier.packing import plaintext_count
 from hushfleet.privacy.blocks import encoded_length
@@ -20,7 +20,7 @@ _BODY_OVERHEAD_BYTES = 16 << 10
 """More than everything in a body besides its ciphertexts."""
 _CONTRIBUTION_OVERHEAD_BYTES = 2048
 _ITEM_OVERHEAD_BYTES = 5
-_MEMBER_CPU_S = 0.06
+_MEMBER_CPU_S = 0.012
 """A member's CPU seconds for one ciphertext of the sum at 3072 bit, checks included (`benchmarks.steps`)."""
 
 
@@ -89,8 +89,7 @@ def _read(paillier: bytes, members: int, *, insecure: bool) -> PublicKey:
 
 
 def _modulus_bytes(roster: VerifiedRoster) -> int:
-    """The width of N: the Paillier part holds N, h_s, v and v_1..v_n at fixed width, all but N modulo N^2."""
-    return len(roster.roster.paillier) // (2 * len(roster.roster.committee) + 5)
+    return len(roster.roster.paillier) // widths_of_modulus(len(roster.roster.committee))
 
 
 def _ciphertexts(plan: Plan, roster: VerifiedRoster) -> int:

@@ -41,7 +41,7 @@ from hushfleet.rounds.tasks.train import TrainingTask
 from hushfleet.schemes.base import DeviceScheme, EncryptedUpdate, RoundTerms, SchemeProfile, VerifiedBody
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.paillier.answers import from_wire, to_wire
-from hushfleet.schemes.paillier.profile import answer_context, ciphertext_count
+from hushfleet.schemes.paillier.profile import answer_context
 from hushfleet.signing import Signed
 from hushfleet.training import Architecture, Data
 from hushfleet.wire import Answer, Body, Kind, SealedAnswer, Topic, answer_seal_context, decode_signed, encode_signed
@@ -266,14 +266,18 @@ class AttackedFleet:
         found = decode(Answer, decode(SealedAnswer, plain, max_bytes=LIMITS.answer).answer.content, max_bytes=LIMITS.answer)
         return from_wire(self.key, index, found.items, found.proof)
 
-    def opened(self, partials: Sequence[Partial], *, terms: RoundTerms | None = None) -> IntVector:
-        """The vector that a quorum's partials open, int64 (d',)."""
-        where = terms or self.terms
-        return unpack(combine(self.key, ciphertext_count(where), partials), where.length, where.plan.privacy.slot_bits, self.key)
+    def open_request(self, request: DecryptionRequest, *, terms: RoundTerms | None = None) -> IntVector:
+        """The vector that the committee's answers to this request open, int64 (d',)."""
+        return self.opened(self.ask_all(request), request.bodies, terms=terms)
 
-    def plaintexts(self, partials: Sequence[Partial]) -> tuple[int, ...]:
-        """What a quorum's partials open, in [0, N), one for each value."""
-        return combine(self.key, len(partials[0].values), partials)
+    def opened(self, partials: Sequence[Partial], bodies: Sequence[Signed], *, terms: RoundTerms | None = None) -> IntVector:
+        """The vector that a quorum's partials open of the sum of these bodies, int64 (d',)."""
+        where = terms or self.terms
+        return unpack(self.plaintexts(partials, bodies), where.length, where.plan.privacy.slot_bits, self.key)
+
+    def plaintexts(self, partials: Sequence[Partial], bodies: Sequence[Signed]) -> tuple[int, ...]:
+        """The numbers in [0, N) that a quorum's partials open of the sum of these bodies, one for each ciphertext."""
+        return combine(self.key, summed(self.key, bodies), partials)
 
     def packed(self, values: IntVector) -> list[int]:
         return pack(values, self.fleet.plan().plan.privacy.slot_bits, self.key)

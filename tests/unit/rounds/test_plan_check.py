@@ -212,7 +212,7 @@ def test_a_model_whose_contribution_no_orchestrator_would_take_is_refused_by_dev
 
 @pytest.mark.parametrize(("modulus_bytes", "most"), [(384, 4096 * 153), (512, 4096 * 204)])
 def test_a_body_of_the_most_ciphertexts_is_within_the_limit_for_keys_of_3072_and_4096_bit(modulus_bytes: int, most: int):
-    roster = replace(FLEET.roster, roster=msgspec.structs.replace(FLEET.roster.roster, paillier=bytes(modulus_bytes * 13)))
+    roster = replace(FLEET.roster, roster=msgspec.structs.replace(FLEET.roster.roster, paillier=bytes(modulus_bytes * 8)))
     block = 65_536
     fitting = most // block * block
 

@@ -48,19 +48,26 @@ class TestPaillier(ProvingSchemeContract):
         }
 
     def answer_tampers(self, terms):
-        width = key_of(terms).ciphertext_bytes
-        one = (1).to_bytes(width, "big")
+        width = key_of(terms).modulus_bytes
+        zero, one = bytes(width), (1).to_bytes(width, "big")
         return {
             "a bit of a partial": ({"items": flip_first}, Refusal.PARTIAL_PROOF),
             "swapped partials": ({"items": lambda items: (items[1], items[0], *items[2:])}, Refusal.PARTIAL_PROOF),
-            "a partial of one": ({"items": lambda items: (one, *items[1:])}, Refusal.PARTIAL_INVALID),
+            "a partial of one": ({"items": lambda items: (one, *items[1:])}, Refusal.PARTIAL_PROOF),
+            "a partial of zero": ({"items": lambda items: (zero, *items[1:])}, Refusal.PARTIAL_INVALID),
             "one partial less": ({"items": lambda items: items[:-1]}, Refusal.PARTIAL_INVALID),
             "one partial more": ({"items": lambda items: (*items, items[0])}, Refusal.PARTIAL_INVALID),
-            "a bit of the proof": ({"proof": flip}, Refusal.PARTIAL_PROOF),
             "no proof": ({"proof": b""}, Refusal.PARTIAL_INVALID),
             "another index": ({"index": 3}, Refusal.PARTIAL_INVALID),
-            "another root": ({"root": bytes(32)}, Refusal.PARTIAL_PROOF),
         }
+
+    def harmless_tampers(self, terms):
+        n = key_of(terms).modulus
+
+        def negated(items):
+            return tuple((n - int.from_bytes(item, "big")).to_bytes(len(item), "big") for item in items)
+
+        return {"a bit of the proof": {"proof": flip}, "another root": {"root": bytes(32)}, "negated partials": {"items": negated}}
 
     def test_parts_that_the_scheme_does_not_have_are_named(self):
         _, terms, sent, _ = self.cohort(3)

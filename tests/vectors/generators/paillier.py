@@ -54,7 +54,7 @@ def build() -> dict[str, object]:
         "sum": ciphertexts_to_bytes(public, total).hex(),
         "partials": [_partial(public, partial) for partial in partials],
         "tampered_partials": _tampered_partials(public, partials),
-        "opened": _opened(public, partials),
+        "opened": _opened(public, total, partials),
         "tampered_combination": _tampered_combinations(public, partials),
     }
 
@@ -90,18 +90,17 @@ def _tampered_dealings():
 
 
 def _tampered_keys(public):
-    data, width = public.to_bytes(), public.ciphertext_bytes
-    one, zero = (1).to_bytes(width, "big"), bytes(width)
-    kept = public.modulus_bytes
+    data, width, kept = public.to_bytes(), public.ciphertext_bytes, public.modulus_bytes
+    one, zero = (1).to_bytes(width, "big"), bytes(kept)
     cases = [
         ("one byte short", data[:-1], 4, "key-malformed"),
         ("one byte more", data + b"\0", 4, "key-malformed"),
         ("an even modulus", (public.modulus + 1).to_bytes(kept, "big") + data[kept:], 4, "key-malformed"),
         ("a modulus with a leading zero", b"\0" + data[1:], 4, "key-malformed"),
         ("h_s = 1", data[:kept] + one + data[kept + width :], 4, "key-malformed"),
-        ("v = N", data[: kept + width] + public.modulus.to_bytes(width, "big") + data[kept + 2 * width :], 4, "key-malformed"),
-        ("v_4 = 0", data[:-width] + zero, 4, "key-malformed"),
-        ("v_4 above N^2", data[:-width] + b"\xff" * width, 4, "key-malformed"),
+        ("v = N", data[: kept + width] + public.modulus.to_bytes(kept, "big") + data[2 * kept + width :], 4, "key-malformed"),
+        ("v_4 = 0", data[:-kept] + zero, 4, "key-malformed"),
+        ("v_4 above N", data[:-kept] + b"\xff" * kept, 4, "key-malformed"),
         ("read for 7 members", data, 7, "key-malformed"),
         ("read for 5 members", data, 5, "committee-size"),
     ]
@@ -267,14 +266,14 @@ def _partial(public, partial):
 
 
 def _tampered_partials(public: PublicKey, partials: list[Partial]):
-    good, another, square, n = partials[1], partials[2], public.modulus_squared, public.modulus
+    good, another, n = partials[1], partials[2], public.modulus
     proof = good.proof
 
     def first(value):
-        return replace(good, values=(value % square, *good.values[1:]))
+        return replace(good, values=(value % n, *good.values[1:]))
 
     cases = [
-        ("shifted by (1 + N)", first(good.values[0] * (1 + n)), 2, "partial-proof"),
+        ("doubled", first(2 * good.values[0]), 2, "partial-proof"),
         ("negated after the proof", first(-good.values[0]), 2, "partial-proof"),
         ("another order", replace(good, values=good.values[::-1]), 2, "partial-proof"),
         ("another challenge", replace(good, proof=replace(proof, challenge=proof.challenge ^ 1)), 2, "partial-proof"),
@@ -282,9 +281,9 @@ def _tampered_partials(public: PublicKey, partials: list[Partial]):
         ("another context", good, 3, "partial-proof"),
         ("another member's answer", replace(another, index=2), 2, "partial-proof"),
         ("another index", replace(good, index=3), 3, "partial-proof"),
-        ("a response at its bound", replace(good, proof=replace(proof, response=1 << (2 * public.bits + 5 + 257))), 2, "partial-proof"),
+        ("a response at its bound", replace(good, proof=replace(proof, response=1 << (public.bits + 5 + 257))), 2, "partial-proof"),
         ("zero", first(0), 2, "partial-invalid"),
-        ("one", first(1), 2, "partial-invalid"),
+        ("one", first(1), 2, "partial-proof"),
         ("not a unit", first(P), 2, "partial-invalid"),
         ("no such member", replace(good, index=5), 5, "partial-invalid"),
     ]
@@ -296,13 +295,13 @@ def _tampered_partials(public: PublicKey, partials: list[Partial]):
     return [*tampered, tampered[0] | cut]
 
 
-def _opened(public, partials):
-    plaintexts = combine(public, 2, partials)
+def _opened(public, total, partials):
+    plaintexts = combine(public, total, partials)
     return {"plaintexts": [hex(p) for p in plaintexts], "width": WIDTH, "values": unpack(plaintexts, 40, WIDTH, public).tolist()}
 
 
 def _tampered_combinations(public, partials):
-    doubled = replace(partials[0], values=(partials[0].values[0] * 2 % public.modulus_squared, *partials[0].values[1:]))
+    doubled = replace(partials[0], values=(partials[0].values[0] * 2 % public.modulus, *partials[0].values[1:]))
     cases = [
         ("two of three", partials[:2], "combine-too-few"),
         ("one member twice", [partials[0], *partials[:3]], "partial-invalid"),

@@ -2,7 +2,7 @@ import gmpy2
 import pytest
 
 from hushfleet.encryption.paillier import arithmetic
-from hushfleet.encryption.paillier.arithmetic import first_unacceptable, power, power_quiet, product_of_powers
+from hushfleet.encryption.paillier.arithmetic import first_no_ciphertext, first_no_root, power, power_quiet, product_of_powers
 from hushfleet.randomness import SeededRandomness
 from tests.support.keys import load
 
@@ -39,15 +39,23 @@ def test_the_quiet_power_is_gmps_side_channel_quiet_one(monkeypatch):
 
 @pytest.mark.parametrize("bad", [-1, 0, 1, N, 3 * N, KEY.p, SQUARE - KEY.q, SQUARE, SQUARE + 2])
 @pytest.mark.parametrize("position", [0, 2])
-def test_the_first_unacceptable_value_is_named(bad, position):
+def test_the_first_value_that_is_no_ciphertext_is_named(bad, position):
     values = [2, 3, 5]
     values[position] = bad
-    assert first_unacceptable(values, N) == position
+    assert first_no_ciphertext(values, N) == position
+
+
+@pytest.mark.parametrize("bad", [-1, 0, N, KEY.p, N - KEY.q, N + 1])
+@pytest.mark.parametrize("position", [0, 2])
+def test_the_first_value_that_is_no_root_is_named(bad, position):
+    values = [1, 3, N - 1]
+    values[position] = bad
+    assert first_no_root(values, N) == position
 
 
 def test_units_are_acceptable():
-    assert first_unacceptable((2, SQUARE - 1, N + 1), N) is None
-    assert first_unacceptable((), N) is None
+    assert first_no_ciphertext((2, SQUARE - 1, N + 1), N) is None
+    assert first_no_ciphertext((), N) is None
 
 
 @pytest.mark.parametrize(("count", "bits"), [(0, 0), (1, 1), (1, 128), (5, 128), (3, 0), (40, 256), (300, 20)])

@@ -138,7 +138,7 @@ def test_a_proof_covers_at_least_one_and_at_most_4096_ciphertexts():
 def test_a_commitment_that_fits_the_relation_but_not_the_group_is_refused(commitment):
     # u = w = 0: the relation holds, and so it does for an A that is not reduced.
     ciphertexts, plaintexts, openings = opened()
-    rho = batch_coefficients(KEY, context_of("pi"), ciphertexts, (commitment,))
+    rho = batch_coefficients(context_of("pi"), ciphertexts, (commitment,), KEY.ciphertext_bytes)
     z_m = sum(r * m for r, m in zip(rho, plaintexts, strict=True)) % N
     proof = KnowledgeProof(commitment, z_m, sum(r * o for r, o in zip(rho, openings, strict=True)))
     refused_singly_and_in_batch(Statement(ciphertexts, context_of("pi"), proof))

@@ -18,7 +18,7 @@ SHARE = TEST.shares[1]
 
 def test_a_share_survives_its_bytes_at_fixed_width():
     data = SHARE.to_bytes(TEST.public)
-    assert len(data) == 2 + TEST.public.ciphertext_bytes
+    assert len(data) == 2 + TEST.public.modulus_bytes
     assert KeyShare.from_bytes(TEST.public, data) == SHARE
 
 

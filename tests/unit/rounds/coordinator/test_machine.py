@@ -14,7 +14,17 @@ from hushfleet.labels import Label, sha256
 from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
-from hushfleet.rounds.effects import KeepAccepted, KeepOutcome, KeepReceivedAnswer, KeepRequest, KeepRoster, KeepRound, Note, Publish
+from hushfleet.rounds.effects import (
+    DropReceivedAnswer,
+    KeepAccepted,
+    KeepOutcome,
+    KeepReceivedAnswer,
+    KeepRequest,
+    KeepRoster,
+    KeepRound,
+    Note,
+    Publish,
+)
 from hushfleet.rounds.events import (
     AbortWanted,
     AnswerArrived,
@@ -327,7 +337,7 @@ class TestAnswers:
 
         effects = party.take(AnswerArrived(NAMES[3], party.answer(NAMES[3]), 7000))
 
-        _, keep = changes(effects)
+        (keep,) = changes(effects)
         record = record_in(effects)
         assert isinstance(keep, KeepOutcome)
         assert party.model.version == record.result.version_after == 1
@@ -370,8 +380,7 @@ class TestAnswers:
             (Refusal.ANSWER_ROUND, {"key_id": bytes(32)}),
             (Refusal.PARTIAL_INVALID, {"items": ()}),
             (Refusal.PARTIAL_INVALID, {"proof": b""}),
-            (Refusal.PARTIAL_INVALID, {"items": (bytes(128),) * 2}),
-            (Refusal.PARTIAL_PROOF, {"items": (bytes(127) + b"\x02",) * 2}),
+            (Refusal.PARTIAL_INVALID, {"items": (bytes(64),) * 2}),
         ],
         ids=str,
     )
@@ -399,11 +408,25 @@ class TestAnswers:
 
         party.refuses(Refusal.SIGNATURE, PeerError, party.reseal(NAMES[0], by=NAMES[1]))
 
-    def test_with_one_faulty_member_three_others_still_open_the_sum(self):
+    def test_an_answer_that_opens_no_sum_is_dropped_and_three_others_still_open_it(self):
         party = decrypting()
-        party.refuses(Refusal.PARTIAL_PROOF, FaultyMember, party.reseal(NAMES[0], items=(bytes(127) + b"\x02",) * 2))
+        party.take(party.reseal(NAMES[0], items=(bytes(63) + b"\x02",) * 2))
+        party.take(AnswerArrived(NAMES[1], party.answer(NAMES[1])))
 
-        for name in NAMES[1:4]:
+        effects = party.take(AnswerArrived(NAMES[2], party.answer(NAMES[2])))
+
+        with refused(Refusal.PARTIAL_PROOF, FaultyMember):
+            raise_refusal(effects)
+        assert set(party.state.answers) == {2, 3}
+        kept, dropped = changes(effects)
+        assert (kept.index, dropped) == (3, DropReceivedAnswer(1, 1)), "what is stored is what the round goes on with"
+        party.take(AnswerArrived(NAMES[3], party.answer(NAMES[3])))
+        assert party.model.version == 1
+
+    def test_an_answer_that_was_dropped_may_come_again_and_right(self):
+        party = decrypting()
+        party.take(party.reseal(NAMES[0], items=(bytes(63) + b"\x02",) * 2))
+        for name in (NAMES[1], NAMES[2], NAMES[0]):
             party.take(AnswerArrived(name, party.answer(name)))
 
         assert party.model.version == 1

@@ -113,8 +113,8 @@ def test_control_without_that_check_too_little_noise_is_left(wide_stage: Attacke
         monkeypatch.setattr(module, "check_plan", lambda *_: None)
     for name in FOUR:
         wide_stage.offer_plan(name, thin)
-    bodies = [wide_stage.world.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
-    opened = wide_stage.open_request(wide_stage.world.request(thin, bodies), terms=wide_stage.world.terms(thin))
+    bodies = [wide_stage.fleet.unsealed(thin, name, wide_stage.sent(Kind.CONTRIBUTION, by=name)[0]).body for name in FOUR]
+    opened = wide_stage.open_request(wide_stage.fleet.request(thin, bodies), terms=wide_stage.fleet.terms(thin))
     left = opened - wide_stage.total(COLLUDING)
     assert mean_square(left) < least(n.b2, left.size)
 

@@ -72,6 +72,7 @@ class Vault:
     ) -> Self:
         """A new vault with a fresh root key and CA. Raises `LocalError(VAULT_EXISTS)`, `PeerError(ID_MALFORMED)` for the fleet."""
         folder, fleet = VaultFolder(path), fleet_id(fleet)
+        passphrase.require_strong()
         folder.require_room()
         folder.make()
         with ExitStack() as stack:

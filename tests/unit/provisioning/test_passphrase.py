@@ -55,8 +55,31 @@ def test_a_descriptor_gives_its_first_line_and_stays_open():
         os.close(reading)
 
 
-@pytest.mark.parametrize("raw", ["", "1234567", "x" * 1025])
-def test_too_short_or_too_long_is_refused(raw):
+WEAK = ["", "x", "xxxxxxxxxxxx", "abababababab", "abcabcabcabca", "123412341234", "aaaabbbbcccc", "abcdefghijkl", "98765432109"]
+
+
+@pytest.mark.parametrize("raw", WEAK)
+def test_a_weak_one_protects_no_vault(raw, file, typed):
+    file.write_text(raw)
+    typed(raw, raw)
+    for source in (PassphraseSource(file), PassphraseSource()):
+        with refused(Refusal.VAULT_PASSPHRASE, LocalError):
+            source.read(new=True)
+
+
+@pytest.mark.parametrize("raw", WEAK)
+def test_a_weak_one_may_be_typed_at_a_vault_that_exists(raw, file):
+    file.write_text(raw)
+    assert PassphraseSource(file).read().raw == raw.encode()
+
+
+@pytest.mark.parametrize("raw", ["correct horse", "zwölf Zeichen", "Tr0ub4dor&3!", "温室の鍵は猫と犬と鳥だけ"])
+def test_a_strong_one_protects_a_vault(raw):
+    Passphrase(raw).require_strong()
+
+
+@pytest.mark.parametrize("raw", ["x" * 1025])
+def test_too_long_is_refused(raw):
     with refused(Refusal.VAULT_PASSPHRASE, LocalError):
         Passphrase(raw)
 

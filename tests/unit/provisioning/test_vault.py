@@ -112,6 +112,11 @@ class TestOpening:
         vault.close()
         with refused(Refusal.VAULT_PASSPHRASE, LocalError):
             Vault.open(vault.folder.path, Passphrase("something else"))
+
+    def test_a_short_one_is_wrong_and_nothing_else(self, vault):
+        vault.close()
+        with pytest.raises(LocalError, match="does not open this vault"):
+            Vault.open(vault.folder.path, Passphrase("x"))
         reopened(vault.folder.path).close()  # and the failed attempt holds no lock
 
     def test_there_must_be_one(self, tmp_path):

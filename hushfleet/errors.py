@@ -167,6 +167,7 @@ class Refusal(StrEnum):
     LINK_FORBIDDEN = "link-forbidden"
     LINK_AWAY = "link-away"
     LINK_CERTIFICATE = "link-certificate"
+    RETAINED = "retained"
     TRANSFER_SLOTS = "transfer-slots"
     TRANSFER_HASH = "transfer-hash"
     ATTACK_NOT_REFUSED = "attack-not-refused"

@@ -106,10 +106,13 @@ class JobListener(Protocol):
 
 
 class StatusStore(Protocol):
-    """The store of the devices' statuses."""
+    """The store of the devices' statuses, and of what was dropped of them."""
 
     def keep_statuses(self, statuses: Mapping[str, bytes]) -> None:
         """Keep the last status of each of these devices, as it was signed."""
+
+    def keep_dropped(self, dropped: Mapping[str, int]) -> None:
+        """Add to the number of messages that were dropped of each of these devices."""
 
 
 class Loop:
@@ -278,6 +281,8 @@ class Loop:
     def _keep_statuses(self) -> None:
         if statuses := self._orchestrator.take_statuses():
             self._statuses.keep_statuses(statuses)
+        if dropped := self._orchestrator.take_dropped():
+            self._statuses.keep_dropped(dropped)
 
 
 def _record(state: CoordinatorState) -> RoundRecord:

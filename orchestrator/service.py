@@ -1,12 +1,13 @@
 """The orchestrator at work: messenger and store around the coordinator machine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from hushfleet.documents import Plan, Receipt, ReceiptStatus, sign_receipt
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import Arrived, LinkError, Messenger
+from hushfleet.link.hearing import UNHEARD_S, Hearing
 from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, Coordinator, CoordinatorState, Decrypting, NoRound, publications
@@ -23,12 +24,13 @@ from hushfleet.rounds.events import (
 from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.machine import Running
 from hushfleet.signing import VerifyKey
-from hushfleet.wire import Kind, Presence, Topic, encode_signed, open_status
+from hushfleet.wire import Kind, Presence, Role, Topic, encode_signed, open_status
 from orchestrator.attendance import Attendance, attendance
 
 Report = Callable[[Note | Alert | Refused], None]
 
-_SUBSCRIBED = (Kind.CONTRIBUTION, Kind.PARTIAL, Kind.EVIDENCE, Kind.STATUS)
+HEARD = tuple(kind for kind in Kind if kind.publisher is not Role.ORCHESTRATOR)
+"""Everything that devices publish: what is left behind on any of these topics is cleared."""
 _MOST_AT_ONCE = 64
 _MOST_RANGES = 256
 _LEAST_EXPIRY_S = 600
@@ -64,6 +66,8 @@ class Orchestrator:
         self._statuses: dict[str, bytes] = {}
         self._alerted: set[tuple[bytes, int]] = set()
         self._said: dict[str, Presence] = {}
+        self._told_dropped: dict[str, int] = {}
+        self._hearing = Hearing(messenger, state.memory.roster.roster.fleet, HEARD, self._senders, lambda: now_ms() / 1000)
 
     @property
     def state(self) -> CoordinatorState:
@@ -90,8 +94,7 @@ class Orchestrator:
 
     def connect(self) -> None:
         """Subscribe, and publish everything that the broker should retain."""
-        for kind in _SUBSCRIBED:
-            self._messenger.subscribe(self.state.memory.roster.roster.fleet, kind)
+        self._hearing.open()
         self._carry_out(self._running.offer(Connected()))
 
     def start_round(self) -> None:
@@ -109,6 +112,7 @@ class Orchestrator:
     def take_roster(self, data: bytes) -> None:
         """Take a signed roster from the owner. It ends the round that is under way."""
         self._carry_out(self._running.offer(RosterArrived(data)))
+        self._hearing.roster_changed()
 
     def publish_plan_again(self) -> None:
         """Publish the plan of a round that still collects: the broker would forget it."""
@@ -137,6 +141,13 @@ class Orchestrator:
         taken, self._statuses = self._statuses, {}
         return taken
 
+    def take_dropped(self) -> Mapping[str, int]:
+        """The messages dropped since the last call because their devices sent more than their allowance, by device."""
+        dropped = dict(self._messenger.dropped)
+        more = {name: count - self._told_dropped.get(name, 0) for name, count in dropped.items()}
+        self._told_dropped = dropped
+        return {name: count for name, count in more.items() if count}
+
     def pump(self, timeout_s: float = 0, *, next_message_s: float = 0) -> int:
         """Handle what has arrived, contributions in one batch, and return the number of messages.
 
@@ -152,7 +163,18 @@ class Orchestrator:
         for one in batch:
             self._take_single(one)
             self._messenger.acknowledge(one)
+        for device_id in self._hearing.follow():
+            text = f"{device_id} floods: what exceeds its allowance is dropped, and it is not heard for {UNHEARD_S:.0f} s"
+            self._report(Note(f"{text}. hushfleet orchestrator devices counts what was dropped."))
         return len(batch)
+
+    def _senders(self) -> Iterator[tuple[Kind, str]]:
+        """The kinds of message that each device of the roster in force may send."""
+        roster = self.state.memory.roster.roster
+        for entry in roster.devices:
+            for kind in HEARD:
+                if kind.publisher is Role.DEVICE or entry.device_id in roster.committee:
+                    yield kind, entry.device_id
 
     def _take_contributions(self, arrived: list[Arrived]) -> None:
         """Give those of the latest round to the machine together. Late ones get a refusing receipt: their devices stop sending."""

@@ -94,3 +94,6 @@ def device_lines(views: Sequence[DeviceView]) -> Iterator[str]:
     for view in views:
         role, latest = "member" if view.member else "device", view.last_round or "-"
         yield f"{view.device_id:<{width}} {role:<7} {view.presence:<14} {view.contributions:>6} {latest:>6}  {view.last_at or '-'}"
+    for view in views:
+        if view.dropped:
+            yield f"{view.device_id} floods: {view.dropped} of its messages were dropped unread, the last at {view.dropped_at}"

@@ -20,6 +20,8 @@ from provisioning.contents import BrokerFolder, VaultContents
 if TYPE_CHECKING:
     from hushfleet.owner.certificates import Authority
 
+_VERBS = {"read": "read", "write": "write", "clear": "write"}
+"""Mosquitto's words. It cannot tell an empty message from another: that the orchestrator only clears is checked where it publishes."""
 SERVICE_PATH = Path("/etc/mosquitto/hushfleet")
 SERVICE_DATA = Path("/var/lib/mosquitto")
 SERVICE_USER = "mosquitto"
@@ -169,7 +171,7 @@ def acl_text(fleet: str, access: Iterable[Access]) -> str:
 
 
 def _rules(directive: str, rules: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"{directive} {verb} {topic}" for verb, topic in rules)
+    return "\n".join(f"{directive} {_VERBS[verb]} {topic}" for verb, topic in rules)
 
 
 def configuration(fleet: str, *, port: int, path: Path, data: Path, user: str = "", listen: str = "") -> str:

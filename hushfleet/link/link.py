@@ -20,6 +20,7 @@ class Delivery:
     topic: str
     data: bytes = field(repr=False)
     retained: bool = False
+    """True if the broker keeps it, or has kept it, for those who subscribe later."""
     token: object = field(default=None, repr=False, compare=False)
     """The link's own, for `acknowledge`."""
 

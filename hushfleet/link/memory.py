@@ -7,6 +7,7 @@ All parties then share one process; nothing but the link is different.
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from hushfleet.errors import Refusal
 from hushfleet.link.link import DEFAULT_MAX_BYTES, Delivery, LinkError
@@ -51,6 +52,7 @@ class MemoryBroker:
             passed = self.tap(identity, delivery) if self.tap else delivery
             if passed is None:
                 return
+            passed = replace(passed, retained=retain)
             if retain:
                 self._retain(passed)
             for session in self._sessions.values():
@@ -71,7 +73,7 @@ class MemoryBroker:
 
     def _retain(self, delivery: Delivery) -> None:
         if delivery.data:
-            self._retained[delivery.topic] = Delivery(delivery.topic, delivery.data, retained=True)
+            self._retained[delivery.topic] = delivery
         else:
             self._retained.pop(delivery.topic, None)
 
@@ -84,6 +86,7 @@ class MemoryLink:
         self._identity = identity
         self._writable: tuple[str, ...] = ()
         self._readable: tuple[str, ...] = ()
+        self._clearable: tuple[str, ...] = ()
         self.patterns: set[str] = set()
         self._arrived: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
 
@@ -96,6 +99,7 @@ class MemoryLink:
         """The ACL of this identity from now on. Called by the broker."""
         self._writable = tuple(pattern for verb, pattern in rules if verb == "write")
         self._readable = tuple(pattern for verb, pattern in rules if verb == "read")
+        self._clearable = tuple(pattern for verb, pattern in rules if verb == "clear")
 
     @property
     def max_bytes(self) -> int:
@@ -123,7 +127,8 @@ class MemoryLink:
         del expiry_s
         if len(data) > self.max_bytes:
             raise LinkError(Refusal.MESSAGE_TOO_LARGE, f"{len(data)} bytes on {topic}, at most {self.max_bytes} in one message")
-        if not any(matches(pattern, topic) for pattern in self._writable):
+        allowed = self._writable if data else self._writable + self._clearable
+        if not any(matches(pattern, topic) for pattern in allowed):
             raise LinkError(Refusal.LINK_FORBIDDEN, f"{self._identity} may not publish on {topic}")
         self._broker.deliver(self._identity, Delivery(topic, bytes(data)), retain=retain)
 

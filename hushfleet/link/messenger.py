@@ -1,18 +1,27 @@
-"""Whole messages over a link: split to fit, assembled and checked, acknowledged once they are safe (PROTOCOL 7)."""
+"""Whole messages over a link: split to fit, assembled and checked, acknowledged once they are safe (PROTOCOL 7).
+
+What a device publishes is looked at within its allowance. What a kind of topic does not keep and is retained nevertheless is
+refused, and cleared where this party may: else it would reach everybody at every connection, for ever.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hushfleet.errors import PeerError, Refusal
+from hushfleet.link.allowance import Allowances
 from hushfleet.link.link import Delivery, Link, LinkError
-from hushfleet.link.transfers import Assembly, Incomplete, Slot
+from hushfleet.link.transfers import CEILINGS, Assembly, Incomplete, Slot
 from hushfleet.wire.chunks import Ranges, chunk_count, frames
-from hushfleet.wire.topics import Kind, Topic, build, parse, subscription
+from hushfleet.wire.topics import Kind, Topic, build, parse, sender, subscription
 
 MOST_AT_ONCE = 256
 """Messages looked at before the caller gets its turn again: parts and garbage must not hold up its deadlines."""
+MOST_TOLD = 64
+TOLD_S = 600.0
+"""A sender's refusals of which the caller hears in so long; further ones are counted only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +46,21 @@ class Messenger:
         on_refused: Callable[[PeerError], None] = lambda _: None,
     ) -> None:
         """`on_refused` hears of messages that were dropped as malformed; they are acknowledged, for they would come again."""
-        self.link = link
+        self.link, self._now_s = link, now_s
         self._assembly = Assembly(folder, now_s)
+        self._allowances = Allowances(now_s, lambda: self.link.max_bytes)
         self._on_refused = on_refused
+        self._told: dict[str | None, int] = {}
+        self._told_s = now_s()
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """The number of messages that were dropped unread because their device had used its allowance up, by device."""
+        return self._allowances.dropped
+
+    def flooding(self) -> tuple[str, ...]:
+        """The devices that were found to flood since the last call."""
+        return self._allowances.flooding()
 
     def send(self, topic: Topic, data: bytes, *, ranges: Ranges = (), clears_bytes: int = 0, expiry_s: int | None = None) -> None:
         """Publish `data`, in as many chunks as it takes, retained where the topic table says so.
@@ -89,20 +110,41 @@ class Messenger:
         return self._assembly.forget_idle(after_s)
 
     def _take(self, delivery: Delivery) -> Arrived | None:
-        try:
-            topic = parse(delivery.topic)
-            if topic.chunk is None:
-                return Arrived(topic, delivery.data, delivery)
-            if delivery.data:
-                return self._take_chunk(topic, delivery)
-        except PeerError as error:
-            self._on_refused(error)
+        device = sender(delivery.topic)
+        if device is not None and not self._allowances.take(device, len(delivery.data)):
             self.link.acknowledge(delivery)
             return None
-        if topic.chunk == 0:
-            return Arrived(topic, b"", delivery)
+        try:
+            topic = self._admitted(delivery)
+            if topic.chunk is not None and delivery.data:
+                return self._take_chunk(topic, delivery)
+        except PeerError as error:
+            self._refuse(device, error)
+            self.link.acknowledge(delivery)
+            return None
+        if not topic.chunk and (delivery.data or topic.kind.retained):
+            return Arrived(topic, delivery.data, delivery)
         self.link.acknowledge(delivery)
         return None
+
+    def _admitted(self, delivery: Delivery) -> Topic:
+        """The topic of a message that may be looked at. Raises `PeerError`: `RETAINED`, `MESSAGE_TOO_LARGE`, or as `parse`."""
+        try:
+            return _kept_rightly(delivery)
+        except PeerError:
+            if delivery.retained and delivery.data:
+                with suppress(LinkError):  # only the orchestrator may; to it the same message comes
+                    self.link.publish(delivery.topic, b"", retain=True)
+            raise
+
+    def _refuse(self, device: str | None, error: PeerError) -> None:
+        now_s = self._now_s()
+        if now_s - self._told_s > TOLD_S:
+            self._told_s = now_s
+            self._told.clear()
+        self._told[device] = self._told.get(device, 0) + 1
+        if self._told[device] <= MOST_TOLD:
+            self._on_refused(error)
 
     def _take_chunk(self, topic: Topic, delivery: Delivery) -> Arrived | None:
         whole = self._assembly.take(topic, delivery.data)
@@ -111,6 +153,16 @@ class Messenger:
             return None
         slot, data = whole
         return Arrived(slot.topic, data, delivery, slot)
+
+
+def _kept_rightly(delivery: Delivery) -> Topic:
+    topic = parse(delivery.topic)
+    if topic.chunk is None and len(delivery.data) > CEILINGS[topic.kind]:
+        text = f"{len(delivery.data)} bytes on {delivery.topic}, at most {CEILINGS[topic.kind]}"
+        raise PeerError(Refusal.MESSAGE_TOO_LARGE, text)
+    if delivery.retained and delivery.data and not topic.kind.retained:
+        raise PeerError(Refusal.RETAINED, f"something was left behind on {delivery.topic}, where nothing is kept")
+    return topic
 
 
 def _count(whole_bytes: int, max_bytes: int) -> int:

@@ -1,7 +1,9 @@
 """Chunks on their way to being whole again: on disk, bounded before anything is kept (PROTOCOL 7).
 
-One folder per assembly, one file per chunk, so that a restart finds what had come. A poisoned header opens another bounded slot
-and evicts nothing that moves; a whole that does not match its hash is dropped and waits for all its chunks again.
+One folder per assembly, one file per chunk, so that a restart finds what had come. Nothing waits for the disk: the whole becomes
+durable with the step that takes it, and what a power cut takes or spoils before that is asked for again. A poisoned header opens
+another bounded slot and evicts nothing that moves; a whole that does not match its hash is dropped and waits for all its chunks
+again.
 """
 
 import shutil
@@ -11,29 +13,34 @@ from pathlib import Path
 
 from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.system.durable import sync_folder, write_durably
+from hushfleet.system.durable import write_unsynced
 from hushfleet.wire.chunks import MAX_CHUNKS, Chunk, missing_ranges, open_frame, place
 from hushfleet.wire.limits import LIMITS
-from hushfleet.wire.topics import Kind, Topic, build, parse
+from hushfleet.wire.topics import Kind, Role, Topic, build, parse
 
 SLOTS_PER_SENDER = 4
+UNFINISHED_BYTES = 16 << 20
+"""The wholes that one device has begun come to so much at most, as their headers say: its greatest contribution and answer at once."""
 MAX_SLOTS = 8192
 STALLED_S = 120.0
 """A transfer that got nothing for so long makes room where its sender has no slot left: it may have been given up."""
 _TOPIC_FILE = "topic"
-_CEILINGS = {
+CEILINGS = {
     Kind.ROSTER: LIMITS.signed_document,
     Kind.MODEL: LIMITS.model,
     Kind.ASSET: LIMITS.asset,
     Kind.RECORD: LIMITS.signed_document,
     Kind.REQUEST: LIMITS.request,
     Kind.INBOX: LIMITS.inbox,
-    Kind.RECORD: LIMITS.signed_document,
-    Kind.ASSET: LIMITS.model,
     Kind.CONTRIBUTION: LIMITS.contribution,
     Kind.PARTIAL: LIMITS.answer,
+    Kind.PLAN: LIMITS.signed_document,
+    Kind.RECEIPT: LIMITS.signed_document,
+    Kind.STATUS: LIMITS.evidence,
+    Kind.EVIDENCE: LIMITS.evidence,
+    Kind.COMPLAINT: LIMITS.evidence,
 }
-"""Greatest whole per kind, in bytes."""
+"""Greatest whole per kind, in bytes; for kinds without chunks, the greatest message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +93,11 @@ class Assembly:
     def take(self, topic: Topic, frame: bytes) -> tuple[Slot, bytes] | None:
         """The slot and its whole, once the last chunk is here and everything matches; None before.
 
-        A chunk of several is durable when this returns. The whole stays on disk until `done`. Raises `PeerError`:
+        A chunk of several survives this process when this returns. The whole stays on disk until `done`. Raises `PeerError`:
         `MESSAGE_MALFORMED`, `MESSAGE_TOO_LARGE`, `TRANSFER_SLOTS`, `TRANSFER_HASH`; OSError if the disk does not take it, and then
         the same chunk may come again.
         """
-        ceiling = _CEILINGS[topic.kind]
+        ceiling = CEILINGS[topic.kind]
         chunk = open_frame(frame, max_bytes=min(len(frame), ceiling + 4096))
         slot = Slot.of(topic, chunk)
         if chunk.index != topic.chunk:
@@ -125,21 +132,26 @@ class Assembly:
         if slot not in self._held:
             self._open(slot)
         if chunk.index not in self._held[slot]:
-            write_durably(self._folder / slot.name / str(chunk.index), chunk.data)
+            write_unsynced(self._folder / slot.name / str(chunk.index), chunk.data)
             self._held[slot].add(chunk.index)
         self._last_s[slot] = self._now_s()
 
     def _open(self, slot: Slot) -> None:
         self._make_room(slot.sender)
         of_sender = sum(other.sender == slot.sender for other in self._held)
-        if of_sender >= SLOTS_PER_SENDER or len(self._held) >= MAX_SLOTS:
+        if of_sender >= SLOTS_PER_SENDER or len(self._held) >= MAX_SLOTS or self._begun_bytes(slot) > UNFINISHED_BYTES:
             raise PeerError(Refusal.TRANSFER_SLOTS, f"{of_sender} transfers of this sender are under way already")
         folder = self._folder / slot.name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        sync_folder(self._folder)
-        write_durably(folder / _TOPIC_FILE, slot.whole_hash + build(slot.topic).encode())
+        write_unsynced(folder / _TOPIC_FILE, slot.whole_hash + build(slot.topic).encode())
         self._held[slot], self._last_s[slot] = set(), self._now_s()
+
+    def _begun_bytes(self, slot: Slot) -> int:
+        """The bytes that the device of `slot` would have begun with it; 0 for what is the orchestrator's."""
+        if slot.topic.kind.publisher is Role.ORCHESTRATOR:
+            return 0
+        return slot.whole_bytes + sum(other.whole_bytes for other in self._held if other.topic.device == slot.topic.device)
 
     def _make_room(self, sender: tuple[Kind, str | None]) -> None:
         own = sorted((slot for slot in self._held if slot.sender == sender), key=self._last_s.__getitem__)

@@ -48,7 +48,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: Text | None = None
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
-    max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=1_000_000)] = 120_000
+    max_bytes: Annotated[int, msgspec.Meta(ge=1024, le=130_000)] = 120_000
     keepalive_s: Annotated[int, msgspec.Meta(ge=5, le=3600)] = 60
 
 

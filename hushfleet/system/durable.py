@@ -24,6 +24,19 @@ def write_new(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         os.fsync(file.fileno())
 
 
+def write_unsynced(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Write beside and rename: a process that ends leaves the old file or the new one. A power cut may leave anything.
+
+    For what can be had again. Slow disks make a process wait for `write_durably`; this one waits for nothing.
+    """
+    beside = path.with_name(path.name + ".part")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+    beside.replace(path)
+
+
 def give_away(folder: Path) -> None:
     """Give everything in `folder` to its owner, who may move links and folders about meanwhile: nothing outside changes hands."""
     owner = folder.stat()

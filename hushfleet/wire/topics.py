@@ -13,6 +13,7 @@ PREFIX = "hushfleet/v1"
 """The version of the topic table, not of what travels on it: the protocol's version stands in each message (PROTOCOL 7)."""
 
 _HASH = re.compile(f"[0-9a-f]{{{2 * HASH_BYTES}}}")
+_SENDERS = "device"
 _NUMBER = re.compile("0|[1-9][0-9]{0,18}")
 
 
@@ -95,9 +96,19 @@ def parse(text: str) -> Topic:
     raise PeerError(Refusal.MESSAGE_MALFORMED, f"no such topic: {text[:200]!r}")
 
 
-def acl(fleet: str, identity: str, *, orchestrator: bool = False, member: bool = False) -> tuple[tuple[str, str], ...]:
-    """("write" | "read", topic filter) pairs for one identity: only its own topics, its role's, or everybody's.
+def sender(text: str) -> str | None:
+    """The id under which a topic string was published, at the cost of cutting it up; None if it is not a device's own.
 
+    The broker lets a device publish under its own id only. Unlike `parse` it takes topics outside the table, and ids that are none.
+    """
+    parts = text.split("/", 5)
+    return parts[4] if len(parts) > 5 and parts[3] == _SENDERS else None
+
+
+def acl(fleet: str, identity: str, *, orchestrator: bool = False, member: bool = False) -> tuple[tuple[str, str], ...]:
+    """("write" | "read" | "clear", topic filter) pairs for one identity: only its own topics, its role's, or everybody's.
+
+    "clear": publish empty data, which the orchestrator may on every topic of the fleet: so it empties what others left behind.
     Raises `PeerError(ID_MALFORMED)`: an identity of `+` would be everybody's.
     """
     require_ids(fleet, identity)
@@ -112,6 +123,8 @@ def rules_of(fleet: str, identity: str, roles: Container[Role]) -> tuple[tuple[s
         for verb, role in (("write", kind.publisher), ("read", kind.reader)):
             if role in roles:
                 rules.append((verb, _filter(fleet, kind, identity if role in (Role.DEVICE, Role.OWN_MEMBER) else None)))
+        if Role.ORCHESTRATOR in roles and kind.publisher is not Role.ORCHESTRATOR:
+            rules.append(("clear", _filter(fleet, kind, None)))
     return tuple(rules)
 
 

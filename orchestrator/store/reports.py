@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ from orchestrator.store.accounts import read_accounts
 from orchestrator.store.begun import BegunJob, begun_jobs
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
-from orchestrator.store.schema import accepted, jobs, presence, rounds
+from orchestrator.store.schema import accepted, floods, jobs, presence, rounds
 
 if TYPE_CHECKING:  # with it comes numpy, which a status needs not
     from hushfleet.training import GlobalModel
@@ -65,6 +65,9 @@ class DeviceView:
     contributions: int
     last_round: int | None
     last_at: str | None
+    dropped: int = 0
+    """Its messages that were dropped unread because it sent more than its allowance."""
+    dropped_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,8 +184,12 @@ class Reports:
         with self._engine.connect() as connection:
             heard = {row.device_id: row for row in connection.execute(select(presence))}
             latest = _latest_contributions(connection)
+            dropped = {row.device_id: (row.dropped, _when(row.last_at)) for row in connection.execute(select(floods))}
         return tuple(
-            _device_view(name, member=name in roster.committee, heard=heard.get(name), latest=latest.get(name))
+            replace(
+                _device_view(name, member=name in roster.committee, heard=heard.get(name), latest=latest.get(name)),
+                **dict(zip(("dropped", "dropped_at"), dropped.get(name, (0, None)), strict=True)),
+            )
             for name in sorted(entry.device_id for entry in roster.devices)
         )
 

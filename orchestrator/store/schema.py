@@ -89,3 +89,12 @@ presence = Table(
     Column("heard_at", Float, nullable=False),
 )
 """The last status of each device."""
+
+floods = Table(
+    "floods",
+    metadata,
+    Column("device_id", String(63), primary_key=True),
+    Column("dropped", BigInteger, nullable=False),
+    Column("last_at", Float, nullable=False),
+)
+"""The messages of each device that were dropped unread because it sent more than its allowance."""

@@ -34,7 +34,7 @@ from orchestrator.store.archive_folder import Archive
 from orchestrator.store.begun import BegunJob, begun_jobs
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
-from orchestrator.store.schema import accepted, answers, jobs, presence, rosters, rounds
+from orchestrator.store.schema import accepted, answers, floods, jobs, presence, rosters, rounds
 
 
 class Scores(Protocol):
@@ -170,6 +170,15 @@ class Store:
                 known = connection.execute(update(presence).where(presence.c.device_id == device_id).values(**values))
                 if known.rowcount == 0:
                     connection.execute(insert(presence).values(device_id=device_id, **values))
+
+    def keep_dropped(self, dropped: Mapping[str, int]) -> None:
+        """Add to the messages that were dropped of each of these devices, in one transaction."""
+        with self.engine.begin() as connection:
+            for device_id, more in dropped.items():
+                row = floods.c.device_id == device_id
+                known = connection.execute(update(floods).where(row).values(dropped=floods.c.dropped + more, last_at=self._now_s()))
+                if known.rowcount == 0:
+                    connection.execute(insert(floods).values(device_id=device_id, dropped=more, last_at=self._now_s()))
 
     def persist(self, changes: tuple[Change, ...]) -> None:
         """Make all changes durable in one transaction; on an error, none."""

@@ -22,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hushfleet.link.mqtt.filters import FilterChange
 from hushfleet.link.mqtt.network import Listener
-from hushfleet.link.mqtt.options import MOST_PACKET_BYTES, WINDOW, LastWill, MqttOptions
+from hushfleet.link.mqtt.options import WINDOW, LastWill, MqttOptions
 from hushfleet.link.mqtt.outbox import Outgoing
 from hushfleet.link.mqtt.session import Session
 from hushfleet.randomness import Randomness
@@ -57,7 +57,7 @@ class Connection:
     def open(self) -> None:
         """TCP, TLS, and CONNECT on its way. Raises OSError."""
         o = self._options
-        bounds = {"SessionExpiryInterval": o.session_expiry_s, "ReceiveMaximum": WINDOW, "MaximumPacketSize": MOST_PACKET_BYTES}
+        bounds = {"SessionExpiryInterval": o.session_expiry_s, "ReceiveMaximum": WINDOW, "MaximumPacketSize": o.most_packet_bytes}
         properties = _properties(PacketTypes.CONNECT, **bounds)
         self._client.connect(o.host, o.port, keepalive=o.keep_alive_s, clean_start=False, properties=properties)
 
@@ -87,7 +87,9 @@ class Connection:
             return self._client.unsubscribe(change.pattern)[1]
         # What is retained comes for a new wish, and for an old one if the broker has forgotten the session.
         handling = SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE if change.fresh else SubscribeOptions.RETAIN_SEND_IF_NEW_SUB
-        return self._client.subscribe(change.pattern, options=SubscribeOptions(qos=1, retainHandling=handling))[1]
+        # As published: what is left behind on a topic that keeps nothing shows at once, not at the next connection.
+        options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=handling)
+        return self._client.subscribe(change.pattern, options=options)[1]
 
     def acknowledge(self, number: int) -> None:
         """The broker may forget the delivery of this number."""

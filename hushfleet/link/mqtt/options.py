@@ -7,7 +7,10 @@ from hushfleet.link.link import DEFAULT_MAX_BYTES
 
 WINDOW = 8
 """Most messages in flight each way: with eight of the usual size, a megabyte waits in memory for an acknowledgement."""
-MOST_PACKET_BYTES = 1 << 20
+MOST_PACKET_BYTES = 1 << 17
+"""Greatest packet that anybody of a fleet sends, and that a device takes: a broker keeps larger ones from it."""
+MOST_CLEARED_BYTES = 1 << 20
+"""Greatest packet that the orchestrator takes: what it sees it can clear."""
 PACKET_OVERHEAD_BYTES = 1024
 """More than everything in a packet besides its data."""
 
@@ -26,7 +29,7 @@ class LastWill:
 class MqttOptions:
     """The broker's address, the identity to appear as, and the bounds. `context` comes from `hushfleet.link.tls.client_context`.
 
-    ValueError: `max_bytes` is outside 1,024..1,047,552, or `window` outside 1..8.
+    ValueError: `max_bytes` is outside 1,024..130,048, or `window` outside 1..8.
     """
 
     host: str
@@ -47,6 +50,11 @@ class MqttOptions:
     """The time for which `publish` waits for room before it refuses."""
     retry_s: tuple[float, float] = (1.0, 120.0)
     """The first and the greatest bound of the random pause between two attempts to connect; at most 8 s while nobody can be reached."""
+
+    @property
+    def most_packet_bytes(self) -> int:
+        """The greatest packet that this session takes."""
+        return MOST_CLEARED_BYTES if self.orchestrator else MOST_PACKET_BYTES
 
     def __post_init__(self) -> None:
         if not 1024 <= self.max_bytes <= MOST_PACKET_BYTES - PACKET_OVERHEAD_BYTES or not 1 <= self.window <= WINDOW:

@@ -49,6 +49,7 @@ class Session:
         # Who is on the committee may change while a session lasts: the broker's own list knows, this one holds what a member may.
         rules = acl(options.fleet, options.identity, orchestrator=options.orchestrator, member=not options.orchestrator)
         self._writable = tuple(pattern for verb, pattern in rules if verb == "write")
+        self._clearable = tuple(pattern for verb, pattern in rules if verb == "clear")
         self._changed = threading.Condition()
         self._outbox = Outbox()
         self._filters = Filters()
@@ -108,7 +109,8 @@ class Session:
         Raises `LinkError`: `MESSAGE_TOO_LARGE`; `LINK_FORBIDDEN` for a topic outside the table, or once if the broker refused the
         last message on it; `LINK_AWAY` if there is no room for `patience_s`, or the link is closed.
         """
-        if not self._options.leave_to_broker and not any(matches(pattern, topic) for pattern in self._writable):
+        allowed = self._writable if data else self._writable + self._clearable
+        if not self._options.leave_to_broker and not any(matches(pattern, topic) for pattern in allowed):
             raise LinkError(Refusal.LINK_FORBIDDEN, f"{self.identity} may not publish on {topic}")
         if len(data) > self._max_bytes:
             raise LinkError(Refusal.MESSAGE_TOO_LARGE, f"{len(data)} bytes on {topic}, at most {self._max_bytes} in one message")

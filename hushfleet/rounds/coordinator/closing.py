@@ -42,6 +42,7 @@ def _on_roster(coordinator: Coordinator, state: CoordinatorState, event: RosterA
                 Persist((KeepRoster(roster.signed),)),
                 publications.roster_publication(roster),
                 publications.roster_removal(before),
+                *publications.status_removals(before, roster),
             )
             return replace(state, memory=replace(state.memory, roster=roster)), effects
 

@@ -24,6 +24,12 @@ def roster_removal(roster: VerifiedRoster) -> Publish:
     return Publish(there.topic, b"", clears_bytes=len(there.data))
 
 
+def status_removals(before: VerifiedRoster, after: VerifiedRoster) -> tuple[Publish, ...]:
+    """Clears what the broker keeps of the devices that the later roster does not name any more."""
+    gone = {entry.device_id for entry in before.roster.devices} - {entry.device_id for entry in after.roster.devices}
+    return tuple(Publish(Topic(after.roster.fleet, Kind.STATUS, device=device_id), b"") for device_id in sorted(gone))
+
+
 def progress_publications(fleet: str, progress: Progress) -> tuple[Publish, ...]:
     """The messages of the task that the broker retains, such as the model in force."""
     return tuple(Publish(topic, data) for topic, data in progress.retained(fleet).items())

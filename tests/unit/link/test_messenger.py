@@ -16,7 +16,7 @@ from hushfleet.randomness import SeededRandomness
 from hushfleet.rounds.device import Sent
 from hushfleet.rounds.effects import Publish
 from hushfleet.rounds.events import ReceiptArrived
-from hushfleet.system.durable import write_durably
+from hushfleet.system.durable import write_unsynced
 from hushfleet.wire import Kind, Topic, build, encode_signed, parse
 from hushfleet.wire.chunks import MAX_CHUNKS, OVERHEAD_BYTES, Chunk, frames
 from tests.support.fleet import FLEET_NAME, make_fleet, of, raise_refusal
@@ -171,6 +171,7 @@ class RecordingLink:
     """What arrives is what the test put there; what is acknowledged is written down, with what was on disk at that moment."""
 
     folder: object
+    max_bytes: int = MAX_BYTES
     arrivals: list = field(default_factory=list)
     acknowledged: list = field(default_factory=list)
 
@@ -246,12 +247,12 @@ class TestAcknowledging:
         def write(*_: object, **__: object) -> None:
             raise OSError("the disk is full")
 
-        monkeypatch.setattr(assembly_module, "write_durably", write)
+        monkeypatch.setattr(assembly_module, "write_unsynced", write)
         link.put(only=[2])
         with pytest.raises(OSError, match="disk is full"):
             messenger.receive()
         assert link.numbers() == [0, 1]
-        monkeypatch.setattr(assembly_module, "write_durably", write_durably)
+        monkeypatch.setattr(assembly_module, "write_unsynced", write_unsynced)
         link.put(only=range(2, 11))
         assert messenger.receive().data == DATA
 

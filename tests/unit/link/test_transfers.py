@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,7 @@ from hushfleet.errors import PeerError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.link import transfers as module
 from hushfleet.link.transfers import MAX_SLOTS, SLOTS_PER_SENDER, STALLED_S, Assembly, Slot
-from hushfleet.system.durable import write_durably
+from hushfleet.system.durable import write_durably, write_unsynced
 from hushfleet.wire import Kind, Topic
 from hushfleet.wire.chunks import OVERHEAD_BYTES, Chunk, frames, open_frame
 from hushfleet.wire.limits import LIMITS
@@ -153,7 +152,7 @@ class TestRefusals:
     def test_every_kind_that_comes_in_chunks_has_a_ceiling_that_holds_before_anything_is_kept(self, assembly, tmp_path, kind):
         fields = {"device": "pi-01", "number": 3, "digest": DIGEST}
         topic = Topic(FLEET, kind, chunk=0, **{name: value for name, value in fields.items() if f"{{{name}}}" in kind.pattern})
-        ceiling = module._CEILINGS[kind]
+        ceiling = module.CEILINGS[kind]
         for whole_bytes in (ceiling + 1, 2 * ceiling):
             with refused(Refusal.MESSAGE_TOO_LARGE, PeerError):
                 assembly.take(topic, first_of(whole_bytes))
@@ -400,9 +399,9 @@ class TestDisk:
             if Disk.full:
                 path.with_name(path.name + ".part").write_bytes(data[: len(data) // 2])
                 raise OSError("the disk is full")
-            write_durably(path, data)
+            write_unsynced(path, data)
 
-        monkeypatch.setattr(module, "write_durably", write)
+        monkeypatch.setattr(module, "write_unsynced", write)
         return Disk
 
     @pytest.mark.parametrize("already", [(), (0,), (0, 1, 2)])
@@ -433,9 +432,9 @@ class TestDisk:
         def write(path, data, **_: object):
             if path.name != "topic":
                 raise OSError("the disk is full")
-            write_durably(path, data)
+            write_unsynced(path, data)
 
-        monkeypatch.setattr(module, "write_durably", write)
+        monkeypatch.setattr(module, "write_unsynced", write)
         with pytest.raises(OSError, match="disk is full"):
             put(assembly, cut(), only=[0])
         assert [one.missing for one in assembly.incomplete()] == [((0, 4),)]
@@ -450,16 +449,23 @@ class TestDisk:
         with pytest.raises(OSError, match="No such file"):
             put(assembly, cut(), only=[3])
 
-    def test_the_folder_of_a_slot_is_durable_before_its_chunks(self, tmp_path, monkeypatch, clock):
-        """Else a power cut takes the folder with a chunk in it that was acknowledged."""
-        synced = []
+    def test_no_chunk_waits_for_the_disk(self, assembly, monkeypatch):
+        """Thousands of small ones would: whoever takes the whole makes it durable, and what a power cut took is asked for again."""
 
-        def sync(descriptor):
-            synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        def sync(_):
+            raise AssertionError("a chunk waited for the disk")
 
-        assembly = Assembly(tmp_path / "spool", clock)
         monkeypatch.setattr(os, "fsync", sync)
-        put(assembly, cut(), only=[0])
-        (folder,) = (tmp_path / "spool").iterdir()
-        assert synced[0] == str(tmp_path / "spool")
-        assert synced[1:] == [str(folder / "topic.part"), str(folder), str(folder / "0.part"), str(folder)]
+        assert put(assembly, cut())[1] == DATA
+
+    @pytest.mark.parametrize("spoilt", ["topic", "1"])
+    def test_what_a_power_cut_spoilt_is_asked_for_again(self, assembly, reopen, tmp_path, spoilt):
+        """The file is there, its bytes never reached the disk."""
+        put(assembly, cut(), only=[0, 1])
+        (path,) = (tmp_path / "spool").glob(f"*/{spoilt}")
+        path.write_bytes(bytes(path.stat().st_size))
+        again = reopen()
+        if spoilt == "1":
+            with refused(Refusal.TRANSFER_HASH, PeerError):
+                put(again, cut(), only=[2, 3])
+        assert put(again, cut())[1] == DATA

@@ -90,75 +90,75 @@ def test_control_without_the_proof_any_bytes_alarm_everybody(stage: AttackedFlee
         assert len(alerts(stage, reader)) == 1
 
 
-def left_behind(stage: Stage) -> list[str]:
+def left_behind(stage: AttackedFleet) -> list[str]:
     """The topics that the broker keeps something on and that keep nothing by the table, or that are not in it."""
-    return [topic for topic in stage.fleet.broker._retained if "/device/" in topic and not topic.endswith("/status")]
+    return [topic for topic in stage.running.broker._retained if "/device/" in topic and not topic.endswith("/status")]
 
 
-def leave_behind(stage: Stage, name: str, *rest: str) -> None:
+def leave_behind(stage: AttackedFleet, name: str, *rest: str) -> None:
     """The device publishes on its own topics, to be kept for ever."""
     for part in rest:
-        stage.fleet.links[name].publish(f"hushfleet/v1/{FLEET}/device/{name}/{part}", b"garbage", retain=True)
+        stage.running.links[name].publish(f"hushfleet/v1/{FLEET_NAME}/device/{name}/{part}", b"garbage", retain=True)
 
 
 OWN_TOPICS = ("contribution/1/0", "contribution/999999/4095", "contribution/no/number", "contribution/99999999999999999999/0")
 MEMBERS_TOPICS = ("evidence/1", "evidence/nothing", "partial/1/0", "complaint/1")
 
 
-def test_what_is_left_behind_is_cleared_at_once_and_reaches_nobody_later(stage: Stage) -> None:
+def test_what_is_left_behind_is_cleared_at_once_and_reaches_nobody_later(stage: AttackedFleet) -> None:
     leave_behind(stage, STRANGER, *OWN_TOPICS)
     leave_behind(stage, MEMBER, *OWN_TOPICS, *MEMBERS_TOPICS)
     assert len(left_behind(stage)) == 12
-    stage.fleet.orchestrator.pump()
+    stage.running.orchestrator.pump()
     assert left_behind(stage) == []
     stage.pump()
-    stage.fleet.log.entries.clear()
-    stage.fleet.agents[READER].connect()
+    stage.running.log.entries.clear()
+    stage.running.agents[READER].connect()
     stage.pump(READER)
-    assert stage.fleet.log.entries == []
+    assert stage.running.log.entries == []
 
 
-def test_what_was_left_behind_while_the_orchestrator_was_away_is_cleared_when_it_comes(stage: Stage) -> None:
-    stage.fleet.orchestrator_link.patterns.clear()
+def test_what_was_left_behind_while_the_orchestrator_was_away_is_cleared_when_it_comes(stage: AttackedFleet) -> None:
+    stage.running.orchestrator_link.patterns.clear()
     leave_behind(stage, MEMBER, *(f"evidence/{number}" for number in range(150)))
-    stage.fleet.orchestrator.pump()
+    stage.running.orchestrator.pump()
     assert len(left_behind(stage)) == 150
-    stage.fleet.orchestrator.connect()
-    stage.fleet.orchestrator.pump()
+    stage.running.orchestrator.connect()
+    stage.running.orchestrator.pump()
     assert left_behind(stage) == []
     with refused(Refusal.RETAINED, PeerError):
         stage.judge("orchestrator")
 
 
-def test_nobody_but_a_member_leaves_evidence_behind_and_nobody_else_clears(stage: Stage) -> None:
+def test_nobody_but_a_member_leaves_evidence_behind_and_nobody_else_clears(stage: AttackedFleet) -> None:
     for name, topic in ((STRANGER, "evidence/1"), (STRANGER, "partial/1/0")):
         with refused(Refusal.LINK_FORBIDDEN, LinkError):
             leave_behind(stage, name, topic)
     with refused(Refusal.LINK_FORBIDDEN, LinkError):
-        stage.fleet.links[STRANGER].publish(build(evidence_of(MEMBER)), b"", retain=True)
+        stage.running.links[STRANGER].publish(build(evidence_of(MEMBER)), b"", retain=True)
     with refused(Refusal.LINK_FORBIDDEN, LinkError):
-        stage.fleet.orchestrator_link.publish(build(evidence_of(MEMBER)), b"words of its own")
+        stage.running.orchestrator_link.publish(build(evidence_of(MEMBER)), b"words of its own")
 
 
-def test_a_revoked_device_leaves_nothing_behind(stage: Stage) -> None:
-    status = f"hushfleet/v1/{FLEET}/device/{STRANGER}/status"
-    stage.fleet.links[STRANGER].publish(status, b"for ever", retain=True)
-    assert status in stage.fleet.broker._retained
-    stage.fleet.orchestrator.take_roster(encode_signed(stage.world.without(STRANGER).roster.signed))
-    assert status not in stage.fleet.broker._retained
+def test_a_revoked_device_leaves_nothing_behind(stage: AttackedFleet) -> None:
+    status = f"hushfleet/v1/{FLEET_NAME}/device/{STRANGER}/status"
+    stage.running.links[STRANGER].publish(status, b"for ever", retain=True)
+    assert status in stage.running.broker._retained
+    stage.running.orchestrator.take_roster(encode_signed(stage.fleet.without(STRANGER).roster.signed))
+    assert status not in stage.running.broker._retained
 
 
-def test_control_without_the_refusal_it_is_kept_and_read_at_every_connection(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_the_refusal_it_is_kept_and_read_at_every_connection(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messenger_module, "_kept_rightly", lambda delivery: parse(delivery.topic))
     leave_behind(stage, MEMBER, "evidence/1", "evidence/2")
-    stage.fleet.orchestrator.pump()
+    stage.running.orchestrator.pump()
     assert len(left_behind(stage)) == 2
     stage.pump(READER)
-    stage.fleet.log.entries.clear()
+    stage.running.log.entries.clear()
     for _ in range(3):
-        stage.fleet.agents[READER].connect()
+        stage.running.agents[READER].connect()
         stage.pump(READER)
-    assert len(stage.fleet.log.entries) == 6
+    assert len(stage.running.log.entries) == 6
 
 
 QUEUE = 150
@@ -187,58 +187,58 @@ def small_chunks(start: int) -> Iterator[tuple[str, bytes]]:
     """The first chunks of wholes that never come."""
     for number in range(start, start + A_STEP):
         chunk = Chunk(number % 4096, 4096, 8192, sha256(b"%d" % (number // 4096)), b"xx")
-        yield build(Topic(FLEET, Kind.CONTRIBUTION, device=STRANGER, number=1, chunk=chunk.index)), encode(chunk)
+        yield build(Topic(FLEET_NAME, Kind.CONTRIBUTION, device=STRANGER, number=1, chunk=chunk.index)), encode(chunk)
 
 
-def steps_until_all_are_counted(stage: Stage, *, flood: bool, most: int = 40) -> int:
+def steps_until_all_are_counted(stage: AttackedFleet, *, flood: bool, most: int = 40) -> int:
     """The steps of the orchestrator until all honest devices have their receipts; each sends again until then. The flood came first."""
     honest = [name for name in stage.names if name != STRANGER]
     for step in range(-15, most):
         for topic, data in small_chunks((step + 15) * A_STEP) if flood else ():
-            stage.fleet.links[STRANGER].publish(topic, data)
+            stage.running.links[STRANGER].publish(topic, data)
         if step == 0:
-            stage.fleet.orchestrator.start_round()
+            stage.running.orchestrator.start_round()
         for name in honest if step >= 0 else ():
-            stage.fleet.agents[name].connect()
+            stage.running.agents[name].connect()
             stage.pump(name)
-        stage.fleet.orchestrator.pump()
+        stage.running.orchestrator.pump()
         if step > 0 and not any(stage.waiting_for_receipt(name) for name in honest):
             return step
     return most
 
 
-def test_with_one_device_flooding_all_others_are_counted(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_one_device_flooding_all_others_are_counted(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, and its messages no longer reach the queue that it would fill; how fast, a real broker is measured for."""
     narrow(monkeypatch)
     assert steps_until_all_are_counted(stage, flood=True) < 40
     assert set(stage.accepted) == set(stage.names) - {STRANGER}
-    assert stage.fleet.orchestrator._hearing.unheard == {STRANGER}
-    told = [what.text for who, what in stage.fleet.log.entries if who == "orchestrator" and isinstance(what, Note)]
+    assert stage.running.orchestrator._hearing.unheard == {STRANGER}
+    told = [what.text for who, what in stage.running.log.entries if who == "orchestrator" and isinstance(what, Note)]
     assert [text for text in told if "floods" in text] == told[:1] != []
-    assert set(stage.fleet.orchestrator.take_dropped()) == {STRANGER}
-    assert stage.fleet.orchestrator.take_dropped() == {}
+    assert set(stage.running.orchestrator.take_dropped()) == {STRANGER}
+    assert stage.running.orchestrator.take_dropped() == {}
 
 
-def test_after_a_while_whoever_flooded_is_heard_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_while_whoever_flooded_is_heard_again(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch)
     steps_until_all_are_counted(stage, flood=True)
-    monkeypatch.setattr(stage.fleet.orchestrator._hearing, "_now_s", lambda: float("inf"))
+    monkeypatch.setattr(stage.running.orchestrator._hearing, "_now_s", lambda: float("inf"))
     monkeypatch.setattr(allowance_module, "MESSAGES_PER_S", 1e9)
-    stage.fleet.orchestrator.pump()
-    assert stage.fleet.orchestrator._hearing.unheard == frozenset()
+    stage.running.orchestrator.pump()
+    assert stage.running.orchestrator._hearing.unheard == frozenset()
     stage.pump(STRANGER)
-    stage.fleet.orchestrator.pump()
+    stage.running.orchestrator.pump()
     assert STRANGER in stage.accepted
 
 
-def test_control_without_an_allowance_the_flood_takes_all_of_the_queue(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_an_allowance_the_flood_takes_all_of_the_queue(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch)
     monkeypatch.setattr(Allowances, "take", lambda *_: True)
     assert steps_until_all_are_counted(stage, flood=True) == 40
     assert not stage.accepted
 
 
-def test_control_without_a_flood_a_step_is_enough(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_a_flood_a_step_is_enough(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow(monkeypatch)
     assert steps_until_all_are_counted(stage, flood=False) == 1
 
@@ -248,10 +248,10 @@ HOSTILE_TOPICS = ("device/pi-01", "device//contribution/1/0", "device/../status"
 
 @pytest.mark.parametrize("topic", HOSTILE_TOPICS, ids=lambda topic: topic[:30])
 @pytest.mark.parametrize("reader", READERS)
-def test_a_topic_outside_the_table_is_an_ordinary_outcome(stage: Stage, reader: str, topic: str) -> None:
+def test_a_topic_outside_the_table_is_an_ordinary_outcome(stage: AttackedFleet, reader: str, topic: str) -> None:
     """Whatever a broker delivers: it is refused, acknowledged, and the next message comes."""
     link = stage._session(reader)
-    monitored = f"hushfleet/v1/{FLEET}/{topic}"
+    monitored = f"hushfleet/v1/{FLEET_NAME}/{topic}"
     link._arrived.put(Delivery(monitored, b"data"))
     link._arrived.put(Delivery(monitored, b"", retained=True))
     link._arrived.put(Delivery(monitored, b"data", retained=True))
@@ -260,9 +260,9 @@ def test_a_topic_outside_the_table_is_an_ordinary_outcome(stage: Stage, reader: 
 
 
 @pytest.mark.parametrize("kind", [Kind.STATUS, Kind.EVIDENCE, Kind.COMPLAINT])
-def test_a_message_above_its_kinds_size_is_refused_unread(stage: Stage, kind: Kind) -> None:
+def test_a_message_above_its_kinds_size_is_refused_unread(stage: AttackedFleet, kind: Kind) -> None:
     number = {} if kind is Kind.STATUS else {"number": 1}
-    stage.deliver("orchestrator", Topic(FLEET, kind, device=MEMBER, **number), bytes(100_000))
-    stage.fleet.orchestrator.pump()
+    stage.deliver("orchestrator", Topic(FLEET_NAME, kind, device=MEMBER, **number), bytes(100_000))
+    stage.running.orchestrator.pump()
     with refused(Refusal.MESSAGE_TOO_LARGE, PeerError):
         stage.judge("orchestrator")

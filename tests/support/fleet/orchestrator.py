@@ -152,6 +152,9 @@ class LoopOnALink(OrchestratorOnALink):
     def keep_statuses(self, statuses: dict[str, DeviceStatus]) -> None:
         self.heard |= statuses
 
+    def keep_dropped(self, dropped: dict[str, int]) -> None:
+        self.dropped = dropped
+
     def turn(self, times: int = 1) -> None:
         for _ in range(times):
             self.loop.step()

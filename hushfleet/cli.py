@@ -25,9 +25,11 @@ DISTRIBUTION = "hushfleet"
 SUMMARIES = {
     "agent": ("This device: its keys, its fleet, its service.", "agent"),
     "demo": ("A whole fleet on this machine: trains on real data, then attacks itself.", "demo"),
+    "down": ("Ends the fleet that `up` started; everything is kept.", "demo"),
     "model": ("ONNX files made trainable with plain onnxruntime, and checked.", "models"),
     "orchestrator": ("Training jobs: check, run and watch them, and take the model home.", "orchestrator"),
     "provision": ("The owner's vault: who is in the fleet, and what no orchestrator may do.", "provisioning"),
+    "up": ("A real, lasting fleet on this machine, to go on with.", "demo"),
     "verify": ("Check a finished job's archive as an outsider.", ""),
 }
 

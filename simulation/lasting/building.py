@@ -73,7 +73,7 @@ _INSECURE = "[testing]\ninsecure_keys = true\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class FleetChoices:
     """The choices of the person who types `hushfleet up`. `bits` below 2048 is a key that anybody can break: for tests."""
 
     devices: int
@@ -98,7 +98,7 @@ class Wanted:
         return self.bits < 2048
 
 
-def build(place: Place, wanted: Wanted, data: FleetData, tell: Callable[[str], None]) -> FleetFacts:
+def build(place: Place, wanted: FleetChoices, data: FleetData, tell: Callable[[str], None]) -> FleetFacts:
     """Make a fleet in `place`, which is empty. Takes as long as two safe primes."""
     place.make()
     names = tuple(f"pi-{number:02d}" for number in range(1, wanted.devices + 1))
@@ -123,7 +123,7 @@ def build(place: Place, wanted: Wanted, data: FleetData, tell: Callable[[str], N
     return facts
 
 
-def _policy(wanted: Wanted, data: FleetData) -> tuple[str, ...]:
+def _policy(wanted: FleetChoices, data: FleetData) -> tuple[str, ...]:
     return (
         f"cohort.min_devices={wanted.devices}",
         f"privacy.min_noise_multiplier={wanted.noise_multiplier}",
@@ -172,7 +172,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _write_job(place: Place, wanted: Wanted, data: FleetData) -> None:
+def _write_job(place: Place, wanted: FleetChoices, data: FleetData) -> None:
     text = _JOB.format(
         rounds=wanted.rounds, inputs=data.inputs, outputs=data.outputs, noise=wanted.noise_multiplier, devices=wanted.devices
     )

@@ -56,7 +56,7 @@ def up(
         raise click.UsageError(f"there is no fleet in {fleet} yet: name the devices' data with --data FOLDER")
     with place.locked():
         if not place.is_whole():
-            wanted = building.Wanted(devices, rounds, noise_multiplier, broker_host, insecure_bits or 3072)
+            wanted = building.FleetChoices(devices, rounds, noise_multiplier, broker_host, insecure_bits or 3072)
             building.build(place, wanted, look(data or Path(), devices, label), tell)
         processes = running.start(place, tell)
     job = running.result(place) if detach else running.follow(place, processes, tell)

@@ -91,7 +91,7 @@ class Place:
         return self._facts.exists()
 
     def facts(self) -> FleetFacts:
-        """What the fleet is. Raises `LocalError(SETTINGS_INVALID)` if none was made here."""
+        """The facts of the fleet. Raises `LocalError(SETTINGS_INVALID)` if none was made here."""
         if not self.is_whole():
             text = f"there is no fleet in {self.path}"
             raise LocalError(Refusal.SETTINGS_INVALID, text, next_step=f"To make one: {typed('up', '--devices', '6', '--data', 'FOLDER')}")

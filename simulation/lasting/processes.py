@@ -24,7 +24,7 @@ _TURN_S = 0.1
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name of the program; its state is the first
 
 
-class Running(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class StartedProcess(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A process that was started: a process id is used again, a process id with its start time is not."""
 
     pid: int
@@ -42,10 +42,10 @@ class Processes:
 
     def __init__(self, place: Place) -> None:
         self._place, self._file = place, place.path / "processes.json"
-        known = msgspec.json.decode(self._file.read_bytes(), type=dict[str, Running]) if self._file.exists() else {}
+        known = msgspec.json.decode(self._file.read_bytes(), type=dict[str, StartedProcess]) if self._file.exists() else {}
         self._known = dict(known)
 
-    def alive(self) -> dict[str, Running]:
+    def alive(self) -> dict[str, StartedProcess]:
         """Those that run."""
         return {name: one for name, one in self._known.items() if one.alive}
 
@@ -56,7 +56,7 @@ class Processes:
         with self._place.log(name).open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         found = _stat(process.pid)
-        self._known[name] = Running(process.pid, int(found[_START_TIME]) if found else 0)
+        self._known[name] = StartedProcess(process.pid, int(found[_START_TIME]) if found else 0)
         self._write()
         return True
 
@@ -120,7 +120,7 @@ def _stat(pid: int) -> list[str] | None:
         return None
 
 
-def _signal(one: Running, number: signal.Signals) -> None:
+def _signal(one: StartedProcess, number: signal.Signals) -> None:
     if one.alive:
         with suppress(ProcessLookupError):
             os.kill(one.pid, number)

@@ -21,7 +21,7 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """How far the job has come. `accuracy` on the holdout, None without one; `epsilon` at delta 10^-6."""
+    """The progress of the job. `accuracy` on the holdout, None without one; `epsilon` at delta 10^-6."""
 
     rounds: int
     released: int

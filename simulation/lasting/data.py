@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_agent.config import DataSettings
-from edge_agent.data import read_data
+from edge_agent.data import read_blocks
 from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.training import Data
 from hushfleet.typed import typed
@@ -60,10 +60,10 @@ def _settings(path: Path, label: str | None) -> DataSettings:
 
 
 def _read(settings: DataSettings) -> Data:
-    try:
-        return read_data(settings)
-    except DataError as error:
-        raise DataError(error.reason, f"{settings.path}: {error.message}", row=error.row, next_step=error.next_step) from error
+    blocks = [block.data for block in read_blocks(settings)]
+    if not blocks:
+        raise DataError(Refusal.DATA_EMPTY, f"there are no rows in {settings.path}", next_step="Give every device some rows.")
+    return Data(np.concatenate([one.features for one in blocks]), np.concatenate([one.targets for one in blocks]))
 
 
 def _shape(found: Sequence[Data]) -> tuple[int, int]:

@@ -103,7 +103,7 @@ def start_agent(processes: Processes, place: Place, name: str) -> bool:
 
 def start_orchestrator(processes: Processes, place: Place) -> bool:
     """Start the job, or go on with it, unless it runs."""
-    words = ["orchestrator", "run", place.job, "--state", place.orchestrator, "--config", place.orchestrator_config]
+    words = ["orchestrator", "run", place.job, "--yes", "--state", place.orchestrator, "--config", place.orchestrator_config]
     return processes.start(ORCHESTRATOR, [*_program(), *(str(word.absolute() if isinstance(word, Path) else word) for word in words)])
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hushfleet.documents import VerifiedRoster
-from hushfleet.wire import Presence
+from hushfleet.wire import DeviceStatus, Presence
+from orchestrator.absence import takes_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +32,13 @@ class Attendance:
         )
 
 
-def attendance(roster: VerifiedRoster, said: Mapping[str, Presence | None], least_devices: int) -> Attendance:
-    """The attendance by what devices said. The devices of one group count once: one of them has the turn."""
-    present = {name for name, presence in said.items() if presence not in (None, Presence.OFFLINE)}
-    there = [entry for entry in roster.roster.devices if entry.device_id in present]
+def attendance(roster: VerifiedRoster, said: Mapping[str, DeviceStatus], least_devices: int, *, rho_nano: int = 0) -> Attendance:
+    """The attendance by what devices said. The devices of one group count once: one of them has the turn.
+
+    A device that only decrypts, or has less left of its budget than the `rho_nano` of a round, counts as a member alone.
+    """
+    present = {name for name, status in said.items() if status.presence is not Presence.OFFLINE}
+    there = [entry for entry in roster.roster.devices if entry.device_id in present and takes_part(said[entry.device_id], rho_nano)]
     contributors = {("group", entry.group) if entry.group else ("device", entry.device_id) for entry in there}
     members = sum(name in present for name in roster.roster.committee)
     return Attendance(len(contributors), least_devices, members, roster.threshold)

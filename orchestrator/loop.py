@@ -20,6 +20,7 @@ from hushfleet.link import Messenger
 from hushfleet.rounds.coordinator import Collecting, CoordinatorState, Decrypting, NoRound
 from hushfleet.rounds.effects import Publish
 from hushfleet.typed import typed
+from orchestrator.absence import Absence
 from orchestrator.attendance import Attendance
 from orchestrator.service import Orchestrator, expiry_s
 
@@ -92,8 +93,11 @@ class JobListener(Protocol):
     def connected(self, connections: int) -> None:
         """Called at every connection, with the number of connections so far."""
 
-    def waits(self, attendance: Attendance) -> None:
-        """Called when a round waits for more devices or members to be present, whenever their number changes."""
+    def waits(self, attendance: Attendance, absence: Absence) -> None:
+        """Called when a round waits for more devices or members to be present, whenever that changes."""
+
+    def short(self, number: int, absence: Absence) -> None:
+        """Called when the round of that number has too few contributions and its time is up or nobody is left, whenever that changes."""
 
     def began(self, state: Collecting | Decrypting) -> None:
         """Called when a round begins, or is gone on with."""
@@ -140,7 +144,8 @@ class Loop:
         self._linked = LinkedTime(now_s, lambda: self._messenger.link.connected)
         self._phase_s = self._asked_s = self._published_s = 0.0
         self._asked = 0
-        self._attendance: Attendance | None = None
+        self._waiting: tuple[Attendance, str] | None = None
+        self._short = ""
         self._arrived = (0, 0)
         self._reported: dict[bytes, float] = {}
         self._stopping = threading.Event()
@@ -210,6 +215,7 @@ class Loop:
             case Collecting():
                 if linked_s - self._phase_s >= before.terms.plan.deadline_s:
                     self._orchestrator.end_collection()
+                self._tell_short(before, linked_s - self._phase_s)
                 self._report_missing(self._around.now_s())
                 if linked_s - self._published_s >= expiry_s(before.terms.plan) / 2:
                     self._published_s = linked_s
@@ -224,11 +230,20 @@ class Loop:
         """Begin a round if enough are there to finish it: nobody pays for one that cannot be counted."""
         attendance = self._orchestrator.attendance
         if attendance.enough:
-            self._attendance = None
+            self._waiting = None
             self._orchestrator.start_round()
-        elif attendance != self._attendance:
-            self._attendance = attendance
-            self._listener.waits(attendance)
+        elif (why := (attendance, str(absence := self._orchestrator.absence))) != self._waiting:
+            self._waiting = why
+            self._listener.waits(attendance, absence)
+
+    def _tell_short(self, before: Collecting, passed_s: float) -> None:
+        # After a start the statuses have to come in first.
+        if not before.missing or passed_s < self._pace.report_missing_s or not isinstance(self._orchestrator.state, Collecting):
+            return
+        absence = self._orchestrator.absence
+        if (passed_s >= before.terms.plan.deadline_s or absence.hopeless) and str(absence) != self._short:
+            self._short = str(absence)
+            self._listener.short(before.terms.plan.round, absence)
 
     def _report_missing(self, now_s: float) -> None:
         for transfer in self._messenger.incomplete():
@@ -245,6 +260,7 @@ class Loop:
             self._phase, self._phase_s = type(state), self._linked.seconds
             self._asked_s, self._published_s, self._asked = self._phase_s, self._phase_s, 0
             self._reported.clear()
+            self._short = ""
             if isinstance(state, Collecting) or (isinstance(state, Decrypting) and isinstance(before, NoRound)):
                 self._listener.began(state)
         arrived = self._orchestrator.arrived

@@ -151,7 +151,8 @@ def _rounds(
     with _link(choice, fleet, screen, options) as link:
         watch = Watch(notifier, lambda: not isinstance(link, MqttLink) or link.alive_within_s(_LINK_ALIVE_S), on_stuck=screen.note)
         messenger = Messenger(link, choice.folder.spool, on_refused=lambda error: screen.note(f"dropped a message: {error}"))
-        orchestrator = Orchestrator(coordinator, choice.state(coordinator), messenger, choice.store, now_ms=now_ms, report=screen.report)
+        state, rho = choice.state(coordinator), checked.cost.rho_nano
+        orchestrator = Orchestrator(coordinator, state, messenger, choice.store, now_ms=now_ms, report=screen.report, rho_nano=rho)
         surroundings = Surroundings(
             pending_rosters=lambda: pending_rosters.waiting(choice.folder),
             stale_topics=lambda: removals(choice.store),

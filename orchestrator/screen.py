@@ -13,6 +13,7 @@ from hushfleet.rounds.effects import Alert, Note, Refused
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.system.plain_text import plain
 from hushfleet.typed import typed
+from orchestrator.absence import Absence
 from orchestrator.attendance import Attendance
 from orchestrator.job.check import CheckedJob
 from orchestrator.job.holdout import Score
@@ -56,10 +57,16 @@ class Screen:
         """Print that there is a connection."""
         self._line("connected to the broker" if connections == 1 else f"connected again (connection {connections})")
 
-    def waits(self, attendance: Attendance) -> None:
-        """Print how many are present while a round waits for more."""
+    def waits(self, attendance: Attendance, absence: Absence) -> None:
+        """Print how many are present while a round waits for more, and why the others are not."""
         self._tell(f"waiting: {attendance}")
         self._line(f"waiting for more: {attendance}")
+        self._line(f"  {escape(str(absence))}")
+
+    def short(self, number: int, absence: Absence) -> None:
+        """Print why a round has too few contributions."""
+        self._tell(f"round {number}: {absence}")
+        self._line(f"round {number}: {escape(str(absence))}")
 
     def began(self, state: Collecting | Decrypting) -> None:
         """Print the round that begins, or is gone on with."""

@@ -24,7 +24,8 @@ from hushfleet.rounds.events import (
 from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.machine import Running
 from hushfleet.signing import VerifyKey
-from hushfleet.wire import Kind, Presence, Role, Topic, encode_signed, open_status
+from hushfleet.wire import DeviceStatus, Kind, Role, Topic, encode_signed, open_status
+from orchestrator.absence import Absence, absence
 from orchestrator.attendance import Attendance, attendance
 
 Report = Callable[[Note | Alert | Refused], None]
@@ -60,14 +61,17 @@ class Orchestrator:
         *,
         now_ms: Callable[[], int],
         report: Report = lambda _: None,
+        rho_nano: int = 0,
     ) -> None:
+        """`rho_nano`: the cost of one round of the job to a device, in 10^-9 rho."""
         self._coordinator, self._messenger, self._now_ms, self._report = coordinator, messenger, now_ms, report
         self._running = Running(coordinator, state, changes.persist, SystemRandomness())
         self._statuses: dict[str, bytes] = {}
         self._alerted: set[tuple[bytes, int]] = set()
-        self._said: dict[str, Presence] = {}
+        self._said: dict[str, DeviceStatus] = {}
         self._told_dropped: dict[str, int] = {}
         self._hearing = Hearing(messenger, state.memory.roster.roster.fleet, HEARD, self._senders, lambda: now_ms() / 1000)
+        self._rho_nano = rho_nano
 
     @property
     def state(self) -> CoordinatorState:
@@ -90,7 +94,17 @@ class Orchestrator:
     @property
     def attendance(self) -> Attendance:
         """The devices and members that say that they are present."""
-        return attendance(self.state.memory.roster, self._said, self._coordinator.job.min_devices)
+        least = self._coordinator.job.min_devices
+        return attendance(self.state.memory.roster, self._said, least, rho_nano=self._rho_nano)
+
+    @property
+    def absence(self) -> Absence:
+        """The reasons why devices have not contributed to the round under way, or why the next one does not begin."""
+        state, least = self.state, self._coordinator.job.min_devices
+        roster, said, rho = state.memory.roster, self._said, self._rho_nano
+        if isinstance(state, NoRound):
+            return absence(roster, said, least=least, rho_nano=rho)
+        return absence(roster, said, least=least, rho_nano=rho, plan=state.terms.verified_plan, accepted=frozenset(state.accepted))
 
     def connect(self) -> None:
         """Subscribe, and publish everything that the broker should retain."""
@@ -218,7 +232,7 @@ class Orchestrator:
         except PeerError as error:
             self._report(Refused(error))
             return
-        self._statuses[device_id], self._said[device_id] = data, status.presence
+        self._statuses[device_id], self._said[device_id] = data, status
 
     def _receipt(
         self,

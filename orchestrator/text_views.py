@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # with it come the models and the machines
     from orchestrator.job.check import CheckedJob
 
 
+_SOON_DAYS = 30
+
+
 def cost_lines(checked: "CheckedJob") -> Iterator[str]:
     """The cost of a job, a line each."""
     file, cost = checked.file, checked.cost
@@ -73,6 +76,8 @@ def status_lines(fleet: Membership, roster: Roster, job: JobView | None) -> Iter
     yield f"job {job.name}: {job.state}, {job.released} rounds released, {job.aborted} aborted, model version {job.version}"
     if job.open_round is not None:
         yield f"round {job.open_round} is open with {job.contributions} contributions" + (f", {job.missing} missing" if job.missing else "")
+        if job.missing:
+            yield f"  {job.absence}"
     yield f"present: {job.attendance}"
     yield f"best version {job.best_version}; archive {job.archive}"
 
@@ -90,10 +95,24 @@ def round_lines(views: Sequence[RoundView]) -> Iterator[str]:
 def device_lines(views: Sequence[DeviceView]) -> Iterator[str]:
     """A table of devices."""
     width = max([6, *(len(view.device_id) for view in views)])
-    yield f"{'device':<{width}} {'role':<7} {'presence':<14} {'rounds':>6} {'latest':>6}  at"
+    yield f"{'device':<{width}} {'role':<6} {'presence':<8} {'rounds':>6} {'left':>6} {'cert':>5}  remarks"
     for view in views:
-        role, latest = "member" if view.member else "device", view.last_round or "-"
-        yield f"{view.device_id:<{width}} {role:<7} {view.presence:<14} {view.contributions:>6} {latest:>6}  {view.last_at or '-'}"
+        role, there = "member" if view.member else "device", view.presence.split()[0]
+        left, ends = view.rho_left_nano / NANO, "-" if view.certificate_days is None else f"{max(0, view.certificate_days)} d"
+        line = f"{view.device_id:<{width}} {role:<6} {there:<8} {view.contributions:>6} {left:>6.4g} {ends:>5}  {', '.join(remarks(view))}"
+        yield line.rstrip()
     for view in views:
         if view.dropped:
             yield f"{view.device_id} floods: {view.dropped} of its messages were dropped unread, the last at {view.dropped_at}"
+
+
+def remarks(view: DeviceView) -> Iterator[str]:
+    """Everything about a device that somebody should see."""
+    if view.stays_out:
+        yield f"stays out: {view.stays_out}"
+    if view.certificate_days is not None and view.certificate_days < 0:
+        yield "certificate expired"
+    elif view.certificate_days is not None and view.certificate_days <= _SOON_DAYS:
+        yield "renew its certificate"
+    if view.shown:
+        yield view.shown

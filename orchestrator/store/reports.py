@@ -1,6 +1,7 @@
 """Reports on a job, its rounds and its devices, from the store. Reads only, also while a job runs."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Select, select
 
 from hushfleet.codec import decode
-from hushfleet.documents import Outcome, Plan, RoundRecord, VerifiedRoster
+from hushfleet.documents import Outcome, RoundRecord, VerifiedPlan, VerifiedRoster, open_plan
 from hushfleet.documents.archive import round_in
-from hushfleet.documents.limits import MAX_PLAN_BYTES, MAX_RECORD_BYTES
+from hushfleet.documents.limits import MAX_RECORD_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.signing import VerifyKey
 from hushfleet.typed import typed
-from hushfleet.wire import DeviceStatus, Presence, decode_signed
-from hushfleet.wire.limits import LIMITS
+from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, decode_signed
+from orchestrator.absence import absence
 from orchestrator.account import Account
 from orchestrator.attendance import Attendance, attendance
 from orchestrator.store import database
-from orchestrator.store.accounts import read_accounts
+from orchestrator.store.accounts import read_accounts, read_statuses
 from orchestrator.store.begun import BegunJob, begun_jobs
 from orchestrator.store.blobs import Blobs
 from orchestrator.store.roster import load_roster
@@ -30,6 +31,9 @@ from orchestrator.store.schema import accepted, floods, jobs, presence, rounds
 
 if TYPE_CHECKING:  # with it comes numpy, which a status needs not
     from hushfleet.training import GlobalModel
+
+
+_DAY_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,14 @@ class DeviceView:
     contributions: int
     last_round: int | None
     last_at: str | None
+    rho_spent_nano: int
+    rho_left_nano: int
+    stays_out: str | None
+    """The reason why it stays out of the round it last saw, as it says."""
+    certificate_days: int | None
+    """Days until its certificate ends, as it says; None if it does not."""
+    shown: str
+    """The line that its owner lets everybody see."""
     dropped: int = 0
     """Its messages that were dropped unread because it sent more than its allowance."""
     dropped_at: str | None = None
@@ -86,6 +98,8 @@ class JobView:
     open_round: int | None
     contributions: int
     missing: int
+    absence: str
+    """The reasons why devices have not contributed to the open round, for a person."""
     """Contributions that the open round still needs before it can close."""
     attendance: Attendance
     archive: str
@@ -132,10 +146,9 @@ class Reports:
             if row is None:
                 return None
             views = list(self._rounds(connection, row.id))
-            plan = _latest_plan(connection)
-            said = {one.device_id: _said(one.status)[0] for one in connection.execute(select(presence))}
             roster = load_roster(connection, self._root)
-        least = plan.privacy.min_devices if plan else roster.policy.min_devices
+            plan, said = _latest_plan(connection, roster), read_statuses(connection, roster)
+        least = plan.plan.privacy.min_devices if plan else roster.policy.min_devices
         ended = [view for view in views if view.ended_at is not None]
         still = next((view for view in views if view.ended_at is None), None)
         return JobView(
@@ -152,6 +165,7 @@ class Reports:
             contributions=still.contributions if still else 0,
             missing=max(0, least - still.contributions) if still else 0,
             attendance=attendance(roster, said, least),
+            absence=str(absence(roster, said, least=least, plan=plan, accepted=frozenset(still.devices))) if still else "",
             archive=str(self._folder / "archive" / f"{row.id:03d}-{row.name}"),
         )
 
@@ -180,17 +194,19 @@ class Reports:
 
     def devices(self) -> tuple[DeviceView, ...]:
         """Every enrolled device, in id order."""
-        roster = self.roster().roster
         with self._engine.connect() as connection:
+            roster = load_roster(connection, self._root)
             heard = {row.device_id: row for row in connection.execute(select(presence))}
-            latest = _latest_contributions(connection)
+            latest, said = _latest_contributions(connection), read_statuses(connection, roster)
+            accounts = read_accounts(connection, roster)
             dropped = {row.device_id: (row.dropped, _when(row.last_at)) for row in connection.execute(select(floods))}
+        committee = roster.roster.committee
         return tuple(
             replace(
-                _device_view(name, member=name in roster.committee, heard=heard.get(name), latest=latest.get(name)),
+                _device_view(one, said.get(name := one.device_id), member=name in committee, heard=heard.get(name), latest=latest.get(name)),
                 **dict(zip(("dropped", "dropped_at"), dropped.get(name, (0, None)), strict=True)),
             )
-            for name in sorted(entry.device_id for entry in roster.devices)
+            for one in accounts
         )
 
     def model(self, dimension: int, *, best: bool = False, name: str | None = None) -> "GlobalModel":
@@ -250,32 +266,39 @@ def _latest_contributions(connection: Connection) -> dict[str, tuple[int, int, f
 
 
 def _device_view(
-    name: str,
+    account: Account,
+    status: DeviceStatus | None,
     *,
     member: bool,
     heard: object,
     latest: tuple[int, int, float] | None,
 ) -> DeviceView:
-    said, software = "never heard of", ""
-    if heard is not None:
-        there, software = _said(getattr(heard, "status"))  # noqa: B009 -- a row, whose type differs between versions of SQLAlchemy
-        said = there.value if there else "unreadable"
+    silent = "never heard of" if heard is None else "unreadable"
     count, number, at = latest or (0, None, None)
-    return DeviceView(name, member, said, software, _when(getattr(heard, "heard_at", None)), count, number, _when(at))
+    told = status.readiness if status else NOTHING_KNOWN
+    return DeviceView(
+        device_id=account.device_id,
+        member=member,
+        presence=status.presence.value if status else silent,
+        software=status.software if status else "",
+        heard_at=_when(getattr(heard, "heard_at", None)),
+        contributions=count,
+        last_round=number,
+        last_at=_when(at),
+        rho_spent_nano=account.spent_nano,
+        rho_left_nano=account.left_nano,
+        stays_out=told.out.value if told.out else None,
+        certificate_days=told.certificate_day - int(time.time() // _DAY_S) if told.certificate_day else None,
+        shown=told.shown,
+    )
 
 
-def _said(status: bytes) -> tuple[Presence | None, str]:
-    """Presence and software in a status whose signature was checked before it was kept; None for one that cannot be read."""
-    try:
-        found = decode(DeviceStatus, decode_signed(status).content, max_bytes=LIMITS.status)
-    except PeerError:
-        return None, ""
-    return found.presence, found.software
-
-
-def _latest_plan(connection: Connection) -> Plan | None:
+def _latest_plan(connection: Connection, roster: VerifiedRoster) -> VerifiedPlan | None:
     data = connection.execute(select(rounds.c.plan).order_by(rounds.c.id.desc()).limit(1)).scalar_one_or_none()
-    return None if data is None else decode(Plan, decode_signed(data).content, max_bytes=MAX_PLAN_BYTES)
+    try:
+        return None if data is None else open_plan(decode_signed(data), roster.orchestrator)
+    except PeerError:  # of an orchestrator that was replaced
+        return None
 
 
 def _newest(name: str | None) -> Select[Any]:

@@ -17,6 +17,7 @@ from hushfleet.rounds.effects import Publish
 from hushfleet.wire import DeviceStatus, Kind, Topic, decode_signed
 from hushfleet.wire.topics import subscription
 from orchestrator import run as run_module
+from orchestrator.absence import Absence
 from orchestrator.attendance import Attendance
 from orchestrator.loop import Goal, Loop, Pace, Surroundings
 from orchestrator.service import Orchestrator
@@ -87,8 +88,11 @@ class Log:
     def connected(self, connections: int) -> None:
         self.lines.append(("connected", connections))
 
-    def waits(self, attendance: Attendance) -> None:
+    def waits(self, attendance: Attendance, _: Absence) -> None:
         self.lines.append(("waits", attendance.devices, attendance.members))
+
+    def short(self, number: int, absence: Absence) -> None:
+        self.lines.append(("short", number, str(absence)))
 
     def began(self, state: Collecting) -> None:
         self.lines.append(("began", state.terms.plan.round))

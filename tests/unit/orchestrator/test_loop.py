@@ -7,7 +7,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import Note
-from hushfleet.wire import Kind, Topic, decode_signed, encode_signed, parse
+from hushfleet.wire import Kind, Readiness, Topic, decode_signed, encode_signed, parse
 from orchestrator.loop import Pace
 from tests.support.fleet import make_fleet
 from tests.support.fleet.orchestrator import LoopOnALink
@@ -353,3 +353,29 @@ def test_every_outcome_is_told_once(tmp_path):
         ("released", 2),
         ("released", 3),
     ]
+
+
+def test_a_round_that_nobody_can_contribute_to_is_explained_once(job):
+    job.others.present = set()
+    job.turn(3)
+    refusing = Readiness(Refusal.MODEL_ABSENT, None, 0, "")
+    job.others.say(NAMES, number=1, readiness=refusing)
+
+    job.turn(300)
+
+    ((_, number, text),) = job.log.of("short")
+    assert number == 1
+    assert text == f"0 of 4: {len(NAMES)} present, none answered: {len(NAMES)} have no model of this name ({NAMES[0]} .. {NAMES[-1]})"
+
+
+def test_a_round_that_devices_cannot_pay_for_is_not_begun(tmp_path):
+    job = LoopOnALink(tmp_path, FLEET)
+    job.orchestrator._rho_nano = 1000
+    job.others.say(NAMES[:3], readiness=Readiness(None, 999, 0, ""))
+    job.others._said = set(job.others.there)
+    job.others.say(NAMES[3:], readiness=Readiness(None, 1000, 0, ""))
+
+    job.turn(20)
+
+    assert not job.others.sent(Kind.PLAN)
+    assert job.log.of("waits")[-1][1] == len(NAMES) - 3

@@ -201,12 +201,18 @@ class Reports:
             accounts = read_accounts(connection, roster)
             dropped = {row.device_id: (row.dropped, _when(row.last_at)) for row in connection.execute(select(floods))}
         committee = roster.roster.committee
-        return tuple(
-            replace(
-                _device_view(one, said.get(name := one.device_id), member=name in committee, heard=heard.get(name), latest=latest.get(name)),
-                **dict(zip(("dropped", "dropped_at"), dropped.get(name, (0, None)), strict=True)),
+        views = [
+            _device_view(
+                one,
+                said.get(one.device_id),
+                member=one.device_id in committee,
+                heard=heard.get(one.device_id),
+                latest=latest.get(one.device_id),
             )
             for one in accounts
+        ]
+        return tuple(
+            replace(view, **dict(zip(("dropped", "dropped_at"), dropped.get(view.device_id, (0, None)), strict=True))) for view in views
         )
 
     def model(self, dimension: int, *, best: bool = False, name: str | None = None) -> "GlobalModel":

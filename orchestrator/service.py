@@ -32,6 +32,7 @@ Report = Callable[[Note | Alert | Refused], None]
 
 HEARD = tuple(kind for kind in Kind if kind.publisher is not Role.ORCHESTRATOR)
 """Everything that devices publish: what is left behind on any of these topics is cleared."""
+_MOST_SEEN = 1 << 48  # a device that lies moves the first number of a new orchestrator, and never to its end
 _MOST_AT_ONCE = 64
 _MOST_RANGES = 256
 _LEAST_EXPIRY_S = 600
@@ -69,6 +70,7 @@ class Orchestrator:
         self._statuses: dict[str, bytes] = {}
         self._alerted: set[tuple[bytes, int]] = set()
         self._said: dict[str, DeviceStatus] = {}
+        self._seen: dict[str, int] = {}
         self._told_dropped: dict[str, int] = {}
         self._hearing = Hearing(messenger, state.memory.roster.roster.fleet, HEARD, self._senders, lambda: now_ms() / 1000)
         self._rho_nano = rho_nano
@@ -113,7 +115,7 @@ class Orchestrator:
 
     def start_round(self) -> None:
         """Publish the next plan. Raises `PhaseError` while a round is under way, `LocalError` if no plan can hold the job."""
-        self._carry_out(require_accepted(self._running.step(RoundWanted(self._now_ms()))))
+        self._carry_out(require_accepted(self._running.step(RoundWanted(self._now_ms(), max(self._seen.values(), default=0)))))
 
     def end_collection(self) -> None:
         """Tell the coordinator that the deadline has passed: the round closes if it has enough contributions."""
@@ -126,6 +128,7 @@ class Orchestrator:
     def take_roster(self, data: bytes) -> None:
         """Take a signed roster from the owner. It ends the round that is under way."""
         self._carry_out(self._running.offer(RosterArrived(data)))
+        self._seen.clear()  # what was seen under another key says nothing
         self._hearing.roster_changed()
 
     def publish_plan_again(self) -> None:
@@ -233,6 +236,8 @@ class Orchestrator:
             self._report(Refused(error))
             return
         self._statuses[device_id], self._said[device_id] = data, status
+        if status.round <= _MOST_SEEN:
+            self._seen[device_id] = status.round
 
     def _receipt(
         self,

@@ -92,9 +92,14 @@ class RequestArrived:
 
 @dataclass(frozen=True, slots=True)
 class RoundWanted:
-    """The program wants the next round to start. `now_ms` comes from a monotonic clock."""
+    """The program wants the next round to start. `now_ms` comes from a monotonic clock.
+
+    `seen`: the highest round that devices say they saw under the key in force. Where this orchestrator has begun none under it, as one
+    that replaces another, its first number lies above: devices refuse a round that is not.
+    """
 
     now_ms: int = 0
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)

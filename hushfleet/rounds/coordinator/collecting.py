@@ -32,7 +32,7 @@ from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 def _on_round(coordinator: Coordinator, state: NoRound, event: RoundWanted, _: Randomness) -> CoordinatorStep:
     memory = state.memory
     key_id = memory.roster.key_id
-    number = memory.last_round.get(key_id, 0) + 1
+    number = memory.last_round.get(key_id, event.seen) + 1
     plan = sign_plan(make_plan(coordinator.job, memory.roster, memory.progress, number), coordinator.signing_key)
     check_plan(plan, memory.roster, ORCHESTRATOR_SCHEMES)
     terms = RoundTerms(plan, memory.roster, coordinator.insecure_keys)

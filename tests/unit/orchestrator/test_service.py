@@ -161,3 +161,26 @@ def test_too_few_contributions_at_the_deadline_wait_until_the_operator_gives_up(
     assert isinstance(service.orchestrator.state, NoRound)
     (files,) = read_archive(service.archive.folder)
     assert "request" not in files
+
+
+def test_an_orchestrator_that_replaces_another_begins_above_what_devices_saw_and_finishes_a_round(service):
+    """Else devices and members refuse every plan of it as one of a round long past."""
+    service.others.say(NAMES, number=7)
+    service.orchestrator.pump()
+
+    service.orchestrator.start_round()
+
+    assert service.plan.plan.round == 8
+    assert service.contribute(*NAMES[:4]) == 4
+    service.orchestrator.end_collection()
+    service.answer(*NAMES[:3])
+    assert service.orchestrator.state.memory.progress.version == 1
+
+
+def test_a_device_that_lies_about_the_rounds_it_saw_takes_no_number_away(service):
+    service.others.say(NAMES[:1], number=(1 << 63) - 1)
+    service.orchestrator.pump()
+
+    service.orchestrator.start_round()
+
+    assert service.plan.plan.round == 1

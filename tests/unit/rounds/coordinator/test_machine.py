@@ -103,6 +103,16 @@ class TestRound:
 
         assert party.plan.plan.round == 2
 
+    def test_the_first_round_of_one_that_replaces_another_lies_above_what_devices_saw(self):
+        party = OrchestratorMachine(FLEET)
+
+        party.take(RoundWanted(seen=7))
+        first = party.plan.plan.round
+        party.take(AbortWanted("no reason"))
+        party.take(RoundWanted(seen=70))  # nobody moves the numbers of one that has begun
+
+        assert (first, party.plan.plan.round) == (8, 9)
+
     def test_rounds_count_anew_under_a_new_key(self):
         party = collecting()
         party.take(AbortWanted("no reason"))

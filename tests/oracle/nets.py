@@ -174,12 +174,39 @@ class Padded(nn.Module):
 
 
 class Recurrent(nn.Module):
-    def __init__(self, kind):
+    def __init__(self, kind, **options):
         super().__init__()
-        self.cells, self.head = kind(3, 4, batch_first=True), nn.Linear(4, 3)
+        self.cells = kind(3, 4, batch_first=True, **options)
+        self.head = nn.Linear(8 if options.get("bidirectional") else 4, 3)
 
     def forward(self, x):
         return self.head(self.cells(x)[0][:, -1])
+
+
+class Remembering(nn.Module):
+    """First states that are learned, and the last ones that are used."""
+
+    def __init__(self):
+        super().__init__()
+        self.cells, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(8, 3)
+        self.first, self.cell = (nn.Parameter(torch.zeros(1, 1, 4)) for _ in range(2))
+
+    def forward(self, x):
+        rows = x.shape[0]
+        _, (h, c) = self.cells(x, (self.first.expand(1, rows, 4).contiguous(), self.cell.expand(1, rows, 4).contiguous()))
+        return self.head(torch.cat([h[0], c[0]], 1))
+
+
+class Rounded(nn.Sequential):
+    """Rounding has no derivative that trains."""
+
+    def __init__(self):
+        super().__init__(nn.Linear(6, 4), Round(), nn.Linear(4, 3))
+
+
+class Round(nn.Module):
+    def forward(self, x):
+        return torch.round(x)
 
 
 class Einstein(nn.Module):
@@ -228,9 +255,14 @@ def zoo():
         "tied": Net(Tied(), torch.randn(ROWS, 8), torch.randn(ROWS, 8), "mse"),
         "heads": Net(TwoHeads(), table, classes, logits="kind", outputs=("size", "kind")),
         "padded": Net(Padded(), image[:, :, :5, :5], classes),
-        "lstm": Net(Recurrent(nn.LSTM), window.transpose(1, 2), classes, refused="model-unsupported", exporters=("script",)),
-        "gru": Net(Recurrent(nn.GRU), window.transpose(1, 2), classes, refused="model-unsupported", exporters=("script",)),
-        "einsum": Net(Einstein(), table[:, :3], classes, refused="model-unsupported", exporters=("script",)),
+        "lstm": Net(Recurrent(nn.LSTM), window.transpose(1, 2), classes),
+        "gru": Net(Recurrent(nn.GRU), window.transpose(1, 2), classes),
+        "rnn": Net(Recurrent(nn.RNN, nonlinearity="relu"), window.transpose(1, 2)[:, :8], classes),
+        "lstm-deep": Net(Recurrent(nn.LSTM, num_layers=2, bidirectional=True), window.transpose(1, 2)[:, :6], classes),
+        "gru-deep": Net(Recurrent(nn.GRU, num_layers=2, bidirectional=True), window.transpose(1, 2)[:, :6], classes),
+        "remembering": Net(Remembering(), window.transpose(1, 2)[:, :6], classes),
+        "einsum": Net(Einstein(), table[:, :3], classes),
+        "rounded": Net(Rounded(), table, classes, refused="model-unsupported"),
     }
     nets = {name: net._replace(module=_randomised(net.module).eval()) for name, net in nets.items()}
     return nets | {"fresh": Net(twice_normalised().eval(), table, classes)}

@@ -19,8 +19,30 @@ if TYPE_CHECKING:
 _FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _TRAINABLE = click.argument("trainable", type=click.Path(exists=True, path_type=Path))
 _LOGITS = click.option("--logits", metavar="NAME", help="The output (or inner value) to train, where there are several.")
-_SIZE = click.option("--size", "sizes", multiple=True, metavar="AXIS=SIZE", help="The size of a named axis. The batch axis needs none.")
-_RANGE = click.option("--range", "ranges", multiple=True, metavar="INPUT=LOW:HIGH", help="What an input's values lie between.")
+_SIZE = click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    callback=lambda *given: _sizes(given[-1]),
+    metavar="AXIS=SIZE",
+    help="The size of a named axis. The batch axis needs none.",
+)
+_VALUE = click.option(
+    "--value",
+    "values",
+    multiple=True,
+    callback=lambda *given: _values(given[-1]),
+    metavar="INPUT=NUMBER",
+    help="One number for an input that has no batch axis.",
+)
+_RANGE = click.option(
+    "--range",
+    "ranges",
+    multiple=True,
+    callback=lambda *given: _ranges(given[-1]),
+    metavar="INPUT=LOW:HIGH",
+    help="What an input's values lie between.",
+)
 
 
 @click.group(epilog="Example: hushfleet model prepare net.onnx --loss softmax-cross-entropy")
@@ -40,17 +62,18 @@ def model() -> None:
 @click.option("--yes-these-are-logits", is_flag=True, help="Take the output as logits though its values look like probabilities.")
 @click.option("--class-axis", default=0, type=click.IntRange(0), help="The axis of the logits that holds the classes; rows are 0.")
 @_SIZE
+@_VALUE
 @_RANGE
 @click.option("--weights", is_flag=True, help="Take a weight for each row.")
 @click.option("--dropout", is_flag=True, help="Train with the masks of Dropout; without, it passes everything on.")
 @json_option
-def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- the options of `prepare` as they are
+def prepare_command(*, file: Path, out: Path | None, as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- the options of `prepare` as they are
     """Make the inference file FILE trainable: train.onnx, infer.onnx and manifest.json in one folder."""
     from models.onnx.prepare.pipeline import prepare  # noqa: PLC0415 -- onnx and onnxruntime, when they are needed
     from models.onnx.prepare.roles import twins  # noqa: PLC0415 -- likewise
 
     reports: list[Report] = []
-    trainable = prepare(file, sizes=_sizes(sizes), ranges=_ranges(ranges), progress=_progress, checked=reports.append, **options)
+    trainable = prepare(file, progress=_progress, checked=reports.append, **options)
     folder = out or file.with_suffix(".trainable")
     trainable.save(folder)
     for first, second in twins(trainable.architecture.split(trainable.initial)):
@@ -66,9 +89,10 @@ def prepare_command(*, file: Path, out: Path | None, sizes: Sequence[str], range
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @_LOGITS
 @_SIZE
+@_VALUE
 @_RANGE
 @json_option
-def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Sequence[str], as_json: bool) -> None:
+def inspect(*, path: Path, logits: str | None, as_json: bool, **options: Any) -> None:  # noqa: ANN401 -- likewise
     """List what would train in the ONNX file PATH and what would not, or what a trainable model holds."""
     from models.onnx.prepare import registry  # noqa: PLC0415 -- as above
     from models.onnx.prepare.source import PrepareOptions, read_source  # noqa: PLC0415 -- as above
@@ -81,7 +105,7 @@ def inspect(*, path: Path, logits: str | None, sizes: Sequence[str], ranges: Seq
         if as_json:
             print_json(_facts(trainable))
         return
-    source = read_source(path, PrepareOptions("mse", logits, sizes=_sizes(sizes), ranges=_ranges(ranges)))
+    source = read_source(path, PrepareOptions("mse", logits, **options))
     graph = source.graph
     operators = Counter(node.op_type for node in graph.nodes)
     unknown = sorted(operators.keys() - registry.load().keys())
@@ -142,6 +166,19 @@ def _sizes(given: Sequence[str]) -> dict[str, int]:
         if not axis or not size.isdecimal() or int(size) < 1:
             raise click.BadParameter(f"{one!r} is not AXIS=SIZE, as in --size length=128")
         found[axis] = int(size)
+    return found
+
+
+def _values(given: Sequence[str]) -> dict[str, float]:
+    found = {}
+    for one in given:
+        name, _, number = one.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name:
+            raise click.BadParameter(f"{one!r} is not INPUT=NUMBER, as in --value sr=16000")
     return found
 
 

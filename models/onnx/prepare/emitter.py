@@ -9,6 +9,9 @@ from onnx import NodeProto, helper
 from models.onnx.prepare.graph import Array, Graph, Shape
 from models.onnx.prepare.refusals import Unsupported
 
+MOST_STORED = 1 << 24
+"""The most bytes of one constant that a derivative may store: none needs a table that grows with the square of a tensor."""
+
 
 class Emitter:
     """Collects nodes and constants. Every method returns the name of what it wrote.
@@ -45,6 +48,9 @@ class Emitter:
     def constant(self, value: Array) -> str:
         """A stored tensor of exactly this type and shape; equal ones are stored once."""
         array = np.ascontiguousarray(value).reshape(np.shape(value))
+        if array.nbytes > MOST_STORED:
+            step = "Freeze the parameters before it with --freeze."
+            raise Unsupported(f"the training graph would store a table of {array.nbytes >> 20} MB", next_step=step)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._known:
             self._known[key] = f"{self._prefix}/constant_{len(self.constants)}"
@@ -122,6 +128,17 @@ class Emitter:
         zero = helper.make_tensor("zero", helper.np_dtype_to_tensor_dtype(self._graph.dtype(like)), [1], [0])
         return self.op("ConstantOfShape", self.shape_of(like), value=zero)
 
+    def added_up(self, grad: str, like: str, places: Array, *, axis: int, size: int) -> str:
+        """`grad` with `size` elements along `axis`: each of its own is added where `places` says. `like` has its type and rank."""
+        rank = self._graph.rank(like)
+        order = [axis, *[i for i in range(rank) if i != axis]]
+        rows = self.transpose(grad, order)
+        sizes = self.op("Concat", self.integers([size]), self.op("Shape", rows, start=1), axis=0)
+        zero = helper.make_tensor("zero", helper.np_dtype_to_tensor_dtype(self._graph.dtype(like)), [1], [0])
+        zeros = self.op("ConstantOfShape", sizes, value=zero)
+        added = self.op("ScatterND", zeros, self.constant(places.reshape(-1, 1).astype(np.int64)), rows, reduction="add")
+        return self.transpose(added, [int(i) for i in np.argsort(order)])
+
     def shape_of(self, like: str, *, infer: bool = False) -> str:
         """The shape of the value `like` as an int64 vector; with `infer`, one size may be left to Reshape as -1."""
         shape = self._graph.shape(like)
@@ -132,7 +149,11 @@ class Emitter:
 
     def unbroadcast(self, grad: str, from_name: str, to_name: str) -> str:
         """`grad`, shaped as the value `from_name`, summed to the shape of the value `to_name` that was broadcast to it."""
-        source, target = self._graph.shape(from_name), self._graph.shape(to_name)
+        return self.unbroadcast_to(grad, self._graph.shape(from_name), to_name)
+
+    def unbroadcast_to(self, grad: str, source: Shape, to_name: str) -> str:
+        """`grad` of the shape `source`, summed to the shape of the value `to_name` that was broadcast to it."""
+        target = self._graph.shape(to_name)
         if source == target:
             return grad
         lead = len(source) - len(target)

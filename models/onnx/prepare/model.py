@@ -68,8 +68,10 @@ def ancestors(nodes: Sequence[NodeProto], wanted: Iterable[str]) -> list[NodePro
 def forward_model(graph: Graph, outputs: Sequence[str]) -> ModelProto:
     """The graph as a file with these values as outputs; all parameters stored."""
     inputs = [declare(name, graph.dtypes[name], graph.shapes[name]) for name in graph.inputs]
-    stored = {**graph.constants, **graph.initializers}
-    return write("forward", ancestors(graph.nodes, outputs), inputs, [ValueInfoProto(name=name) for name in outputs], stored)
+    nodes = ancestors(graph.nodes, outputs)
+    made = {name for node in nodes for name in node.output}
+    stored = {name: value for name, value in {**graph.constants, **graph.initializers}.items() if name not in made}
+    return write("forward", nodes, inputs, [ValueInfoProto(name=name) for name in outputs], stored)
 
 
 def session(model: ModelProto | bytes, *, optimise: bool = True) -> onnxruntime.InferenceSession:

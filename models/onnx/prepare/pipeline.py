@@ -22,6 +22,7 @@ def prepare(
     untie: Sequence[str] = (),
     tie: Sequence[str] = (),
     sizes: Mapping[str, int] | None = None,
+    values: Mapping[str, float] | None = None,
     ranges: Ranges | None = None,
     weights: bool = False,
     dropout: bool = False,
@@ -37,7 +38,9 @@ def prepare(
     found. Raises `Unsupported` (a `LocalError`), `LocalError(MODEL_GRADIENT)`, FileNotFoundError.
     """
     choice = Choice(freeze, train, untie, tie)
-    options = PrepareOptions(loss, logits, choice, sizes or {}, ranges or {}, weights, dropout, yes_these_are_logits, class_axis)
+    options = PrepareOptions(
+        loss, logits, choice, sizes or {}, values or {}, ranges or {}, weights, dropout, yes_these_are_logits, class_axis
+    )
     progress(f"reading {path}")
     source = read_source(Path(path), options)
     progress("differentiating")

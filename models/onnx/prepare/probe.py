@@ -37,6 +37,39 @@ def probe(graph: Graph, ranges: Ranges) -> None:
     _find_constants(graph, runs)
 
 
+def probe_within(graph: Graph, ranges: Ranges) -> Ranges:
+    """As `probe`, and the ranges with bounds for inputs that the graph takes roots or logarithms of, found by trying."""
+    open_ended = [name for name in graph.inputs if graph.dtypes[name].kind == "f" and name not in ranges]
+    for low, high in _DOMAINS:
+        tried = ranges if low is None else {**ranges, **dict.fromkeys(open_ended, (low, high))}
+        probe(graph, tried)
+        if not open_ended or _finite(graph, tried):
+            return tried
+    probe(graph, ranges)
+    return ranges
+
+
+# Bounds of inputs that are tried one after the other where a graph gives no numbers.
+_DOMAINS: tuple[tuple[float | None, float | None], ...] = ((None, None), (0.0, None), (1e-3, None), (-1.0, 1.0), (0.0, 1.0), (1.0, None))
+
+
+_FAR = 30.0
+
+
+def _finite(graph: Graph, ranges: Ranges) -> bool:
+    """True if all results are numbers; infinite ones count as none."""
+    results = [name for name in graph.outputs if name in graph.dtypes and graph.is_float(name)]
+    if not results:
+        return True
+    running = session(forward_model(graph, results))
+    fed = sample(graph, ROWS[1], ranges, seed=1)
+    for name, (low, high) in ranges.items():
+        if name in fed:  # the bounds themselves are allowed too
+            fed[name][0], fed[name][1] = low, low + _FAR if high is None else high
+    read = {value.name for value in running.get_inputs()}
+    return all(np.isfinite(one).all() for one in running.run(results, {name: one for name, one in fed.items() if name in read}))
+
+
 def sample(graph: Graph, rows: int, ranges: Ranges, seed: int = 0, width: float = 1.0) -> dict[str, Array]:
     """Random inputs of this many rows: normal numbers times `width`, numbers in their range where there is one."""
     generator = np.random.default_rng(seed)

@@ -1,18 +1,34 @@
-"""Reads the files that exporters write: any opset from 11, initialisers also as inputs, weights in Constant nodes, functions."""
+"""Reads the files that exporters write: opset 7 and later, half precision, stored tensors as inputs or Constant nodes, functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, defs, helper, inliner, numpy_helper, version_converter
+from onnx import (
+    FunctionProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    defs,
+    helper,
+    inliner,
+    numpy_helper,
+    shape_inference,
+    version_converter,
+)
 
-from models.onnx.prepare.graph import BATCH, Array, Graph, attribute
+from models.onnx.prepare.graph import Array, Graph, attribute
+from models.onnx.prepare.half import in_single
+from models.onnx.prepare.inputs import add_inputs
 from models.onnx.prepare.model import IR_VERSION, OPSET
 from models.onnx.prepare.refusals import Unsupported, unsupported
 
-OLDEST = 11
+OLDEST = 7
+
+Types = dict[str, TypeProto]
 
 # New meaning under an old name: written with older operators instead.
 _CHANGED = {"GroupNormalization"}
@@ -26,7 +42,7 @@ _LATER: dict[str, Callable[[Any], bool]] = {
 
 
 def read(path: Path) -> ModelProto:
-    """The file as opset 18 without functions of its own. `Unsupported` for what is no ONNX model or older than opset 11."""
+    """The file as opset 18 without functions of its own. `Unsupported` for what is no ONNX model or older than opset 7."""
     try:
         model = onnx.load(path)
     except FileNotFoundError:
@@ -43,6 +59,7 @@ def to_opset_18(model: ModelProto) -> ModelProto:
     if model.functions:
         model = inliner.inline_local_functions(model, convert_version=False)
     _stored_are_no_inputs(model)
+    in_single(model.graph)
     opset = next((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), OPSET)
     if opset < OLDEST:
         raise Unsupported(f"a file of opset {opset}", next_step=f"Export it with opset {OLDEST} or newer, best {OPSET}.")
@@ -74,21 +91,32 @@ def _up(model: ModelProto) -> ModelProto:
 
 
 def _down(model: ModelProto, opset: int) -> None:
+    types = _types(model)
     nodes: list[NodeProto] = []
     for node in model.graph.node:
-        nodes += _lower(node, opset) if node.domain in {"", "ai.onnx"} else [node]
+        nodes += _lower(node, opset, types) if node.domain in {"", "ai.onnx"} else [node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-def _lower(node: NodeProto, opset: int) -> list[NodeProto]:
+def _types(model: ModelProto) -> Types:
+    """Types of values by name, as far as onnx can tell them."""
+    try:
+        graph = shape_inference.infer_shapes(model).graph
+    except Exception:  # noqa: BLE001 -- a C++ exception of any kind; types that are missing are taken for float32
+        graph = model.graph
+    known = {value.name: value.type for value in (*graph.input, *graph.value_info, *graph.output)}
+    return known | {value.name: helper.make_tensor_type_proto(value.data_type, value.dims) for value in graph.initializer}
+
+
+def _lower(node: NodeProto, opset: int, types: Types) -> list[NodeProto]:
     schema = defs.get_schema(node.op_type, opset)
     if schema.since_version <= OPSET:
         return [node]
     if node.op_type == "Gelu":
         return _gelu(node)
     if node.op_type in _CHANGED or not defs.has(node.op_type, OPSET):
-        return _expand(node, schema)
+        return _expand(node, schema, types)
     known = defs.get_schema(node.op_type, OPSET).attributes
     for one in list(node.attribute):
         if one.name not in known:
@@ -98,11 +126,23 @@ def _lower(node: NodeProto, opset: int) -> list[NodeProto]:
     return [node]
 
 
-def _expand(node: NodeProto, schema: defs.OpSchema) -> list[NodeProto]:
-    function = schema.get_function_with_opset_version(OPSET)  # type: ignore[attr-defined]  # missing in onnx's stubs
-    if not function:
+def _expand(node: NodeProto, schema: Any, types: Types) -> list[NodeProto]:  # noqa: ANN401 -- onnx's stubs lack what is read of a schema
+    """The function that onnx gives for an operator, as it is for opset 18, or for its own opset and then lowered itself."""
+    plain = schema.get_function_with_opset_version(OPSET)
+    if plain:
+        return _inline(node, FunctionProto.FromString(plain))
+    versions = [*schema.function_opset_versions, *schema.context_dependent_function_opset_versions]
+    if not versions:
         raise unsupported(node, f"this operator came after opset {OPSET}", f"Export it with opset {OPSET}.")
-    return _inline(node, FunctionProto.FromString(function))
+    version = min(versions)
+    if version in schema.function_opset_versions:
+        function = schema.get_function_with_opset_version(version)
+    else:
+        unknown = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+        given = [types.get(name, unknown).SerializeToString() for name in node.input]
+        function = schema.get_context_dependent_function_with_opset_version(version, node.SerializeToString(), given)
+    inner = _inline(node, FunctionProto.FromString(function))
+    return [lowered for one in inner for lowered in _lower(one, version, types)]
 
 
 def _inline(node: NodeProto, function: FunctionProto) -> list[NodeProto]:
@@ -159,10 +199,10 @@ def _gelu(node: NodeProto) -> list[NodeProto]:
     return nodes
 
 
-def to_graph(model: ModelProto, sizes: dict[str, int]) -> Graph:
-    """The model's nodes and tensors; Constant nodes become stored tensors, every node gets a name, inputs a batch axis.
+def to_graph(model: ModelProto, sizes: Mapping[str, int], values: Mapping[str, float]) -> Graph:
+    """The model's nodes and tensors; Constant nodes become stored tensors, every node gets a name, inputs a batch axis in front.
 
-    `sizes` gives numbers to named axes. `Unsupported` for another axis without a size.
+    `sizes` gives numbers to named axes, `values` to whole inputs, which then are constants. `Unsupported` for another axis without a size.
     """
     graph = Graph([], [], [value.name for value in model.graph.output], {})
     for value in model.graph.initializer:
@@ -173,28 +213,8 @@ def to_graph(model: ModelProto, sizes: dict[str, int]) -> Graph:
         else:
             node.name = node.name or f"{node.op_type}_{len(graph.nodes)}"
             graph.nodes.append(node)
-    for value in model.graph.input:
-        graph.inputs.append(value.name)
-        graph.shapes[value.name] = _shape(value, sizes)
-        graph.dtypes[value.name] = helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+    add_inputs(graph, model.graph.input, sizes, values)
     return graph
-
-
-def _shape(value: onnx.ValueInfoProto, sizes: dict[str, int]) -> tuple[int | str, ...]:
-    if not value.type.HasField("tensor_type"):
-        raise Unsupported(f"the input {value.name!r} is no tensor", next_step="Export a model that takes tensors.")
-    dims = value.type.tensor_type.shape.dim
-    if not dims:
-        raise Unsupported(f"the input {value.name!r} has no batch axis", next_step="Export with a batch axis first.")
-    shape: list[int | str] = [BATCH]
-    for number, dim in enumerate(dims[1:], start=1):
-        size = dim.dim_value or sizes.get(dim.dim_param, 0)
-        if size < 1:
-            named = f"--size {dim.dim_param}=..." if dim.dim_param else "a fixed size"
-            message = f"axis {number} of the input {value.name!r} has no fixed size ({dim.dim_param or 'unknown'})"
-            raise Unsupported(message, next_step=f"Only the batch axis may vary: export with, or give, {named}.")
-        shape.append(size)
-    return tuple(shape)
 
 
 def _constant(node: NodeProto) -> Array:

@@ -109,12 +109,13 @@ def _replace(graph: Graph, old: str, new: str) -> None:
     if value.shape != graph.initializers[new].shape or not np.array_equal(value, graph.initializers[new]):
         name, made = f"{old}/turned", helper.make_node("Transpose", [new], [f"{old}/turned"], name=f"{old}/turned", perm=[1, 0])
     for node in graph.nodes:
-        _rename_input(node, old, name)
+        rename_input(node, old, name)
     if made is not None:
         graph.nodes.insert(0, made)
 
 
-def _rename_input(node: NodeProto, old: str, new: str) -> None:
+def rename_input(node: NodeProto, old: str, new: str) -> None:
+    """Let a node read `new` where it read `old`."""
     for index, name in enumerate(node.input):
         if name == old:
             node.input[index] = new

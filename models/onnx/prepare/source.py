@@ -13,7 +13,7 @@ from models.onnx.prepare import losses, outputs, reading, roles, scikit, simplif
 from models.onnx.prepare.graph import Graph
 from models.onnx.prepare.logits import Head, find_head
 from models.onnx.prepare.model import ancestors, reads
-from models.onnx.prepare.probe import Ranges, fold, index_ranges, probe
+from models.onnx.prepare.probe import Ranges, fold, index_ranges, probe, probe_within
 from models.onnx.prepare.refusals import Unsupported
 from models.onnx.prepare.uses import Uses
 
@@ -24,15 +24,16 @@ _UNAMBIGUOUS = 3  # axes of logits, of which the last holds the classes
 class PrepareOptions:
     """The decisions of the person who prepares a model. Patterns are shell patterns over parameter names.
 
-    `sizes` gives sizes to named axes, `ranges` bounds to inputs, inclusive; `weights`: take a weight per row; `dropout`:
-    train with its masks; `as_they_are`: the output is logits even if its values look like probabilities; `class_axis`: the axis of
-    the logits that holds the classes, counted from the rows' 0, which is 0 for what the values say.
+    `sizes` gives sizes to named axes, `values` numbers to whole inputs, `ranges` bounds to inputs, inclusive; `weights`: take a
+    weight per row; `dropout`: train with its masks; `as_they_are`: the output is logits even if its values look like
+    probabilities; `class_axis`: the axis of the logits that holds the classes, where the rows' is 0, and 0 is what the values say.
     """
 
     loss: str
     logits: str | None = None
     choice: roles.Choice = field(default_factory=roles.Choice)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    values: Mapping[str, float] = field(default_factory=dict)
     ranges: Ranges = field(default_factory=dict)
     weights: bool = False
     dropout: bool = False
@@ -61,7 +62,7 @@ class Source:
 def read_source(path: Path, options: PrepareOptions) -> Source:
     """Read and understand the file: every step before differentiation."""
     model = reading.read(path)
-    graph = reading.to_graph(model, dict(options.sizes))
+    graph = reading.to_graph(model, options.sizes, options.values)
     kept = scikit.rewrite(graph)
     simplify.simplify(graph, dropout=options.dropout)
     roles.tie(graph, options.choice.tie)
@@ -69,9 +70,9 @@ def read_source(path: Path, options: PrepareOptions) -> Source:
     batch = _stored_batch(model, graph)
     if batch:
         simplify.static_batch(graph, batch)
-    ranges = {**index_ranges(graph), **options.ranges}
+    ranges: Ranges = {**index_ranges(graph), **options.ranges}
     graph.parameters = [name for name, value in graph.initializers.items() if value.dtype.kind == "f"]
-    probe(graph, ranges)
+    ranges = probe_within(graph, ranges)
     while simplify.inline_constant_branches(graph):
         probe(graph, ranges)
     uses = Uses(graph, kept)

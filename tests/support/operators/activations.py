@@ -60,3 +60,18 @@ def clip(source: Source) -> Case:
 @cases("Softmax", "LogSoftmax", count=3)
 def softmax(source: Source, op_type: str) -> Case:
     return Case(op_type, [source.normal(*source.shape())], {"axis": source.one_of(-1, 1, 2)})
+
+
+@cases("Tan", "Asin", "Acos", "Atanh", count=1)
+def within_one(source: Source, op_type: str) -> Case:
+    return Case(op_type, [np.clip(source.normal(2, 3), -0.9, 0.9)])
+
+
+@cases("Sinh", "Cosh", "Asinh", count=1)
+def hyperbolic(source: Source, op_type: str) -> Case:
+    return Case(op_type, [source.normal(2, 3)])
+
+
+@cases("Acosh", count=1)
+def above_one(source: Source) -> Case:
+    return Case("Acosh", [1 + source.positive(2, 3)])

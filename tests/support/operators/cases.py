@@ -12,7 +12,7 @@ from tests.support.operators.check import Case
 
 Draw = Callable[["Source"], Case]
 
-_FAMILIES = ("activations", "arithmetic", "arrays", "matrices", "normalisation", "reductions", "windows")
+_FAMILIES = ("activations", "arithmetic", "arrays", "matrices", "normalisation", "recurrent", "reductions", "windows")
 _GENERATORS: list[tuple[str, int, Draw]] = []
 
 

@@ -16,7 +16,7 @@ from onnx.reference import ReferenceEvaluator
 
 from models.onnx.prepare.emitter import Emitter
 from models.onnx.prepare.graph import BATCH, Graph
-from models.onnx.prepare.model import declare, session, write
+from models.onnx.prepare.model import declare, reads, session, write
 from models.onnx.prepare.registry import Context, Derivative
 
 Array = npt.NDArray[Any]
@@ -39,7 +39,7 @@ class Case:
     outputs: int = 1
     rows: bool = True
     step: float = 0.0  # above 0: difference in float32 with this step, for an operator that is linear between them
-    exact: Callable[..., Array] | None = None  # the operator in float64, where neither onnxruntime nor onnx computes so
+    exact: Callable[..., Array | tuple[Array, ...]] | None = None  # the operator in float64, where neither onnxruntime nor onnx computes so
     refused: str = ""  # what the refusal must say, if the derivative has to refuse
 
     def __str__(self) -> str:
@@ -83,7 +83,8 @@ def _model(case: Case, dtype: type[np.floating[Any]], node: Any, more: Emitter |
     nodes = [node, *(more.nodes if more else [])]
     if more:
         stored |= more.constants
-        inputs += [helper.make_tensor_value_info(f"up{i}", TensorProto.FLOAT, None) for i in range(case.outputs)]
+        read = {name for one in nodes for name in reads(one)}
+        inputs += [helper.make_tensor_value_info(f"up{i}", TensorProto.FLOAT, None) for i in range(case.outputs) if f"up{i}" in read]
     return write("case", nodes, inputs, [helper.make_empty_tensor_value_info(name) for name in results], stored)
 
 
@@ -99,11 +100,15 @@ def _forward(case: Case, dtype: type[np.floating[Any]]) -> Forward:
 def _in_double(case: Case) -> Forward:
     if case.exact:
         exact = case.exact
-        return lambda inputs: [exact(*(value.astype(np.float64) for value in inputs if value is not None))]
+        return lambda inputs: _listed(exact(*(value.astype(np.float64) for value in inputs if value is not None)))
     try:
         return _forward(case, np.float64)
     except Exception:  # noqa: BLE001 -- onnxruntime has a kind of error per way to lack a kernel
         return _reference(case)
+
+
+def _listed(found: Array | tuple[Array, ...]) -> list[Array]:
+    return list(found) if isinstance(found, tuple) else [found]
 
 
 def _reference(case: Case) -> Forward:
@@ -143,7 +148,8 @@ def _graph(case: Case, node: Any, values: list[Array]) -> Graph:  # noqa: ANN401
     known |= {f"out{i}": value for i, value in enumerate(values)}
     following = {"in0", *node.output} if case.rows else set()
     for name, value in known.items():
-        graph.shapes[name] = (BATCH, *value.shape[1:]) if name in following and value.ndim else value.shape
+        same = value.ndim and value.shape[0] == len(case.inputs[0])  # type: ignore[arg-type]  # the first input is never left out
+        graph.shapes[name] = (BATCH, *value.shape[1:]) if name in following and same else value.shape
         graph.dtypes[name] = value.dtype
     graph.constants |= {f"in{i}": v for i, v in enumerate(case.inputs) if v is not None and i not in case.differenced}
     return graph

@@ -51,3 +51,15 @@ def lp(source: Source) -> Case:
 def dropout(source: Source) -> Case:
     inputs = [source.normal(*source.shape()), np.array(0.3, dtype=np.float32), np.array(False)]
     return Case("Dropout", inputs[: source.one_of(1, 3)], {}, frozenset({1}))
+
+
+@cases("LRN", count=4)
+def lrn(source: Source) -> Case:
+    size, bias, alpha, beta = source.one_of(1, 2, 3, 5), source.one_of(1.0, 2.0), 0.4, 0.6
+
+    def exact(x: np.ndarray) -> np.ndarray:
+        first, last = (size - 1) // 2, size // 2
+        sums = [np.square(x[:, max(0, c - first) : c + last + 1]).sum(axis=1, keepdims=True) for c in range(x.shape[1])]
+        return np.asarray(x / (bias + alpha / size * np.concatenate(sums, axis=1)) ** beta)
+
+    return Case("LRN", [source.normal(2, 4, 2, 2)], {"size": size, "alpha": alpha, "beta": beta, "bias": bias}, exact=exact)

@@ -28,6 +28,19 @@ def running(source: Source) -> Case:
     return Case("CumSum", [source.normal(2, 3, 4), np.array(source.whole(1, 2))], given, step=1.0)
 
 
+@cases("ReduceProd", count=4)
+def product(source: Source) -> Case:
+    values = source.normal(2, 3, 4)
+    values[0, 0, : source.whole(0, 2)] = 0  # no, one or two factors of zero
+    return Case("ReduceProd", [values, np.array(source.one_of([1], [2], [1, 2]))], {"keepdims": source.whole(0, 1)}, rows=False)
+
+
+@cases("TopK", count=3)
+def largest(source: Source) -> Case:
+    given = {"axis": source.one_of(1, -1), "largest": source.whole(0, 1)}
+    return Case("TopK", [source.distinct(2, 3, 4), np.array([2])], given, outputs=2)
+
+
 def _axes(source: Source) -> list[np.ndarray]:  # type: ignore[type-arg]
     axes = source.one_of([1], [2], [-1], [1, 2], [0], [0, 2], [0, 1, 2], None)
     return [] if axes is None else [np.array(axes)]

@@ -86,3 +86,47 @@ def _atan(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared sig
 def _erf(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
     """The slope 2 / sqrt(pi) exp(-x^2)."""
     return at.emit.mul(at.emit.op("Exp", at.emit.neg(at.emit.mul(x, x))), at.number(2 / sqrt(pi)))
+
+
+@_function("Tan")
+def _tan(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return at.emit.add(at.emit.mul(y, y), at.number(1))
+
+
+@_function("Sinh")
+def _sinh(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return at.emit.op("Cosh", x)
+
+
+@_function("Cosh")
+def _cosh(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return at.emit.op("Sinh", x)
+
+
+@_function("Asin")
+def _asin(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return _one_over_root(at, at.emit.sub(at.number(1), at.emit.mul(x, x)))
+
+
+@_function("Acos")
+def _acos(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return at.emit.neg(_one_over_root(at, at.emit.sub(at.number(1), at.emit.mul(x, x))))
+
+
+@_function("Asinh")
+def _asinh(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return _one_over_root(at, at.emit.add(at.emit.mul(x, x), at.number(1)))
+
+
+@_function("Acosh")
+def _acosh(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return _one_over_root(at, at.emit.sub(at.emit.mul(x, x), at.number(1)))
+
+
+@_function("Atanh")
+def _atanh(at: Context, x: str, y: str) -> str:  # noqa: ARG001 -- the shared signature
+    return at.emit.op("Reciprocal", at.emit.sub(at.number(1), at.emit.mul(x, x)))
+
+
+def _one_over_root(at: Context, value: str) -> str:
+    return at.emit.op("Reciprocal", at.emit.op("Sqrt", value))

@@ -80,6 +80,30 @@ def lp_normalization(context: Context) -> Sequence[str | None]:
     return [emit.div(emit.sub(context.grad, emit.mul(direction, along)), norm)]
 
 
+@derivative("LRN")
+def lrn(context: Context) -> Sequence[str | None]:
+    """Gives x / s^beta, with s = bias + alpha / size times the sum of squares in a window of channels."""
+    emit, x, grad = context.emit, context.input(0), context.grad
+    size, alpha, beta = context.attribute("size"), context.attribute("alpha", 1e-4), context.attribute("beta", 0.75)
+    before = (size - 1) // 2
+    share = emit.mul(_neighbours(context, emit.mul(x, x), before, size - 1 - before), context.number(alpha / size))
+    scale = emit.add(share, context.number(context.attribute("bias", 1.0)))
+    power = emit.op("Pow", scale, context.number(-beta))
+    pulled = emit.div(emit.mul(emit.mul(grad, x), power), scale)
+    spread = _neighbours(context, pulled, size - 1 - before, before)
+    return [emit.sub(emit.mul(grad, power), emit.mul(emit.mul(x, spread), context.number(2 * alpha * beta / size)))]
+
+
+def _neighbours(context: Context, value: str, before: int, after: int) -> str:
+    """The sum over each channel, as many before it and as many after it."""
+    emit, (_, channels, *spatial) = context.emit, context.shape(0)
+    rest = [0] * len(spatial)
+    padded = emit.op("Pad", value, emit.integers([0, before, *rest, 0, after, *rest]))
+    cuts = [(begin, begin + int(channels)) for begin in range(before + after + 1)]
+    parts = [emit.op("Slice", padded, *(emit.integers([one]) for one in (begin, end, 1))) for begin, end in cuts]
+    return emit.op("Sum", *parts) if len(parts) > 1 else parts[0]
+
+
 def _normalised(context: Context, x: str, axes: Sequence[int]) -> tuple[str, str]:
     """Gives x with mean 0 and variance 1 over `axes`, and the reciprocal of its deviation there."""
     emit = context.emit

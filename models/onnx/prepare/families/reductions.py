@@ -93,3 +93,23 @@ def _log_sum(at: Context) -> Grads:
     total = emit.op("Exp", _kept(at, at.node.output[0], _axes(at)))
     share = emit.div(_kept(at, at.grad, _axes(at)), total)
     return _grads(at, emit.expand_to(share, at.input(0)))
+
+
+@derivative("ReduceProd")
+def _product(at: Context) -> Grads:
+    """The product of the others: y / x where no factor is zero, and for a single zero the product of the rest."""
+    emit, axes, x = at.emit, _axes(at), at.input(0)
+    zero = emit.op("Equal", x, at.number(0))
+    count = emit.reduce_sum(emit.cast(zero, x), axes, keepdims=True)
+    filled = emit.op("Where", zero, at.number(1), x)
+    rest = emit.reduce("ReduceProd", filled, axes, keepdims=True)
+    none, single = (emit.cast(emit.op("Equal", count, at.number(number)), x) for number in (0, 1))
+    others = emit.add(emit.mul(none, emit.div(rest, filled)), emit.mul(emit.mul(single, rest), emit.cast(zero, x)))
+    return _scale(at, others)
+
+
+@derivative("TopK")
+def _top_k(at: Context) -> Grads:
+    """Back to where the values stood, as the second output says."""
+    axis = at.attribute("axis", -1)
+    return [at.emit.op("ScatterElements", at.emit.zeros(at.input(0)), at.output(1), at.grad, axis=axis), None]

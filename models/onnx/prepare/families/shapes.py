@@ -73,11 +73,12 @@ def _slice(at: Context) -> Grads:
     axes = at.need_constant(3, "axes").tolist() if at.input(3) else list(range(len(starts)))
     steps = at.need_constant(4, "steps").tolist() if at.input(4) else [1] * len(starts)
     before, after = [0] * len(shape), [0] * len(shape)
+    whole = at.out_shape()
     for start, end, given, step in zip(starts, ends, axes, steps, strict=True):
         axis = int(given) % len(shape)
         size = shape[axis]
         if isinstance(size, str):
-            if (start, step) == (0, 1) and end >= 2**31 - 1:
+            if step == 1 and whole[axis] == size:
                 continue
             raise at.refusal("it cuts the batch axis")
         taken = range(size)[slice(start, end if step > 0 or end >= -size else None, step)]
@@ -98,9 +99,7 @@ def _scattered_slice(at: Context, *settings: list[int]) -> Grads:
         axis = int(given) % len(shape)
         size = shape[axis]
         if isinstance(size, str):
-            if (start, step) == (0, 1) and end >= 2**31 - 1:
-                continue
-            raise at.refusal("it cuts the batch axis")
+            continue  # `_slice` has seen that it takes all rows
         taken = list(range(size)[slice(start, end if step > 0 or end >= -size else None, step)])
         # a row of zeros behind, picked for every place that was not taken
         places = [taken.index(i) if i in taken else len(taken) for i in range(size)]
@@ -143,21 +142,17 @@ def _pads(at: Context) -> list[int]:
 
 
 def _folded_pad(at: Context) -> str:
-    """For edge, reflect and wrap: a product with the matrix that says which element each place copies, axis by axis."""
-    shape, pads, emit = at.shape(0), _pads(at), at.emit
-    rank, gradient = at.graph.rank(at.input(0)), at.grad
+    """For edge, reflect and wrap: every place is added to the element that it copies, axis by axis."""
+    pads, gradient, rank = _pads(at), at.grad, len(at.shape(0))
     mode: Literal["edge", "reflect", "wrap"] = at.attribute("mode")
-    for axis in range(rank):
-        before, after, size = pads[axis], pads[rank + axis], shape[axis]
+    for axis, size in enumerate(at.shape(0)):
+        before, after = pads[axis], pads[rank + axis]
         if not before and not after:
             continue
         if isinstance(size, str) or before < 0 or after < 0:
             raise at.refusal("it pads the batch axis, or by less than nothing")
         sources = np.pad(np.arange(size), (before, after), mode=mode)
-        matrix = np.eye(size, dtype=at.graph.dtype(at.input(0)))[sources]
-        order = [*[i for i in range(rank) if i != axis], axis]
-        moved = emit.matmul(emit.transpose(gradient, order), emit.constant(matrix))
-        gradient = emit.transpose(moved, [int(i) for i in np.argsort(order)])
+        gradient = at.emit.added_up(gradient, at.input(0), sources, axis=axis, size=size)
     return gradient
 
 

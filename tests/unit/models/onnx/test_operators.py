@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from hushfleet.errors import Refusal
-from models.onnx.prepare.emitter import Emitter
+from models.onnx.prepare.emitter import MOST_STORED, Emitter
+from models.onnx.prepare.families import resize
 from models.onnx.prepare.graph import Graph
 from models.onnx.prepare.model import session, write
 from models.onnx.prepare.refusals import Unsupported
@@ -106,3 +107,30 @@ def test_dropout_in_training_passes_what_its_own_mask_says() -> None:
     assert others == [None, None]
     assert 0 < (y == 0).sum() < y.size
     np.testing.assert_allclose(slopes, 2 * y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", [case for case in RIGHT if case.op_type == "Resize"][::3], ids=str)
+def test_resize_tap_by_tap_is_the_same(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resize, "SMALL", 0)
+    check(case, DERIVATIVES["Resize"])
+
+
+@pytest.mark.parametrize("op_type", ["Pad", "Resize"])
+def test_no_table_grows_with_the_square_of_a_long_axis(op_type: str) -> None:
+    size = 200_000
+    x = np.ones((1, 1, 1, size), np.float32)
+    second = np.array([0, 0, 0, 3, 0, 0, 0, 3]) if op_type == "Pad" else None
+    given = {"mode": "reflect"} if op_type == "Pad" else {"mode": "linear"}
+    case = Case(op_type, [x, second] if op_type == "Pad" else [x, None, None, np.array([1, 1, 1, 2 * size])], given, rows=False)
+    y_size = size + 6 if op_type == "Pad" else 2 * size
+    node = helper.make_node(op_type, ["x", *["" if one is None else f"c{i}" for i, one in enumerate(case.inputs[1:])]], ["y"], **given)
+    graph = Graph([node], [], [], {}, shapes={"x": x.shape, "y": (1, 1, 1, y_size)}, dtypes=dict.fromkeys("xy", np.dtype(np.float32)))
+    graph.constants |= {f"c{i}": one for i, one in enumerate(case.inputs[1:]) if one is not None}
+    context = Context(node, ["up"], graph, Emitter(graph), frozenset({"x"}))
+    DERIVATIVES[op_type](context)
+    assert sum(one.nbytes for one in context.emit.constants.values()) < 100 * size
+
+
+def test_a_table_that_is_too_large_is_refused_before_it_is_written() -> None:
+    with refused(Refusal.MODEL_UNSUPPORTED, Unsupported):
+        Emitter(Graph([], [], [], {})).constant(np.zeros(MOST_STORED + 1, np.int8))

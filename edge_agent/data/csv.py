@@ -1,175 +1,25 @@
 """A CSV file with a header line: `features` and `labels` name columns; `features = "*"` means all but the labels.
 
-Read line by line and handed on in blocks, so that memory follows neither the file's size nor its looks. Refusals name file, line,
-column and what was expected there, never what stands there.
+Options: `delimiter` and `decimal`. The reader is `hushfleet.program.csv_table`, the same that reads a holdout.
 """
 
-import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
-
-import numpy as np
+from collections.abc import Iterator
 
 from edge_agent.config import DataSettings
 from edge_agent.data.block import BLOCK_ROWS, Block, require_options
 from hushfleet.errors import DataError, Refusal
+from hushfleet.program.csv_table import Wanted, read_table
 from hushfleet.training import Data
 
-_ALL = "*"
 _OPTIONS = {"delimiter": 'one character, "," if not given', "decimal": 'the decimal point, "." if not given'}
-_OTHER_DELIMITERS = (";", "\t", "|")
-_MOST_NAMES = 30
-_NUMBER = "a number"
-
-
-class _Reader(Protocol):
-    """A csv reader."""
-
-    @property
-    def line_num(self) -> int:
-        """Lines of the file read so far."""
-
-    def __iter__(self) -> Iterator[list[str]]: ...
-
-    def __next__(self) -> list[str]: ...
 
 
 def read(settings: DataSettings) -> Iterator[Block]:
-    """Blocks of features (n, columns) and labels (n,), or (n, k) for a list of k labels.
-
-    Raises `DataError`: `DATA_SOURCE` for a file, column or option that is not there, `DATA_VALUE` with line and column for what is
-    not a number, `DATA_NOT_FINITE` likewise.
-    """
+    """The rows in blocks, with their lines. Raises `DataError(DATA_SOURCE)` for an option that is not there, otherwise as `read_table`."""
     require_options(settings, _OPTIONS)
     if settings.path is None:
         raise DataError(Refusal.DATA_SOURCE, "the source csv needs a file", next_step="Set [data] path.")
-    delimiter, decimal = (settings.options.get(name, usual) for name, usual in (("delimiter", ","), ("decimal", ".")))
-    if any(not isinstance(one, str) or len(one) != 1 for one in (delimiter, decimal)):
-        raise DataError(Refusal.DATA_SOURCE, "delimiter and decimal are one character each", next_step="Check [data.options].")
-    try:
-        with settings.path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            yield from _Table(settings.path, reader, delimiter, decimal, settings).blocks()
-    except FileNotFoundError as error:
-        raise DataError(Refusal.DATA_SOURCE, f"there is no file {settings.path}", next_step=_AT) from error
-    except UnicodeDecodeError as error:
-        message = f"{settings.path} is no text in UTF-8"
-        raise DataError(Refusal.DATA_SOURCE, message, next_step="Save it as CSV in UTF-8.") from error
-    except OSError as error:
-        raise DataError(Refusal.DATA_SOURCE, f"{settings.path} cannot be read: {error.strerror}", next_step=_AT) from error
-
-
-_AT = "Check [data] path: a relative one counts from the file that names it; typed or in the environment, from the folder where you are."
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    name: str
-    place: int
-
-
-class _Table:
-    """One file being read."""
-
-    def __init__(self, path: Path, reader: _Reader, delimiter: str, decimal: str, settings: DataSettings) -> None:
-        self._path, self._reader, self._delimiter, self._decimal = path, reader, delimiter, decimal
-        self._header = [name.strip() for name in self._next() or []]
-        labels = self._columns(settings.labels, "labels")
-        rest = tuple(name for name in self._header if name not in labels)
-        features = self._columns(rest if settings.features == _ALL else settings.features, "features")
-        self._wanted = [_Column(name, self._header.index(name)) for name in (*features, *labels)]
-        self._features, self._one_label = len(features), isinstance(settings.labels, str)
-
-    def blocks(self) -> Iterator[Block]:
-        """All rows. An empty line is no row."""
-        numbers: list[list[float]] = []
-        lines: list[int] = []
-        while (row := self._next()) is not None:
-            if not row:
-                continue
-            numbers.append(self._numbers(row))
-            lines.append(self._reader.line_num)
-            if len(lines) == BLOCK_ROWS:
-                yield self._block(numbers, lines)
-                numbers, lines = [], []
-        if lines:
-            yield self._block(numbers, lines)
-
-    def _next(self) -> list[str] | None:
-        try:
-            return next(self._reader, None)
-        except csv.Error as error:
-            what = "broken quotes, or a field that is too long"
-            raise DataError(Refusal.DATA_SOURCE, what, file=str(self._path), line=self._reader.line_num) from error
-
-    def _columns(self, names: str | Sequence[str], what: str) -> tuple[str, ...]:
-        wanted = (names,) if isinstance(names, str) else tuple(names)
-        unknown = [name for name in wanted if self._header.count(name) != 1]
-        if not unknown and wanted:
-            return wanted
-        if any(_is_number(name) for name in self._header):
-            message = f"{self._path}: the first line holds numbers instead of column names"
-            next_step = "Write a line of names above the rows."
-            raise DataError(Refusal.DATA_SOURCE, message, line=1, expected="column names", next_step=next_step)
-        hint = self._delimiter_hint()
-        if hint:
-            message = f"{self._path}: the first line is one column; {hint!r} stands between the names"
-            raise DataError(Refusal.DATA_SOURCE, message, next_step=f"Under [data.options] write: delimiter = {_quoted(hint)}")
-        there = ", ".join(self._header[:_MOST_NAMES]) or "no names"
-        message = f"{self._path}: not one column of the name {', '.join(map(repr, unknown)) or 'asked for'}; the first line has {there}"
-        raise DataError(Refusal.DATA_SOURCE, message, next_step=f"Check [data] {what}.")
-
-    def _delimiter_hint(self) -> str:
-        """The character that seems to separate the names of a header that was read as one name; empty if none does."""
-        return next((one for one in _OTHER_DELIMITERS if len(self._header) == 1 and one in self._header[0]), "")
-
-    def _numbers(self, row: list[str]) -> list[float]:
-        if len(row) != len(self._header):
-            what = f"{len(row)} values under {len(self._header)} column names"
-            raise self._wrong(what, "", f"{len(self._header)} values")
-        return [self._number(row[column.place], column.name) for column in self._wanted]
-
-    def _number(self, cell: str, column: str) -> float:
-        text = cell if self._decimal == "." else cell.replace(self._decimal, ".")
-        try:
-            return float(text)
-        except ValueError:
-            pass
-        if not cell.strip():
-            raise self._wrong("the cell is empty", column, _NUMBER)
-        if _is_number(cell.replace(",", ".", 1)):
-            message = "a number with a decimal comma"
-            raise self._wrong(message, column, _NUMBER, next_step='Under [data.options] write: decimal = ","')
-        raise self._wrong(f"not {_NUMBER}", column, _NUMBER)
-
-    def _wrong(self, what: str, column: str, expected: str, *, next_step: str = "") -> DataError:
-        next_step = next_step or "Correct the file."
-        line, file = self._reader.line_num, str(self._path)
-        return DataError(Refusal.DATA_VALUE, what, line=line, column=column, expected=expected, file=file, next_step=next_step)
-
-    def _block(self, numbers: list[list[float]], lines: list[int]) -> Block:
-        table = np.array(numbers, dtype=np.float64)
-        self._require_finite(table, lines)
-        targets = table[:, self._features :]
-        return Block(Data(table[:, : self._features], targets[:, 0] if self._one_label else targets), np.array(lines, dtype=np.int64))
-
-    def _require_finite(self, table: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", lines: list[int]) -> None:
-        bad = np.argwhere(~np.isfinite(table))
-        if len(bad):
-            row, column = (int(one) for one in bad[0])
-            what, name = "not a finite number", self._wanted[column].name
-            raise DataError(Refusal.DATA_NOT_FINITE, what, file=str(self._path), line=lines[row], column=name, expected="a finite number")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _quoted(character: str) -> str:
-    return '"\\t"' if character == "\t" else f'"{character}"'
+    given = {name: settings.options[name] for name in _OPTIONS if name in settings.options}
+    wanted = Wanted(settings.features, settings.labels, **given)
+    for features, labels, lines in read_table(settings.path, wanted, rows=BLOCK_ROWS):
+        yield Block(Data(features, labels), lines)

@@ -180,11 +180,17 @@ class AggregationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluationTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An npz file with rows that no device has. `gate`: refuse a model whose accuracy on them is lower by more than this."""
+    """A file, npz or csv, with rows that no device has. `gate`: refuse a model whose accuracy on them is lower by more than this.
+
+    `features` and `labels` as on a device: arrays of an npz file (default `x` and `y`), columns of a csv file (default: all but the
+    labels, and `y`). `delimiter` and `decimal` belong to csv.
+    """
 
     path: Path
-    features: _Text = "x"
-    labels: _Text = "y"
+    features: _Text | tuple[_Text, ...] | None = None
+    labels: _Text | tuple[_Text, ...] = "y"
+    delimiter: _Text = ","
+    decimal: _Text = "."
     gate: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 

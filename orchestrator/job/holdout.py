@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
-from hushfleet.errors import PeerError, Refusal
+import numpy as np
+
+from hushfleet.errors import DataError, PeerError, Refusal
+from hushfleet.program.csv_table import Wanted, read_table
 from hushfleet.program.npz import read_arrays
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.rounds.tasks.train import Approval, approve_all, own
 from hushfleet.training import Data, GlobalModel
 from models import catalogue
 from orchestrator.job.file import EvaluationTable, JobFile
+
+_ROWS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +66,22 @@ class Holdout:
 
 
 def open_holdout(table: EvaluationTable, model: catalogue.Model) -> Holdout:
-    """The rows that `[evaluation]` names. Raises `DataError`: `DATA_SOURCE` for a file or an array that is not there."""
-    return Holdout(model, Data(*read_arrays(table.path, table.features, table.labels, section="evaluation")))
+    """The rows that `[evaluation]` names, from a csv file by its ending, otherwise from npz.
+
+    Raises `DataError`: `DATA_SOURCE` for a file, an array or a column that is not there, otherwise as `Data` and the csv reader.
+    """
+    if table.path.suffix.lower() == ".csv":
+        options = {"table": "[evaluation]", "options": "[evaluation]"}
+        wanted = Wanted(table.features or "*", table.labels, table.delimiter, table.decimal, **options)
+        parts = [(features, labels) for features, labels, _ in read_table(table.path, wanted, rows=_ROWS)]
+        if not parts:
+            raise DataError(Refusal.DATA_EMPTY, f"{table.path} holds no rows", next_step="Check [evaluation] path.")
+        return Holdout(model, Data(*(np.concatenate(one) for one in zip(*parts, strict=True))))
+    names = table.features or "x", table.labels
+    if not all(isinstance(one, str) for one in names):
+        message = "an npz file has one array of features and one of labels, not a list of names"
+        raise DataError(Refusal.DATA_SOURCE, message, next_step="Check [evaluation] features and labels.")
+    return Holdout(model, Data(*read_arrays(table.path, str(names[0]), str(names[1]), section="evaluation")))
 
 
 def approval_of(job: JobFile, holdout: Holdout | None) -> Approval:

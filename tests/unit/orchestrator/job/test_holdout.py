@@ -6,7 +6,8 @@ from hushfleet.rounds.tasks.train import approve_all
 from hushfleet.training import Data, GlobalModel
 from models import catalogue
 from orchestrator.job import file as job_file
-from orchestrator.job.holdout import Holdout, approval_of
+from orchestrator.job.file import EvaluationTable
+from orchestrator.job.holdout import Holdout, approval_of, open_holdout
 from tests.support.jobs import write_job
 from tests.support.refusals import refused
 
@@ -77,3 +78,33 @@ def test_a_jobs_gate_approves_its_models(tmp_path, holdout):
     assert approval_of(gated, None) is approve_all
     with refused(Refusal.HOLDOUT_GATE, PeerError):
         approval_of(gated, holdout)(classes(5.0), half())
+
+
+class TestFiles:
+    def opened(self, folder, text, **changes: object):
+        path = folder / "hold.csv"
+        path.write_text(text)
+        return open_holdout(EvaluationTable(path, **changes), catalogue.trainer("softmax:2x2"))
+
+    def test_a_csv_file_is_read_by_its_columns_as_on_a_device(self, tmp_path):
+        text = "kind,b,a\n1,0,1\n0,0,-1\n"
+        model = GlobalModel(1, np.array([-9, 9, 0, 0, 0, 0], dtype=np.float32))  # the first feature decides
+
+        assert self.opened(tmp_path, text, features=("a", "b"), labels="kind").score(model).accuracy == 1.0
+        assert self.opened(tmp_path, text, features=("b", "a"), labels="kind").score(model).accuracy == 0.5
+        assert len(self.opened(tmp_path, text.replace(",", ";"), labels="kind", delimiter=";")) == 2
+
+    @pytest.mark.parametrize(
+        ("text", "reason", "words"),
+        [
+            ("a,b,kind\n1,2,0\n", Refusal.DATA_SOURCE, "the first line has a, b, kind"),
+            ("a;b;y\n1;2;0\n", Refusal.DATA_SOURCE, "Under [evaluation] write: delimiter"),
+            ("a,b,y\n1,2,0\n1,x,0\n", Refusal.DATA_VALUE, "line 3"),
+            ("a,b,y\n", Refusal.DATA_EMPTY, "holds no rows"),
+        ],
+    )
+    def test_a_csv_file_that_does_not_fit_says_what_to_do_and_nothing_of_pickles(self, tmp_path, text, reason, words):
+        with refused(reason, DataError) as raised:
+            self.opened(tmp_path, text)
+        assert words in str(raised.value)
+        assert "pickle" not in str(raised.value)

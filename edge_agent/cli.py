@@ -10,6 +10,7 @@ import click
 from edge_agent.cli_config import config
 from edge_agent.config import ENVIRONMENT, Config, load
 from hushfleet.errors import PeerError
+from hushfleet.program.output import ask_to_replace
 from hushfleet.program.settings import strange_variables
 from hushfleet.program.terminal import ask, config_option, json_option, print_json, say, state_option, yes_option
 from hushfleet.typed import typed
@@ -43,6 +44,7 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
     folder, device_id = _folder(state, service=service), _id(name or _host_name())
     if anew and enrolment.enrolled(folder):
         ask("New keys mean a new device to the fleet, and an empty ledger: what was spent of its budget is forgotten. Go on?", yes=yes)
+    ask_to_replace(out / f"{device_id}.request", yes=yes)
     request = enrolment.enrol(folder, device_id, anew=anew)
     path, bundle = enrolment.write_request(request, out), f"{request.device_id}.bundle"
     say(

@@ -15,6 +15,8 @@ from typing import TextIO
 
 import msgspec
 
+from hushfleet.errors import LocalError
+from hushfleet.system.durable import write_quickly
 from hushfleet.system.plain_text import plain
 from hushfleet.system.repeats import Repeats
 
@@ -98,9 +100,8 @@ class RecentProblems(logging.Handler):
         """Add one warning or error to the file."""
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
         kept = (*self.read(), Problem(at, record.levelname.lower(), " ".join(record.getMessage().split())))[-_MOST:]
-        with suppress(OSError):  # a full disk is told of elsewhere
-            self._path.write_bytes(msgspec.json.encode(kept))
-            self._path.chmod(0o600)
+        with suppress(OSError, LocalError):  # a full disk is told of elsewhere
+            write_quickly(self._path, msgspec.json.encode(kept))
 
     @contextmanager
     def recorded(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ import click
 from hushfleet import __version__
 from hushfleet.errors import BudgetError, HushfleetError, PeerError, Refusal
 from hushfleet.program.terminal import ExitCode, keep_terminal_plain, print_json, say, say_traceback
+from hushfleet.system.memory import hide_memory
 
 ENTRY_POINT_GROUP = "hushfleet.commands"
 DISTRIBUTION = "hushfleet"
@@ -39,6 +40,7 @@ _CONFIGURATION = {
     Refusal.DATA_SOURCE,
     Refusal.FILE_KIND,
     Refusal.FILE_TOO_LARGE,
+    Refusal.FOLDER_UNSAFE,
     Refusal.SYSTEM_UNSUPPORTED,
     Refusal.SETTINGS_INVALID,
     Refusal.POLICY_INVALID,
@@ -122,6 +124,7 @@ def hushfleet() -> None:
 
 def main() -> NoReturn:
     """Entry point of the `hushfleet` script."""
+    hide_memory()
     keep_terminal_plain()
     sys.exit(run(sys.argv[1:]))
 

@@ -15,6 +15,7 @@ class Refusal(StrEnum):
     CONFIG_INVALID = "config-invalid"
     FILE_KIND = "file-kind"
     FILE_TOO_LARGE = "file-too-large"
+    FOLDER_UNSAFE = "folder-unsafe"
 
     # an agent's machine and state folder
     SYSTEM_UNSUPPORTED = "system-unsupported"

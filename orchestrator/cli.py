@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hushfleet.program.output import STDOUT, ask_to_replace, write_output
 from hushfleet.program.settings import strange_variables
 from hushfleet.program.terminal import ExitCode, ask, config_option, json_option, print_json, say, state_option, yes_option
 from hushfleet.typed import typed
@@ -32,16 +33,17 @@ def orchestrator() -> None:
 @click.option("--name", default="orchestrator", show_default=True, help="Its id in the fleet: a-z, 0-9 and '-'.")
 @click.option("--out", default=".", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Where NAME.request goes.")
 @_STATE
+@yes_option
 @json_option
-def enrol(*, name: str, out: Path, state: Path | None, as_json: bool) -> None:
+def enrol(*, name: str, out: Path, state: Path | None, yes: bool, as_json: bool) -> None:
     """Make the orchestrator's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
     from hushfleet.documents import fingerprint  # noqa: PLC0415 -- the cryptography, when it is needed
     from hushfleet.system.durable import write_durably  # noqa: PLC0415 -- with it
     from orchestrator.enrolment import enrol as make_keys  # noqa: PLC0415 -- with it
 
-    folder = _folder(state)
+    folder, path = _folder(state), out / f"{name}.request"
+    ask_to_replace(path, yes=yes)
     data = make_keys(folder, name)
-    path = out / f"{name}.request"
     write_durably(path, data, mode=0o644)
     say(
         f"Keys made in {folder.path}; they stay there.",
@@ -255,15 +257,20 @@ def model() -> None:
 @click.option("--onnx", is_flag=True, help="As an ordinary ONNX file, with the inputs and outputs that the model had before.")
 @_STATE
 @_CONFIG
+@yes_option
 @json_option
-def export(*, file: Path, name: str | None, best: bool, onnx: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
-    """Write the model to FILE: one named array per parameter, and `metadata` (JSON)."""
+def export(
+    *, file: Path, name: str | None, best: bool, onnx: bool, state: Path | None, config_path: Path | None, yes: bool, as_json: bool
+) -> None:
+    """Write the model to FILE, or with '-' to standard output: one named array per parameter, and `metadata` (JSON)."""
     from orchestrator.export import export_model  # noqa: PLC0415 -- as above
 
     folder = _folder(state)
     with _reading(folder, load(config_path)) as reports:
-        metadata = export_model(reports, file, name=name, best=best, onnx=onnx)
-    say(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json)
+        metadata, content = export_model(reports, name=name, best=best, onnx=onnx)
+    ask_to_replace(file, yes=yes, new=content)
+    write_output(file, content)
+    say(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json or file == STDOUT)
     if as_json:
         print_json({"file": str(file), **metadata})
 
@@ -306,11 +313,11 @@ def abort(*, reason: str, state: Path | None, config_path: Path | None, yes: boo
     with _reading(folder, load(config_path)) as reports:
         job = reports.current()
     if job.open_round is None:
-        click.echo("no round is open", err=as_json)
+        say("no round is open", err=as_json)
     else:
         ask(f"Round {job.open_round} has {job.contributions} contributions, paid for by as many devices. Give it up?", yes=yes)
         give_up.hand_over(folder, reason)
-        click.echo(f"round {job.open_round} is given up as soon as the orchestrator runs", err=as_json)
+        say(f"round {job.open_round} is given up as soon as the orchestrator runs", err=as_json)
     if as_json:
         print_json({"round": job.open_round, "contributions": job.contributions})
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from hushfleet.privacy import epsilon
-from hushfleet.system.durable import write_durably
 from models import catalogue
 from orchestrator.account import greatest
 from orchestrator.job import file as job_file
@@ -18,8 +17,10 @@ from orchestrator.store.reports import Reports
 METADATA = "metadata"
 
 
-def export_model(reports: Reports, file: Path, *, name: str | None = None, best: bool = False, onnx: bool = False) -> dict[str, Any]:
-    """Write one array per parameter, and `metadata`, a JSON text; returns what that says. `onnx`: an ordinary inference file.
+def export_model(
+    reports: Reports, *, name: str | None = None, best: bool = False, onnx: bool = False
+) -> tuple[dict[str, Any], bytes]:
+    """The metadata, and a file of one array per parameter and `metadata` as a JSON text. `onnx`: an ordinary inference file.
 
     The model is that of the current job, or of the latest job `name`. `epsilon` is that of this job alone, for a device that took part
     in each of its rounds; `epsilon_life` that of the device that has spent most over its life, in all jobs, which is `epsilon_life_device`.
@@ -47,8 +48,7 @@ def export_model(reports: Reports, file: Path, *, name: str | None = None, best:
         content = catalogue.inference_file(settings.model.full_name, model)
     else:
         content = _npz({**architecture.split(model.parameters), METADATA: np.array(json.dumps(metadata))})
-    write_durably(file, content, mode=0o644)
-    return metadata
+    return metadata, content
 
 
 def _life(reports: Reports, privacy: PrivacyTable) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from hushfleet.documents import VerifiedRoster, fingerprint, open_enrolment_requ
 from hushfleet.documents.limits import MAX_ENROLMENT_REQUEST_BYTES
 from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.ids import parse_id
+from hushfleet.program.output import STDOUT, write_output
 from hushfleet.signing import Signed
-from hushfleet.system.durable import write_durably
 from hushfleet.typed import typed
 from provisioning.afterwards import after_approval, how_to_start
 from provisioning.broker import SERVICE_PATH
@@ -150,9 +150,11 @@ def roster() -> None:
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @owner_command()
 def export(*, command: OwnerCommand, file: Path) -> None:
-    """Write the roster in force to FILE, for the orchestrator to publish. Needs no passphrase."""
+    """Write the roster in force to FILE, or with '-' to standard output, for the orchestrator to publish. Needs no passphrase."""
     verified = _in_force(command.registry)
-    write_durably(file, encode(verified.signed), mode=0o644)
+    write_output(file, encode(verified.signed))
+    if file == STDOUT:
+        return
     result = {"file": f"{file}", "serial": verified.roster.serial, "devices": len(verified.roster.devices)}
     command.tell(result, (f"Roster {verified.roster.serial} is in {file}. Next: {typed('orchestrator', 'publish-roster', file)}",))
 

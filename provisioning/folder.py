@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.system.durable import write_durably
+from hushfleet.system.folders import make_private, require_private
 from hushfleet.system.locks import folder_locked
 from hushfleet.typed import typed
 from provisioning.contents import VaultContents
@@ -82,14 +83,15 @@ class VaultFolder:
             raise LocalError(Refusal.VAULT_EXISTS, f"{self.path} is not empty", next_step="Choose another --vault.")
 
     def make(self) -> None:
-        """The folder itself, for its owner alone."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.path / BUNDLES).mkdir(mode=0o700, exist_ok=True)
+        """The folder itself, for its owner alone. Raises `LocalError(FOLDER_UNSAFE)` for one that others can write in."""
+        make_private(self.path)
+        make_private(self.path / BUNDLES)
 
     def write(self, name: str, data: bytes) -> None:
         """One file of the vault, durably."""
         write_durably(self.path / name, data)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Be the only command that changes this vault. Raises `LocalError(STATE_IN_USE)` if another one does."""
+        """Be the only command that changes this vault. Raises `LocalError`: `STATE_IN_USE` if another one does, `FOLDER_UNSAFE`."""
+        require_private(self.path)
         return folder_locked(self.path, next_step="Let that command finish, then try again.")

@@ -26,6 +26,7 @@ from hushfleet.program.terminal import print_json
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.effects import Refused, ZeroContributed
 from hushfleet.signing import VerifyKey
+from hushfleet.system.memory import hide_memory
 from hushfleet.training import Data
 from models import catalogue
 from models.evaluation import Model
@@ -120,4 +121,5 @@ def _say(**fields: Any) -> None:  # noqa: ANN401 -- JSON
 
 
 if __name__ == "__main__":
+    hide_memory()
     main(Path(sys.argv[1]))

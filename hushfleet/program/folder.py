@@ -23,6 +23,7 @@ from hushfleet.errors import FaultyOwner, LocalError, Refusal
 from hushfleet.program.keys import PartyKeys
 from hushfleet.signing import KEY_BYTES, VerifyKey
 from hushfleet.system.durable import give_away, write_durably
+from hushfleet.system.folders import make_private, require_private
 from hushfleet.system.locks import folder_locked, lock_holder
 from hushfleet.typed import typed
 
@@ -159,11 +160,12 @@ class PartyFolder:
         write_durably(self.path / _FLEET, msgspec.json.format(msgspec.json.encode(fleet)) + b"\n")
 
     def make(self) -> None:
-        """Make the folder, for its owner alone."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder, for its owner alone. Raises `LocalError(FOLDER_UNSAFE)` for one that others can write in."""
+        make_private(self.path)
 
     def locked(self) -> AbstractContextManager[None]:
-        """Be the only one at work on this folder. Raises `LocalError(STATE_IN_USE)` with the process that is."""
+        """Be the only one at work on this folder. Raises `LocalError`: `STATE_IN_USE` with the process that is, `FOLDER_UNSAFE`."""
+        require_private(self.path)
         return folder_locked(self.path, next_step="Stop that one first, or choose another --state.")
 
     def holder(self) -> str | None:

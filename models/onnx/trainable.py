@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.system.durable import write_durably
 from hushfleet.training import Architecture
 from hushfleet.typed import typed
 from models.onnx.manifest import Manifest
@@ -64,9 +65,9 @@ class TrainableModel:
         """Write the three files, the manifest last: a folder without it is no trainable model."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        (folder / TRAIN).write_bytes(self.train)
-        (folder / INFER).write_bytes(self.infer)
-        (folder / MANIFEST).write_bytes(self.manifest.to_json())
+        write_durably(folder / TRAIN, self.train, mode=0o644)
+        write_durably(folder / INFER, self.infer, mode=0o644)
+        write_durably(folder / MANIFEST, self.manifest.to_json(), mode=0o644)
 
 
 def load_trainable(folder: Path) -> TrainableModel:

@@ -8,7 +8,7 @@ from hushfleet.documents.archive import ROOT_KEY_FILE, digest, folder_name, root
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.rounds.effects import Change, KeepOutcome
 from hushfleet.signing import VerifyKey
-from hushfleet.system.durable import sync_folder, write_new
+from hushfleet.system.durable import sync_folder, write_durably, write_new
 
 Files = Mapping[str, bytes]
 
@@ -24,7 +24,7 @@ class Archive:
         """Use `folder`, made if missing, and leave the root public key in it."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / ROOT_KEY_FILE).write_text(root_key_text(root))
+        write_durably(folder / ROOT_KEY_FILE, root_key_text(root).encode(), mode=0o644)
 
     def store(self, key_epoch: int, round_number: int, files: Files) -> Path:
         """Prepare and publish. Rounds count from 1 again under a new key."""

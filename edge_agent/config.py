@@ -77,7 +77,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ, *, need
     if needs_data and config.training.enabled and config.data is None:
         missing = "a device that trains needs [data]: source and path; a box that only decrypts has [training] enabled = false"
         raise wrong(source, text, [Mistake("training", "", missing)], next_step)
-    models = tuple(_placed(name, source.absolute().parent) for name in config.training.models)
+    named_in = Path.cwd() if f"{ENVIRONMENT}TRAINING_MODELS" in environment else source.absolute().parent
+    models = tuple(_placed(name, named_in) for name in config.training.models)
     return msgspec.structs.replace(config, training=msgspec.structs.replace(config.training, models=models))
 
 

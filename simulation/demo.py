@@ -36,6 +36,8 @@ from simulation.short_names import SHORT_NAMES
 
 FLEET = "demo"
 GLOBAL_OPTIMIZER = OptimizerSettings("fedavgm", (("momentum", 0.8),))
+DEADLINE_S = 64
+"""A contribution leaves at a multiple of a second after its plan: the shortest sending slot that there is."""
 
 
 def run(settings: Settings, screen: DemoScreen) -> Result:
@@ -117,6 +119,7 @@ def _job(settings: Settings, model: Model) -> Job:
         noise_multiplier=settings.noise,
         min_devices=settings.min_devices,
         max_devices=settings.devices,
+        deadline_s=DEADLINE_S,
     )
 
 

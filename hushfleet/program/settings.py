@@ -7,8 +7,10 @@ the types (`Annotated[int, Meta(ge=1)]`), everything else in a table's `__post_i
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -63,7 +65,8 @@ class TestingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_settings(kind: type[T], path: Path, *, next_step: str, environment: Mapping[str, str] | None = None, prefix: str = "") -> T:
     """The settings in the file at `path`; relative paths in it count from its folder.
 
-    `environment` with `prefix` overrides single values: PREFIX_TABLE_KEY. Raises `FileNotFoundError`,
+    `environment` with `prefix` overrides single values: PREFIX_TABLE_KEY, written plainly or as in the file, such as `["a", "b"]`; a
+    relative path there counts from the working directory. Raises `FileNotFoundError`,
     `LocalError(CONFIG_INVALID)` with every mistake and `next_step`.
     """
     text = text_of(path, next_step=next_step)
@@ -93,7 +96,7 @@ def parse_settings(
         tables = tomllib.loads(text, parse_float=parse_float)
     except tomllib.TOMLDecodeError as error:
         raise LocalError(Refusal.CONFIG_INVALID, f"{source} is not TOML: {error}", next_step=next_step) from error
-    reading = _Reading(source.absolute().parent, [])
+    reading = _Reading(source.absolute().parent, [], prefix)
     settings = reading.file(kind, tables, {} if environment is None else _overrides(kind, environment, prefix))
     if settings is None:
         raise wrong(source, text, reading.mistakes, next_step)
@@ -134,10 +137,11 @@ class TableError(ValueError):
 
 @dataclass
 class _Reading:
-    """One file being read: the folder that relative paths count from, and what was wrong so far."""
+    """One file being read: the folder that relative paths count from, what was wrong so far, and the prefix of variables."""
 
     folder: Path
     mistakes: list[Mistake]
+    prefix: str = ""
 
     def file(self, kind: type[T], tables: Mapping[str, Any], overrides: Mapping[tuple[str, str], str]) -> T | None:
         known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
@@ -178,20 +182,54 @@ class _Reading:
         for key, field in known.items():
             if key in given or key in overrides:
                 try:
-                    value = overrides.get(key, given.get(key))
-                    yield field.name, msgspec.convert(value, field.type, strict=key not in overrides, dec_hook=self._path)
+                    if key in overrides:
+                        yield field.name, _from_variable(overrides[key], field.type)
+                    else:
+                        yield field.name, msgspec.convert(given[key], field.type, dec_hook=self._path)
                 except msgspec.ValidationError as error:
-                    self._note(table, key, f"[{table}] {key}: {_plain(str(error))}")
+                    self._note_value(table, key, _plain(str(error)), variable=key in overrides)
             elif field.required:
                 self._note(table, "", f"[{table}] {key} is missing")
 
     def _path(self, kind: type, value: object) -> object:
-        if kind is Path and isinstance(value, str) and value:
-            return self.folder / Path(value).expanduser()
-        raise ValueError("Expected a path in quotes")
+        return _path_in(self.folder, kind, value)
+
+    def _note_value(self, table: str, key: str, text: str, *, variable: bool) -> None:
+        if variable:
+            self._note("", "", f"{_variable(self.prefix, table, key)} in the environment: {text}")
+        else:
+            self._note(table, key, f"[{table}] {key}: {text}")
 
     def _note(self, table: str, key: str, text: str) -> None:
         self.mistakes.append(Mistake(table, key, text))
+
+
+def _path_in(folder: Path, kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str) and value:
+        return folder / Path(value).expanduser()
+    raise ValueError("Expected a path in quotes")
+
+
+def _from_variable(text: str, kind: Any) -> object:  # noqa: ANN401 -- a field's type
+    """The value that a variable's text means: as it is, or as it would stand in the file, or a list with commas between.
+
+    Raises `msgspec.ValidationError`.
+    """
+    place = partial(_path_in, Path.cwd())
+    readings: list[object] = [text]
+    if text[:1] in ("[", "{"):
+        with suppress(tomllib.TOMLDecodeError):
+            readings.insert(0, tomllib.loads(f"value = {text}")["value"])
+    else:
+        readings.append([one.strip() for one in text.split(",") if one.strip()])
+    for value in readings:
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(value, kind, strict=False, dec_hook=place)
+    return msgspec.convert(text, kind, strict=False, dec_hook=place)  # raises, in the words that fit the text
+
+
+def _variable(prefix: str, table: str, key: str) -> str:
+    return f"{prefix}{table}_{key}".upper()
 
 
 def _struct_in(kind: Any) -> type[msgspec.Struct]:  # noqa: ANN401 -- a type, or a union with None
@@ -208,7 +246,7 @@ def _overrides(kind: type[msgspec.Struct], environment: Mapping[str, str], prefi
 def _variables(kind: type[msgspec.Struct], prefix: str) -> dict[str, tuple[str, str]]:
     """The environment's name for each key, with its table."""
     return {
-        f"{prefix}{table.encode_name}_{field.encode_name}".upper(): (table.encode_name, field.encode_name)
+        _variable(prefix, table.encode_name, field.encode_name): (table.encode_name, field.encode_name)
         for table in msgspec.structs.fields(kind)
         for field in msgspec.structs.fields(_struct_in(table.type))
     }

@@ -43,7 +43,7 @@ delta = 1e-6
 [cohort]
 min_devices = {min_devices}
 max_devices = {max_devices}
-deadline_s = 3600
+deadline_s = 192
 [aggregation]
 scheme = "auto"
 optimizer = "fedavgm"

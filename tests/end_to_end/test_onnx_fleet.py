@@ -40,7 +40,7 @@ delta = 1e-6
 [cohort]
 min_devices = {min_devices}
 max_devices = 6
-deadline_s = 3600
+deadline_s = 192
 [evaluation]
 path = "holdout.npz"
 """

@@ -111,3 +111,40 @@ def test_trainable_model_count_from_the_folder_of_the_file(tmp_path):
 
     assert models == ("softmax:4x3", f"{tmp_path}/net.trainable", "/srv/other.trainable")
     assert models == tuple(catalogue.placed(name, tmp_path) for name in ("softmax:4x3", "net.trainable", "/srv/other.trainable"))
+
+
+def test_a_relative_path_counts_from_where_it_was_typed(monkeypatch, tmp_path):
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "agent.toml").write_text('[data]\nsource = "npz"\npath = "d.npz"\n[training]\nmodels = ["net.trainable"]\n')
+    monkeypatch.chdir(tmp_path)
+    from_file = load(Path("etc/agent.toml"), {})
+    typed = {"HUSHFLEET_AGENT_DATA_PATH": "d.npz", "HUSHFLEET_AGENT_TRAINING_MODELS": "net.trainable"}
+    from_variable = load(Path("etc/agent.toml"), typed)
+
+    assert (from_file.data.path, from_file.training.models) == (tmp_path / "etc/d.npz", (str(tmp_path / "etc/net.trainable"),))
+    assert (from_variable.data.path, from_variable.training.models) == (tmp_path / "d.npz", (str(tmp_path / "net.trainable"),))
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "found"),
+    [
+        ("DATA_FEATURES", '["a", "b"]', ("a", "b")),
+        ("DATA_FEATURES", "a", "a"),
+        ("DATA_FEATURES", "*", "*"),
+        ("DATA_OPTIONS", '{delimiter = ";"}', {"delimiter": ";"}),
+        ("TRAINING_MODELS", "softmax:2x2, mlp:2x3x2", ("softmax:2x2", "mlp:2x3x2")),
+        ("TRAINING_MODELS", '["softmax:2x2"]', ("softmax:2x2",)),
+    ],
+)
+def test_lists_and_tables_come_from_the_environment_too(variable, text, found):
+    environment = {"HUSHFLEET_AGENT_DATA_SOURCE": "csv", "HUSHFLEET_AGENT_DATA_PATH": "/d.csv", f"HUSHFLEET_AGENT_{variable}": text}
+    config = load(None, environment)
+    table, key = variable.lower().split("_")
+
+    assert getattr(getattr(config, table), key) == found
+
+
+def test_a_wrong_variable_is_named():
+    with pytest.raises(LocalError, match=r"HUSHFLEET_AGENT_TRAINING_THREADS in the environment: .*whole number") as caught:
+        load(None, {"HUSHFLEET_AGENT_TRAINING_THREADS": "many"})
+    assert "many" not in str(caught.value)

@@ -118,6 +118,7 @@ def check(*, job: Path, new: bool, state: Path | None, config_path: Path | None,
                 "epsilon": [{"rounds": rounds, "epsilon": round(value, 4)} for rounds, value in cost.epsilons] if cost.rho_nano else None,
                 "bytes": {"contribution": cost.contribution_bytes, "model": cost.model_bytes, "request": cost.request_bytes},
                 "rounds_to_pay": where.rounds,
+                "noise": asdict(checked.noise),
                 "devices": [account_json(one, cost.rho_nano, cost.delta) for one in accounts],
                 "notes": list(checked.notes),
             }

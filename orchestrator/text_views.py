@@ -27,6 +27,11 @@ def cost_lines(checked: "CheckedJob") -> Iterator[str]:
         for rounds, value in cost.epsilons:
             yield f"  after {rounds:>5} rounds  epsilon {value:8.3f}  rho {rounds * cost.rho_nano / 1e9:.4f} of {cost.budget_nano / 1e9:g}"
         yield from _life_lines(checked)
+        noise = checked.noise
+        yield (
+            f"noise on each value of the mean of {noise.devices} devices: {noise.per_value:.3g}, beside clip_norm {noise.clip_norm:g}"
+            + (f" and an update of length {noise.update:.3g} before it is clipped" if noise.update is not None else "")
+        )
     else:
         yield "privacy: no DP"
     yield (

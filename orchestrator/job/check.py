@@ -26,6 +26,7 @@ from models.catalogue import Model
 from orchestrator.account import NANO, Account, payable_rounds, rest_lines
 from orchestrator.job.file import AUTO, JobFile, next_step
 from orchestrator.job.holdout import Holdout, approval_of, open_holdout
+from orchestrator.job.noise import Noise, noise_of, raw_features
 
 HEADROOM = 1.5
 """More devices are asked than a cohort holds, since some are away."""
@@ -101,6 +102,7 @@ class CheckedJob:
     notes: tuple[str, ...]
     enrolled: int
     spending: Spending
+    noise: Noise
 
     @property
     def target(self) -> int:
@@ -136,8 +138,10 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, spendi
             cost = _cost(file, plan, roster)
             short = _over_budget(file, cost, pays)
             if not short or pays.begun:
-                notes = (*((short,) if short else ()), *_notes(file, plan, roster))
-                return CheckedJob(file, text, model, job, first, holdout, cost, notes, devices, pays)
+                noise = noise_of(plan, model, file.training.plan, first.model, holdout.data if holdout else None)
+                raw = raw_features(holdout.data) if holdout else ""
+                notes = (*filter(None, (short, noise.warning(file.job.rounds), raw)), *_notes(file, plan, roster))
+                return CheckedJob(file, text, model, job, first, holdout, cost, notes, devices, pays, noise)
             mistakes.append(Mistake("job", "rounds", f"[job] rounds: {short}"))
     raise wrong(source, text, [_as_written(file, one) for one in mistakes], next_step(source))
 

@@ -36,6 +36,11 @@ class Holdout:
     def __len__(self) -> int:
         return len(self._data)
 
+    @property
+    def data(self) -> Data:
+        """The rows."""
+        return self._data
+
     def score_progress(self, progress: Progress) -> Score:
         """The score of the model in force."""
         return self.score(own(progress).model)

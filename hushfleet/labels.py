@@ -35,6 +35,7 @@ class Label(Enum):
     ARCHITECTURE = "hash/architecture"
     ROTATION = "xof/rotation-signs"
     KEPT = "xof/kept-coordinates"
+    MASK_POLYNOMIAL = "xof/mask-polynomial"
     FINGERPRINT = "hash/fingerprint"
     # proof contexts and challenges
     CONTEXT_CONTRIBUTION = "context/contribution"

@@ -13,7 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet import privacy
-from hushfleet.documents import DeviceEntry, GrantedShare, LocalTraining, NamedHash, OptimizerSettings, Policy, VerifiedRoster, open_grant
+from hushfleet.documents import (
+    NO_SHARE,
+    DeviceEntry,
+    GrantedShare,
+    LocalTraining,
+    NamedHash,
+    OptimizerSettings,
+    Policy,
+    VerifiedRoster,
+    open_grant,
+)
 from hushfleet.encryption import SealingKey, unseal
 from hushfleet.encryption.paillier import Dealing, deal
 from hushfleet.errors import LocalError, Refusal
@@ -25,6 +35,7 @@ from hushfleet.rounds.planning import Job, make_plan
 from hushfleet.rounds.tasks.train import TrainingProgress, TrainingTask, own
 from hushfleet.rounds.walkthrough import Secrets, honest_round
 from hushfleet.schemes.base import MemberKeys
+from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 from hushfleet.signing import SigningKey
 from hushfleet.training import Data, GlobalModel, Trainer, train
 
@@ -51,12 +62,14 @@ class LocalFleet:
         noise_multiplier: Fraction | float | str,
         optimizer: OptimizerSettings = _PLAIN,
         model: GlobalModel | None = None,
+        scheme: str = "paillier",
         key_bits: int = 2048,
         randomness: Randomness | None = None,
     ) -> None:
-        """Make every key, deal the committee's, sign a roster. Some seconds: the committee's key takes two safe primes.
+        """Make every key, deal the committee's if `scheme` needs one (some seconds: two safe primes are sought), sign a roster.
 
-        `model`: where training begins; None: at zero. `LocalError`: fewer than four devices, or settings that no plan can hold.
+        `scheme`: `paillier`, or `shared`, whose cost hardly grows with the model (PROTOCOL 4). `model`: where training begins; None: at
+        zero. `LocalError`: fewer than four devices, or settings that no plan can hold.
         """
         if len(data) < COMMITTEE:
             message = f"{len(data)} devices; a fleet has at least {COMMITTEE}: they are its committee"
@@ -66,10 +79,11 @@ class LocalFleet:
         parties = [*self.data, _ORCHESTRATOR]
         self._signing = {name: SigningKey.generate(self._randomness) for name in parties}
         self._sealing = {name: SealingKey.generate(self._randomness) for name in parties}
-        self.roster, members = self._founded(key_bits)
+        profile = ORCHESTRATOR_SCHEMES[scheme].profile
+        self.roster, members = self._founded(profile.name, key_bits if profile.needs_dealt_key else None)
         self._secrets = Secrets(self._signing, self._signing[_ORCHESTRATOR], members)
         task = TrainingTask(trainer.architecture, training, optimizer)
-        self._job = Job(task, clip_norm, noise_multiplier, min_devices=len(data), max_devices=len(data))
+        self._job = Job(task, clip_norm, noise_multiplier, min_devices=len(data), max_devices=len(data), scheme=scheme)
         self._progress = TrainingProgress.start(model or _at_zero(trainer))
         self.rounds = self.rho_nano = 0
 
@@ -102,17 +116,18 @@ class LocalFleet:
         """The privacy that each device has spent so far; see `hushfleet.privacy.epsilon`."""
         return privacy.epsilon(self.rho_nano, delta)
 
-    def _founded(self, key_bits: int) -> tuple[VerifiedRoster, dict[int, MemberKeys]]:
-        """The owner's part: a key dealt to the committee, the signed roster, a sealed share for each member."""
+    def _founded(self, scheme: str, key_bits: int | None) -> tuple[VerifiedRoster, dict[int, MemberKeys]]:
+        """The owner's part: the signed roster and, with a key of `key_bits`, a sealed share of it for each member."""
         names, architecture = list(self.data), self.trainer.architecture
         entries = {name: DeviceEntry.make(name, key.verify_key.raw, self._sealing[name].public.raw) for name, key in self._signing.items()}
-        dealing = _dealing(key_bits, self._randomness)
+        dealing = _dealing(key_bits, self._randomness) if key_bits else None
         owner = Owner("local", SigningKey.generate(self._randomness))
         policy = Policy.make(
             min_devices=len(names),
             max_devices=len(names),
             colluding_contributors=COLLUDING,
             models=(NamedHash(architecture.name, architecture.digest),),
+            schemes=(scheme,),
         )
         roster = owner.roster(
             serial=1,
@@ -123,12 +138,14 @@ class LocalFleet:
             dealing=dealing,
             policy=policy,
         )
-        grants = owner.grants(roster, dealing)
-        return roster, {n: self._member(roster, n, name, grants[name]) for n, name in enumerate(names[:COMMITTEE], start=1)}
+        grants = owner.grants(roster, dealing) if dealing else {}
+        return roster, {n: self._member(roster, n, name, grants.get(name)) for n, name in enumerate(names[:COMMITTEE], start=1)}
 
-    def _member(self, roster: VerifiedRoster, index: int, name: str, sealed: bytes) -> MemberKeys:
-        """A member opens the share that it was granted."""
+    def _member(self, roster: VerifiedRoster, index: int, name: str, sealed: bytes | None) -> MemberKeys:
+        """A member opens the share that it was granted, if it was."""
         key = self._sealing[name]
+        if sealed is None:
+            return MemberKeys(index, key, NO_SHARE)
         granted = unseal(key, Label.SEAL_KEY_SHARE, roster.key_id, sealed)
         share = open_grant(granted, roster.root, member_id=name, key_id=roster.key_id).share
         return MemberKeys(index, key, GrantedShare(share))

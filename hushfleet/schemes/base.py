@@ -142,6 +142,10 @@ class SchemeProfile(Protocol):
     def name(self) -> str:
         """The name in plans and policies."""
 
+    @property
+    def needs_dealt_key(self) -> bool:
+        """True if the committee opens sums with shares of a key that the owner deals."""
+
     def costs(self, plan: Plan, roster: VerifiedRoster) -> Costs:
         """The cost of one round under `plan`."""
 
@@ -217,8 +221,8 @@ class Sum(Protocol):
     def open(self, answers: Mapping[int, Answer], *, executor: Executor | None = None) -> npt.NDArray[np.int64]:
         """The plain sum, int64 `(length,)`, from checked answers by member index.
 
-        Raises `LocalError(COMBINE_TOO_FEW)` below the threshold; `FaultyMember` for an answer that is proven wrong: the others may
-        open the sum; `PeerError` for answers that give no sum.
+        Raises `LocalError(COMBINE_TOO_FEW)` below the threshold, and where a further answer may help; `FaultyMember` for an answer
+        that is proven wrong: the others may open the sum; `PeerError` for answers that give no sum.
         """
 
 

@@ -2,5 +2,6 @@
 
 from hushfleet.schemes.base import DeviceScheme
 from hushfleet.schemes.paillier.device import PaillierDevice
+from hushfleet.schemes.shared.device import SharedDevice
 
-DEVICE_SCHEMES: dict[str, DeviceScheme] = {"paillier": PaillierDevice()}
+DEVICE_SCHEMES: dict[str, DeviceScheme] = {"paillier": PaillierDevice(), "shared": SharedDevice()}

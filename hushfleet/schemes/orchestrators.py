@@ -2,5 +2,6 @@
 
 from hushfleet.schemes.base import OrchestratorScheme
 from hushfleet.schemes.paillier.orchestrator import PaillierOrchestrator
+from hushfleet.schemes.shared.orchestrator import SharedOrchestrator
 
-ORCHESTRATOR_SCHEMES: dict[str, OrchestratorScheme] = {"paillier": PaillierOrchestrator()}
+ORCHESTRATOR_SCHEMES: dict[str, OrchestratorScheme] = {"paillier": PaillierOrchestrator(), "shared": SharedOrchestrator()}

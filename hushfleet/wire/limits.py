@@ -17,7 +17,7 @@ class Limits:
     """One contribution with its masked vector, opened."""
     request: int = MAX_DECRYPTION_REQUEST_BYTES
     """A decryption request: all bodies of a cohort."""
-    inbox: int = 1 << 20
+    inbox: int = 16 << 20
     """A sealed key share, or the sealed shares of a cohort."""
     answer: int = MAX_ANSWER_BYTES
     """One member's answer, opened: as many partials as a body has ciphertexts."""

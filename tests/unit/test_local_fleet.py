@@ -42,6 +42,15 @@ def test_each_round_releases_the_next_version_and_costs_as_much():
     assert local.epsilon(1e-6) > 7
 
 
+def test_a_fleet_of_scheme_shared_needs_no_dealing_and_costs_as_much(monkeypatch):
+    monkeypatch.setattr(local_fleet, "_dealing", lambda *_: pytest.fail("a key was dealt"))
+    local = fleet(scheme="shared", noise_multiplier=1.0)
+    first, spent = local.round(), local.rho_nano
+    assert (first.version, local.round().version) == (1, 2)
+    assert 0.49 * 10**9 < spent <= 10**9 // 2
+    assert not local.roster.roster.paillier
+
+
 def test_the_same_randomness_gives_the_same_fleet_and_other_randomness_another():
     first, again, other = (fleet(randomness=SeededRandomness(seed)).round().parameters for seed in (b"one", b"one", b"other"))
     np.testing.assert_array_equal(first, again)

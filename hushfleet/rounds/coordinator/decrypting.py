@@ -5,13 +5,13 @@ from dataclasses import replace
 from hushfleet.codec import decode
 from hushfleet.documents import Outcome
 from hushfleet.encryption.sealing import unseal
-from hushfleet.errors import FaultyMember, PeerError, Refusal
+from hushfleet.errors import FaultyMember, LocalError, PeerError, Refusal
 from hushfleet.labels import Label
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator.closing import aborted, finished
 from hushfleet.rounds.coordinator.machine import TRANSITIONS, Coordinator, CoordinatorStep, Decrypting
-from hushfleet.rounds.effects import DropReceivedAnswer, KeepReceivedAnswer, Persist, Refused
+from hushfleet.rounds.effects import DropReceivedAnswer, KeepReceivedAnswer, Note, Persist, Refused
 from hushfleet.rounds.events import AnswerArrived
 from hushfleet.rounds.release import release
 from hushfleet.signing import Signed, VerifyKey
@@ -57,6 +57,8 @@ def _release(coordinator: Coordinator, state: Decrypting, now_ms: int) -> Coordi
     try:
         answers = {index: answer for index, (answer, _) in state.answers.items()}
         total = state.total.open(answers, executor=coordinator.executor)
+    except LocalError as error:
+        return state, (Note(error.message),)
     except FaultyMember as error:
         return _without(coordinator, state, error, now_ms)
     except PeerError as error:

@@ -28,6 +28,7 @@ class PaillierProfile:
     """Satisfies `SchemeProfile`."""
 
     name = "paillier"
+    needs_dealt_key = True
 
     def costs(self, plan: Plan, roster: VerifiedRoster) -> Costs:
         """The cost of one round under `plan`: every ciphertext of the sum is work for every member."""

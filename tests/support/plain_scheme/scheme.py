@@ -38,6 +38,7 @@ class PlainProfile:
     """Satisfies `SchemeProfile`."""
 
     name = NAME
+    needs_dealt_key = False
 
     def costs(self, plan: Plan, roster: VerifiedRoster) -> Costs:
         size = WIDTH * plan.dimension + 100 * len(roster.roster.committee)

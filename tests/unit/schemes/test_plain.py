@@ -105,7 +105,7 @@ def test_a_delivery_that_does_not_belong_to_the_cohort_leaves_a_waiting_member_a
     machines = Machines(make_plain_fleet())
     machines.start()
     machines.collect({name: machines.contribute(name, update_of(name.encode())) for name in machines.fleet.names[:4]})
-    effects = machines.orchestrate(DeadlinePassed(2000))
+    effects = machines.orchestrate(DeadlinePassed())
     name = machines.fleet.parties.committee[0]
     member = machines.members[name]
     right = next(one.data for one in of(effects, Publish) if one.topic.kind is Kind.INBOX and one.topic.device == name)

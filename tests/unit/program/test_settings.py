@@ -135,7 +135,8 @@ def test_a_slip_in_a_variables_name_is_named():
 
 
 def test_a_wrong_override_is_a_mistake_too():
-    assert mistakes("[oven]\ndegrees = 180", KITCHEN_OVEN_DEGREES="hot")[1].startswith("  KITCHEN_OVEN_DEGREES in the environment: expected a whole number")
+    told = mistakes("[oven]\ndegrees = 180", KITCHEN_OVEN_DEGREES="hot")[1]
+    assert told.startswith("  KITCHEN_OVEN_DEGREES in the environment: expected a whole number")
 
 
 def test_a_program_adds_what_only_the_world_shows():

@@ -14,7 +14,7 @@ from edge_agent.reminders import Reminders
 from edge_agent.slot import Clock, SendingSlot
 from edge_agent.store import Store
 from edge_agent.trainers import Build, SameThread, Trainers
-from hushfleet.documents import TrainTask, VerifiedRoster
+from hushfleet.documents import JournalHead, TrainTask, VerifiedRoster
 from hushfleet.errors import DataError, HushfleetError, LocalError, PhaseError, Refusal
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
@@ -28,8 +28,10 @@ from hushfleet.rounds.events import (
     PlanArrived,
     PlanCleared,
     Prepared,
+    ReadBack,
     ReceiptArrived,
     RequestArrived,
+    RolledBack,
     RosterArrived,
     TaskDone,
 )
@@ -38,7 +40,7 @@ from hushfleet.rounds.member import Member, MemberState
 from hushfleet.rounds.tasks.device import wanted_input
 from hushfleet.signing import VerifyKey
 from hushfleet.training import Trainer, TrainingRun, fetch_update, start_training
-from hushfleet.wire import Kind, Presence, Readiness, Topic
+from hushfleet.wire import Kind, Presence, Readiness, Topic, open_status
 
 TRAINING_S = 0.05
 """The longest wait for a message while a result may come from the training thread."""
@@ -100,8 +102,9 @@ class Agent:
     """A device at work: deliveries are fed to its machines, and their effects carried out. Not for two threads at once; it locks itself.
 
     Trainings run on the executor of `work`, one at a time, while `pump` goes on handling what arrives; a later `pump` takes the
-    result in. `threads`: those that a committee answer is spread on. `member` None: it answers for the committee whenever the
-    roster in force names it.
+    result in. `boot_id`: that of the statuses which the program publishes; nothing is contributed or answered before one of them was
+    read back, and with it what others held of this device. None: there is nobody to ask. `threads`: those that a committee answer is
+    spread on. `member` None: it answers for the committee whenever the roster in force names it.
     """
 
     def __init__(
@@ -116,8 +119,13 @@ class Agent:
         reminders: Reminders | None = None,
         threads: Executor | None = None,
         now_s: Clock = time.monotonic,
+        boot_id: bytes | None = None,
     ) -> None:
         """`now_s`: the clock of the sending slot."""
+        self._boot_id = boot_id
+        self._unstored: Arrived | None = None
+        self.trouble: Refusal | None = None
+        """The trouble with storage that keeps this device out of rounds for the moment, told by the program."""
         self._messenger, self._work, self._report, self._store = messenger, work, report, store
         self._keys, self._fleet, self._root = enrolment.keys, enrolment.fleet, enrolment.root
         self._insecure_keys, self._follows_roster = enrolment.insecure_keys, member is None
@@ -129,7 +137,7 @@ class Agent:
         self._lock = threading.Lock()
         randomness = SystemRandomness()
         device = Device(self._keys.device_id, self._keys.signing, self._root, self._insecure_keys)
-        self._device = Running(device, store.device_state(self._root), store.persist, randomness)
+        self._device = Running(device, store.device_state(self._root, read_back=boot_id is None), store.persist, randomness)
         self._threads = threads
         self._member = self._new_member() if member or (member is None and self._on_committee()) else None
 
@@ -171,6 +179,7 @@ class Agent:
         out = self.state.out if isinstance(self.state, Idle) else None
         if self._left_nano is None or self.presence is not Presence.WORKING:
             self._left_nano = max(0, self.state.roster.policy.budget_nano_rho - self.state.memory.ledger.spent_nano)
+        out = self.trouble or out
         return Readiness(out if self._work.enabled else Refusal.TRAINING_DISABLED, self._left_nano, certificate_day, shown)
 
     @property
@@ -178,6 +187,11 @@ class Agent:
         """The last round seen under the key in force; 0 before the first."""
         roster = self.roster
         return self._device.state.memory.seen.get(roster.key_id, 0) if roster else 0
+
+    @property
+    def journal(self) -> JournalHead:
+        """The head of this agent's journal, for its status."""
+        return self._store.told_head()
 
     @property
     def training(self) -> bool:
@@ -197,7 +211,9 @@ class Agent:
 
     def connect(self) -> None:
         """Subscribe, and send again what may have been lost."""
-        for kind in (Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE, *(_FOR_MEMBERS if self._member else ())):
+        # Its own status first: what is retained of it comes before what this process says of itself.
+        own = (Kind.STATUS,) if self._boot_id is not None else ()
+        for kind in (*own, Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE, *(_FOR_MEMBERS if self._member else ())):
             self._messenger.subscribe(self._fleet, kind, device=self._addressee(kind))
         with self._lock:
             self._carry_out(self._device.offer(Connected()))
@@ -210,8 +226,11 @@ class Agent:
         with self._lock:
             self._take_in_training()
             self._send_what_is_due()
-            while (arrived := self._messenger.receive(0 if handled else timeout_s)) is not None:
+            # A message that cannot be stored now is kept, unacknowledged, and taken first the next time.
+            while (arrived := self._unstored or self._messenger.receive(0 if handled else timeout_s)) is not None:
+                self._unstored = arrived
                 self._handle(arrived)
+                self._unstored = None
                 self._messenger.acknowledge(arrived)
                 handled += 1
                 self._take_in_training()
@@ -242,6 +261,8 @@ class Agent:
         kind = topic.kind
         if kind is Kind.RECEIPT:
             self._reminders.heard()
+        if kind is Kind.STATUS:
+            self._read_back(data)
         if kind is Kind.ROSTER:
             self._take_roster(data)
         if kind in _EVENTS:
@@ -258,11 +279,26 @@ class Agent:
         if self._follows_roster and self._on_committee() != self.is_member:
             self._change_sides()
 
+    def _read_back(self, data: bytes) -> None:
+        """Compare what this device said of itself with its store; its own word of this boot comes after all that others held."""
+        status = open_status(data, self._keys.signing.verify_key, fleet=self._fleet, device_id=self.device_id)
+        head = self._store.head()
+        ahead = status.journal.number > head.number or (status.journal.number == head.number and status.journal.head != head.head)
+        if ahead and not isinstance(self.state, Unenrolled):
+            left, budget = status.readiness.left_nano, self.state.roster.policy.budget_nano_rho
+            self._both(RolledBack(data, None if left is None else max(0, budget - left), status.round))
+        if status.boot_id == self._boot_id and not self.state.memory.read_back:
+            self._both(ReadBack())
+
+    def _both(self, event: object) -> None:
+        """One event for device and member, in one transaction."""
+        self._carry_out(together((self._device, *((self._member,) if self._member else ())), event))
+
     def _on_committee(self) -> bool:
         return self.roster is not None and self.device_id in self.roster.roster.committee
 
     def _new_member(self) -> Running[MemberState]:
-        keys, state = self._keys, self._store.member_state(self._root)
+        keys, state = self._keys, self._store.member_state(self._root, read_back=self._device.state.memory.read_back)
         machine = Member(keys.device_id, keys.signing, keys.sealing, self._root, self._insecure_keys, self._threads)
         return Running(machine, state, self._store.persist, SystemRandomness())
 
@@ -275,7 +311,7 @@ class Agent:
         self._report(self.device_id, Note(f"this device is {'now' if self._member else 'no longer'} on the committee"))
 
     def _addressee(self, kind: Kind) -> str | None:
-        return self.device_id if kind in (Kind.RECEIPT, Kind.INBOX) else None
+        return self.device_id if kind in (Kind.RECEIPT, Kind.INBOX, Kind.STATUS) else None
 
     def _fetching(self) -> str | None:
         state = self._device.state
@@ -360,7 +396,6 @@ class Agent:
         training = self._training
         if training is None or not training.run.done:
             return
-        self._training = None
         try:
             done = TaskDone(training.plan_hash, fetch_update(training.run))
         except HushfleetError as error:  # whatever is wrong with its data, this device contributes (PROTOCOL 5.2)
@@ -368,7 +403,9 @@ class Agent:
         self._end_task(done)
 
     def _end_task(self, done: TaskDone) -> None:
+        # What cannot be stored now is offered again: the result is dropped once it is.
         effects = self._device.offer(done)
+        self._training = None
         self._slot.done()
         if any(isinstance(effect, Publish) for effect in effects):
             self._work.rows.ended(next((effect.reason for effect in effects if isinstance(effect, ZeroContributed)), ""))

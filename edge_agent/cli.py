@@ -113,6 +113,25 @@ def status(ctx: click.Context, *, state: Path | None, service: bool, check: bool
         ctx.exit(1)
 
 
+@agent.command(epilog="Example: hushfleet agent recover")
+@_STATE
+@_SERVICE
+@yes_option
+@json_option
+def recover(*, state: Path | None, service: bool, yes: bool, as_json: bool) -> None:
+    """Go on with a state folder that was moved, copied or restored, once no other copy of it runs."""
+    from edge_agent.recovery import recover as go_on  # noqa: PLC0415 -- as above
+
+    folder = _folder(state, service=service)
+    ask("Is this the only copy of this device's state folder that runs, now and later? Two copies betray what it contributes.", yes=yes)
+    stopped = go_on(folder)
+    say("This device's store lives here from now on.", err=as_json)
+    if stopped:
+        say("It contributes again. As a committee member it answers nothing until the owner deals the committee's key anew.", err=as_json)
+    if as_json:
+        print_json({"state": str(folder.path), "keys": [key_id.hex() for key_id in stopped]})
+
+
 agent.add_command(config)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge_agent.agent import Agent, Enrolment, Happening, Work
 from edge_agent.config import Config
@@ -23,7 +24,7 @@ from edge_agent.logs import LOG, RecentProblems
 from edge_agent.store import Store
 from edge_agent.trainers import TrainingThread
 from hushfleet import __version__
-from hushfleet.documents import EMPTY_JOURNAL
+from hushfleet.documents import EMPTY_JOURNAL, JournalHead
 from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
@@ -32,6 +33,7 @@ from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.effects import Alert, Note, Refused, ZeroContributed
 from hushfleet.system.signals import stopped_by_signals
+from hushfleet.system.storage import TEMPORARY, storage_errors
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.training import Data
 from hushfleet.wire import DeviceStatus, Kind, Presence, Readiness, Topic, build, new_boot_id, sign_status
@@ -45,6 +47,8 @@ _MOMENT_S = 0.2
 _LINK_ALIVE_S = 30.0
 _LEAVE_S = 5.0
 _FORGET_S = 6 * 3600.0
+_FULL_S = 5.0
+"""The pause before storing is tried again on a full or read-only disk."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,17 @@ class Voice:
     certificate_day: int = 0
     shown: str = ""
 
-    def status(self, presence: Presence, round_number: int, readiness: Readiness | None = None) -> DeviceStatus:
+    def status(
+        self, presence: Presence, round_number: int, readiness: Readiness | None = None, journal: JournalHead = EMPTY_JOURNAL
+    ) -> DeviceStatus:
         """A status of this boot. Without `readiness` it says nothing of budget and rounds."""
         told = readiness or Readiness(None, None, self.certificate_day, self.shown)
-        return DeviceStatus(self.fleet, self.keys.device_id, presence, round_number, __version__, self.boot_id, EMPTY_JOURNAL, told)
+        return DeviceStatus(self.fleet, self.keys.device_id, presence, round_number, __version__, self.boot_id, journal, told)
 
     def of(self, agent: Agent, presence: Presence | None = None) -> DeviceStatus:
         """The status of `agent`, or with its readiness another `presence`."""
-        return self.status(presence or agent.presence, agent.round, agent.readiness(self.certificate_day, self.shown))
+        readiness = agent.readiness(self.certificate_day, self.shown)
+        return self.status(presence or agent.presence, agent.round, readiness, agent.journal)
 
     def signed(self, status: DeviceStatus) -> bytes:
         """As it is published."""
@@ -86,10 +93,11 @@ class Daemon:
         *,
         notifier: Notifier,
         watch: Watch,
+        folder: Path,
         keeper: DataKeeper | None = None,
     ) -> None:
         """`keeper`: of the data room; None where nothing is trained."""
-        self._voice, self._keeper = voice, keeper
+        self._voice, self._keeper, self._folder = voice, keeper, folder
         self._shown = ""
         self._agent, self._messenger, self._fleet, self._notifier, self._watch = agent, messenger, fleet, notifier, watch
         self._connections = 0
@@ -107,9 +115,27 @@ class Daemon:
         self._look_first()
         self._notifier.status(f"waiting for the broker {self._fleet.broker_host}")
         while not self._stopping.is_set():
-            self.step()
+            self._step_or_wait()
         self._notifier.stopping()
         self._say(self._voice.of(self._agent, Presence.OFFLINE))
+
+    def _step_or_wait(self) -> None:
+        """A step; where the disk is full or read-only, a pause instead: what could not be stored is tried again."""
+        try:
+            with storage_errors(self._folder, damaged="Check the disk."):
+                self.step()
+        except LocalError as error:
+            if error.reason not in TEMPORARY:
+                raise
+            if self._agent.trouble is None:
+                LOG.error("%s", error)
+            self._agent.trouble = error.reason
+            self._notifier.status(f"{error.reason}: takes part in no round")
+            self._say(self._voice.of(self._agent))
+            self._watch.stepped()
+            self._stopping.wait(_FULL_S)
+        else:
+            self._agent.trouble = None
 
     def step(self) -> None:
         """One step of the main loop: handle a new connection, what arrived and what training gave, and publish this device's status."""
@@ -173,7 +199,7 @@ def run(folder: StateFolder, config: Config) -> None:
     fleet, keys = _with(folder.joined(), config), DeviceKeys.load(folder.path)
     voice = Voice(keys, fleet.fleet, new_boot_id(SystemRandomness()), certificate_day(folder.certificate), config.status.shown)
     kept = RecentProblems(folder.path).recorded()
-    with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, voice, config) as link, kept:
+    with folder.locked(), closing(Store(folder.path)) as store, _link(folder, fleet, voice, config, store) as link, kept:
         notifier = Notifier()
         watch = Watch(notifier, lambda: link.alive_within_s(_LINK_ALIVE_S), on_stuck=lambda text: LOG.error("%s", text))
         messenger = Messenger(link, folder.spool, on_refused=lambda error: LOG.warning("Dropped a message: %s", error))
@@ -181,9 +207,9 @@ def run(folder: StateFolder, config: Config) -> None:
         threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "answer")
         told = Told(lambda text: LOG.info("%s", text))
         room = DataRoom(folder.path, config.data, progress=told, tell=_tell) if config.training.enabled else None
-        agent = Agent(enrolment, store, messenger, _work(config, room), member=None, report=report, threads=threads)
+        agent = Agent(enrolment, store, messenger, _work(config, room), member=None, report=report, threads=threads, boot_id=voice.boot_id)
         keeper = DataKeeper(room, lambda: agent.models, warn=lambda text: LOG.error("%s", text)) if room else None
-        daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch, keeper=keeper)
+        daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch, folder=folder.path, keeper=keeper)
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
         watch.start()
         with stopped_by_signals(daemon.stop):
@@ -235,8 +261,9 @@ def _with(fleet: Membership, config: Config) -> Membership:
 
 
 @contextmanager
-def _link(folder: StateFolder, fleet: Membership, voice: Voice, config: Config) -> Iterator[MqttLink]:
-    offline = voice.signed(voice.status(Presence.OFFLINE, 0))
+def _link(folder: StateFolder, fleet: Membership, voice: Voice, config: Config, store: Store) -> Iterator[MqttLink]:
+    store.require_place()
+    offline = voice.signed(voice.status(Presence.OFFLINE, 0, journal=store.told_head()))
     will = LastWill(build(Topic(fleet.fleet, Kind.STATUS, device=fleet.device_id)), offline)
     options = MqttOptions(
         fleet.broker_host,

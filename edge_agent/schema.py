@@ -23,6 +23,10 @@ STEPS: tuple[Step, ...] = (
             key_id BLOB PRIMARY KEY, round INTEGER NOT NULL, root BLOB NOT NULL, header BLOB NOT NULL, sealed BLOB NOT NULL
         )""",
     ),
+    (
+        "CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, entry BLOB NOT NULL, head BLOB NOT NULL)",
+        "CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
 )
 """Step n (from 1) leads from version n - 1 to version n. A step that was released never changes: the next one follows it."""
 

@@ -18,6 +18,11 @@ from hushfleet.program.folder import Membership
 from hushfleet.typed import typed
 
 _NANO = 10**9
+_CONTRADICTION = "two signed documents contradict each other; ask the owner"
+_STOPS = {
+    "store-rolled-back": f"the store was put back to an earlier state; stop every copy of it, then: {typed('agent', 'recover')}",
+    "recovered": "as a member, until the committee's key is dealt anew: the store was put back to an earlier state",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Status:
     committee: bool
     key_share: bool
     stopped: bool
+    stops: tuple[str, ...]
+    """The reasons for which this device, or the member in it, has stopped under the key in force."""
     round: int
     waits_for_receipt: bool
     rho_spent: float
@@ -73,7 +80,7 @@ class Status:
                 ("budget", self._budget()),
             ]
         rows += [("data", self.data_line)]
-        rows += [("stopped", "two signed documents contradict each other; ask the owner")] if self.stopped else []
+        rows += [("stopped", _STOPS.get(reason, _CONTRADICTION)) for reason in self.stops]
         rows += [("privacy", "took part in a plan without privacy")] if self.without_privacy else []
         return rows + [("problem", f"{one['at']} {one['text']}") for one in self.problems]
 
@@ -94,9 +101,9 @@ def read_status(folder: StateFolder) -> Status:
 def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store: Store) -> Status:
     roster = store.roster(fleet.root) if fleet else None
     verdict = read_verdict(folder.path)
-    stopped = roster is not None and store.is_stopped(roster.key_id)
     ledger, seen = store.ledger(), store.seen()
     budget = roster.policy.budget_nano_rho if roster else None
+    stops = store.stops(roster.key_id) if roster else ()
     return Status(
         device_id=device_id,
         state=str(folder.path),
@@ -109,7 +116,8 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         key_epoch=roster.roster.key_epoch if roster else None,
         committee=roster is not None and device_id in roster.roster.committee,
         key_share=roster is not None and store.holds_share(roster.key_id),
-        stopped=stopped,
+        stopped=bool(stops),
+        stops=stops,
         round=seen.get(roster.key_id, 0) if roster else 0,
         waits_for_receipt=store.waits_for_receipt(),
         rho_spent=ledger.spent_nano / _NANO,
@@ -119,7 +127,7 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         problems=tuple({"at": one.at, "level": one.level, "text": one.text} for one in RecentProblems(folder.path).read()),
         data=msgspec.to_builtins(verdict) if verdict else None,
         data_line=verdict.text if verdict else "not looked at yet; the running agent does, or: hushfleet agent config check --data",
-        healthy=not stopped and (verdict is None or verdict.healthy),
+        healthy=not stops and (verdict is None or verdict.healthy),
     )
 
 

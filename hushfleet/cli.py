@@ -50,6 +50,15 @@ _CONFIGURATION = {
     Refusal.JOB_CHANGED,
     Refusal.JOB_UNFINISHED,
 }
+_STORAGE = {
+    Refusal.DISK_READ_ONLY,
+    Refusal.STORE_DAMAGED,
+    Refusal.STORE_MOVED,
+    Refusal.STORE_ROLLED_BACK,
+    Refusal.LEDGER_MISSING,
+    Refusal.DECRYPTION_LOG_MISSING,
+}
+"""The troubles of a store that no restart mends."""
 _PERMISSION = {
     Refusal.LEDGER_MISSING,
     Refusal.DECRYPTION_LOG_MISSING,
@@ -58,7 +67,7 @@ _PERMISSION = {
     Refusal.COMMITTEE_MEMBER,
 }
 _ABSENT = {Refusal.VAULT_MISSING, Refusal.NOT_ENROLLED, Refusal.JOB_UNKNOWN, Refusal.ROUND_UNKNOWN}
-_LATER = {Refusal.COMBINE_TOO_FEW, Refusal.STATE_IN_USE, Refusal.JOB_STALLED, Refusal.LINK_AWAY}
+_LATER = {Refusal.DISK_FULL, Refusal.COMBINE_TOO_FEW, Refusal.STATE_IN_USE, Refusal.JOB_STALLED, Refusal.LINK_AWAY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +175,8 @@ def failure_of(error: Exception) -> Failure:
 def _code_of(error: HushfleetError) -> ExitCode:
     if error.reason in _LATER:
         return ExitCode.TRY_LATER
+    if error.reason in _STORAGE:
+        return ExitCode.CANNOT_START
     if isinstance(error, PeerError | BudgetError) or error.reason in _PERMISSION:
         return ExitCode.REFUSED
     if error.reason in _ABSENT:

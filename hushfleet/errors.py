@@ -174,6 +174,15 @@ class Refusal(StrEnum):
     ATTACK_NOT_REFUSED = "attack-not-refused"
     ARCHIVE = "archive"
     STORE_UNUSABLE = "store-unusable"
+
+    # stores (PROTOCOL 8)
+    DISK_FULL = "disk-full"
+    DISK_READ_ONLY = "disk-read-only"
+    STORE_DAMAGED = "store-damaged"
+    STORE_ROLLED_BACK = "store-rolled-back"
+    STORE_MOVED = "store-moved"
+
+    # jobs
     JOB_UNFINISHED = "job-unfinished"
     JOB_CHANGED = "job-changed"
     JOB_UNKNOWN = "job-unknown"

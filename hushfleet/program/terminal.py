@@ -30,6 +30,8 @@ class ExitCode(IntEnum):
     NOT_FOUND = 3
     REFUSED = 4
     TRY_LATER = 75
+    CANNOT_START = 78
+    """Storage that a restart cannot mend: units do not restart it."""
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])

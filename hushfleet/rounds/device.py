@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from hushfleet.documents import (
     Plan,
+    Receipt,
     ReceiptStatus,
     VerifiedPlan,
     VerifiedRoster,
@@ -29,16 +30,18 @@ from hushfleet.documents import (
 )
 from hushfleet.errors import FaultyOrchestrator, HushfleetError, LocalError, PeerError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.privacy import Ledger
+from hushfleet.privacy import Ledger, Participation
 from hushfleet.randomness import Randomness
 from hushfleet.rounds import plan_check
 from hushfleet.rounds.contributing import contribution_of, protect, sealed_contribution
 from hushfleet.rounds.effects import (
     Alert,
+    Change,
     DoTask,
     DropContribution,
     Effect,
     Fetch,
+    KeepCharge,
     KeepContribution,
     KeepRoster,
     KeepSeen,
@@ -57,7 +60,9 @@ from hushfleet.rounds.events import (
     PlanArrived,
     PlanCleared,
     Prepared,
+    ReadBack,
     ReceiptArrived,
+    RolledBack,
     RosterArrived,
     TaskDone,
 )
@@ -69,6 +74,7 @@ from hushfleet.rounds.tasks.device import opened_input, wanted_input
 from hushfleet.schemes.base import RoundTerms
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.signing import SigningKey, VerifyKey
+from hushfleet.typed import typed
 from hushfleet.wire import Kind, Topic, decode_signed
 from hushfleet.wire.status import STAYS_OUT
 
@@ -87,13 +93,16 @@ class DeviceMemory:
     """Everything durable but the roster, in every phase.
 
     `seen` is the highest validly signed round per key id; `stopped` the key ids under which nothing is done any more; `sent` the
-    contribution that waits for its receipt.
+    contribution that waits for its receipt. `rolled_back` are the key ids under which this store has forgotten something, until the
+    owner says how to go on; `read_back` is False from a start until it is known what others hold of this device (PROTOCOL 8).
     """
 
     ledger: Ledger
     seen: Mapping[bytes, int] = field(default_factory=dict)
     stopped: frozenset[bytes] = frozenset()
     sent: Sent | None = None
+    rolled_back: frozenset[bytes] = frozenset()
+    read_back: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +169,11 @@ TRANSITIONS = Transitions(
         (Preparing, Prepared): (Preparing, Fetching, Working, Idle),
         (Fetching, Fetched): (Working, Idle),
         (Working, TaskDone): (Working, Idle),
-        **{(phase, ReceiptArrived): (phase,) for phase in _ENROLLED},
+        **{(phase, ReceiptArrived): (phase, Idle) for phase in _ENROLLED},
         **{(phase, EvidenceArrived): (phase, Idle) for phase in _ENROLLED},
+        (Unenrolled, ReadBack): (Unenrolled,),
+        **{(phase, ReadBack): (phase, Preparing) for phase in _ENROLLED},
+        **{(phase, RolledBack): (phase, Idle) for phase in _ENROLLED},
         **{(phase, Connected): (phase,) for phase in (Unenrolled, *_ENROLLED)},
     }
 )
@@ -204,6 +216,8 @@ def _on_roster(device: Device, state: DeviceState, event: RosterArrived, randomn
 @TRANSITIONS.on(PlanArrived)
 def _on_plan(device: Device, state: Enrolled, event: PlanArrived, _: Randomness) -> DeviceStep:
     plan = open_plan(decode_signed(event.data), state.roster.orchestrator)
+    if not state.memory.read_back:
+        return replace(state, waiting=event.data), ()
     where = standing(plan.plan, state.roster)
     if where is not Standing.SAME:
         waiting = event.data if where is Standing.WAIT else state.waiting
@@ -243,6 +257,8 @@ def _judge(device: Device, state: Enrolled, verified: VerifiedPlan) -> None:
         raise PeerError(Refusal.NOT_ENROLLED, f"the roster holds another key for {device.device_id}: it was enrolled anew elsewhere")
     if plan.key_id in state.memory.stopped:
         raise FaultyOrchestrator(Refusal.EQUIVOCATION, "two documents of this key contradict each other: this device has stopped")
+    if plan.key_id in state.memory.rolled_back:
+        raise forgotten()
     plan_check.check_plan(verified, roster, DEVICE_SCHEMES)
     if plan.round <= state.memory.ledger.last_round(plan.key_id):
         raise FaultyOrchestrator(Refusal.PLAN_ROUND_REPEATED, f"this device has contributed to round {plan.round} or a later one")
@@ -303,8 +319,12 @@ def _on_done(device: Device, state: Working, event: TaskDone, randomness: Random
 def _on_receipt(device: Device, state: Enrolled, event: ReceiptArrived, _: Randomness) -> DeviceStep:
     receipt = open_receipt(decode_signed(event.data), state.roster.orchestrator)
     sent = state.memory.sent
-    if sent is None or (receipt.device_id, receipt.key_id, receipt.round) != (device.device_id, sent.key_id, sent.round):
-        return state, (Note("a receipt for nothing that waits for one"),)
+    if receipt.device_id != device.device_id:
+        return state, (Note("a receipt for another device"),)
+    if _proves_another(receipt, state.memory):
+        return _forgot(state, receipt.key_id, receipt.round, event.data)
+    if sent is None or (receipt.key_id, receipt.round) != (sent.key_id, sent.round):
+        return state, ()
     if receipt.whole_hash != sha256(sent.sealed):
         raise PeerError(Refusal.RECEIPT, "a receipt for other bytes than this device sent")
     if receipt.status is ReceiptStatus.HELD:
@@ -319,6 +339,61 @@ def _on_evidence(_: Device, state: Enrolled, event: EvidenceArrived, __: Randomn
     header = verify_evidence(state.roster, event.device_id, event.data)
     keep = KeepStop(header.key_id, Refusal.EQUIVOCATION, event.data)
     return _stop(state, keep, f"The orchestrator signed two roots for round {header.round}.")
+
+
+@TRANSITIONS.on(ReadBack)
+def _on_read_back(device: Device, state: DeviceState, _: ReadBack, randomness: Randomness) -> DeviceStep:
+    """From now on plans are judged; one that came before is judged now."""
+    state = replace(state, memory=replace(state.memory, read_back=True))
+    if not isinstance(state, Idle) or state.waiting is None:
+        return state, ()
+    return device.step(replace(state, waiting=None), PlanArrived(state.waiting), randomness)
+
+
+@TRANSITIONS.on(RolledBack)
+def _on_rolled_back(_: Device, state: Enrolled, event: RolledBack, __: Randomness) -> DeviceStep:
+    """Charge what the device itself said that it had spent, and stop under this key."""
+    key_id, ledger = state.roster.key_id, state.memory.ledger
+    missing = max(0, (event.spent_nano or 0) - ledger.spent_nano)
+    number = max(event.round, ledger.last_round(key_id) + 1, 1)
+    charge = (Participation(key_id, number, missing),) if missing else ()
+    return _forgot(state, key_id, number, event.evidence, charge)
+
+
+def _proves_another(receipt: Receipt, memory: DeviceMemory) -> bool:
+    """True if the orchestrator signed that it has a contribution of this device of which the store knows nothing."""
+    sent = memory.sent
+    if receipt.status is ReceiptStatus.REFUSED and receipt.reason == Refusal.CONTRIBUTION_SECOND:
+        return True
+    if receipt.status is not ReceiptStatus.ACCEPTED:
+        return False
+    if sent is not None and (receipt.key_id, receipt.round) == (sent.key_id, sent.round):
+        return receipt.whole_hash != sha256(sent.sealed)
+    # An empty ledger is that of a device enrolled anew: what its earlier keys did is no news.
+    known = memory.ledger.last_round(receipt.key_id) >= 0
+    return known and memory.ledger.find(receipt.key_id, receipt.round) is None
+
+
+def _forgot(state: Enrolled, key_id: bytes, number: int, evidence: bytes, charge: tuple[Participation, ...] = ()) -> DeviceStep:
+    """The store has gone back in time: charge what is proven, contribute nothing more under the key until the owner says so."""
+    if key_id in state.memory.rolled_back:
+        return state, ()
+    if not isinstance(state, Idle) and state.terms.plan.key_id == key_id:
+        state = _idle(state)
+    ledger = Ledger((*state.memory.ledger.events, *charge))
+    memory = replace(state.memory, ledger=ledger, rolled_back=state.memory.rolled_back | {key_id})
+    changes: tuple[Change, ...] = (KeepStop(key_id, Refusal.STORE_ROLLED_BACK, evidence), *(KeepCharge(entry) for entry in charge))
+    text = f"This device contributed in round {number}, of which its store knows nothing: the store was put back to an earlier state."
+    return replace(state, memory=memory), (Persist(changes), Alert(f"{text} {forgotten().next_step}"))
+
+
+def forgotten() -> LocalError:
+    """The refusal to work on a store that was put back to an earlier state."""
+    return LocalError(
+        Refusal.STORE_ROLLED_BACK,
+        "this device's store was put back to an earlier state, and others hold what it has forgotten",
+        next_step="Find out whether a copy of this device runs elsewhere, and stop it. Then: " + typed("agent", "recover"),
+    )
 
 
 @TRANSITIONS.on(Connected)

@@ -83,6 +83,13 @@ class KeepContribution:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepCharge:
+    """Store a charge that others prove: this device contributed, and its store has forgotten it."""
+
+    entry: LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
 class DropContribution:
     """The orchestrator's receipt is final: the stored bytes are no longer needed. The charge stays."""
 
@@ -92,9 +99,10 @@ class DropContribution:
 
 @dataclass(frozen=True, slots=True)
 class KeepStop:
-    """Store that nothing is done under this key id any more, with the two signed documents that prove why.
+    """Store that nothing is done under this key id any more, with what proves why.
 
-    `reason`: `EQUIVOCATION` (two headers of the orchestrator) or `ROSTER_CONFLICT` (two rosters of the owner).
+    `reason`: `EQUIVOCATION` (two headers of the orchestrator), `ROSTER_CONFLICT` (two rosters of the owner), or `STORE_ROLLED_BACK` (this
+    party's own word, or a receipt, of which its store knows nothing).
     """
 
     key_id: bytes
@@ -203,6 +211,7 @@ Change = (
     KeepRoster
     | KeepSeen
     | KeepContribution
+    | KeepCharge
     | DropContribution
     | KeepStop
     | KeepShare

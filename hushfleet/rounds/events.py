@@ -65,6 +65,23 @@ class EvidenceArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """The program has read back what others hold of this party, and nothing of it is ahead of the store (PROTOCOL 8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """This party's own signed word, read back from others, is ahead of its store: the store has forgotten.
+
+    `evidence` is that word, `spent_nano` what it says that the device has spent, None if it does not say, and `round` the round it names.
+    """
+
+    evidence: bytes = field(repr=False)
+    spent_nano: int | None = None
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """The link is up (again): send what may have been lost."""
 

@@ -24,8 +24,21 @@ from hushfleet.errors import FaultyOrchestrator, FaultyOwner, LocalError, PeerEr
 from hushfleet.labels import Label
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of, open_bodies
-from hushfleet.rounds.effects import Alert, Change, DropShare, Effect, KeepAnswer, KeepRoster, KeepShare, Note, Persist, Publish, Refused
-from hushfleet.rounds.events import Connected, GrantArrived, InboxArrived, RequestArrived, RosterArrived
+from hushfleet.rounds.effects import (
+    Alert,
+    Change,
+    DropShare,
+    Effect,
+    KeepAnswer,
+    KeepRoster,
+    KeepShare,
+    KeepStop,
+    Note,
+    Persist,
+    Publish,
+    Refused,
+)
+from hushfleet.rounds.events import Connected, GrantArrived, InboxArrived, ReadBack, RequestArrived, RolledBack, RosterArrived
 from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.machine import Transitions
 from hushfleet.rounds.plan_check import check_plan
@@ -59,10 +72,16 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class MemberMemory:
-    """The durable log, one database with the key share: the latest answer per key id, and the key ids under which none is given."""
+    """The durable log, one database with the key share: the latest answer per key id, and the key ids under which none is given.
+
+    `rolled_back` are the key ids under which this log has forgotten something, until a new deal; `read_back` is False from a start until
+    it is known what others hold of this member (PROTOCOL 8).
+    """
 
     answered: Mapping[bytes, Answered] = field(default_factory=dict)
     stopped: frozenset[bytes] = frozenset()
+    rolled_back: frozenset[bytes] = frozenset()
+    read_back: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,9 @@ TRANSITIONS = Transitions(
         **{(phase, InboxArrived): (phase, Ready, Waiting) for phase in _ENROLLED},
         **{(phase, RequestArrived): (phase, Ready, Waiting) for phase in _ENROLLED},
         **{(phase, Connected): (phase,) for phase in _ENROLLED},
+        (Unenrolled, ReadBack): (Unenrolled,),
+        **{(phase, ReadBack): (phase, Ready, Waiting) for phase in _ENROLLED},
+        **{(phase, RolledBack): (Ready,) for phase in _ENROLLED},
     }
 )
 
@@ -200,6 +222,10 @@ def _on_request(member: Member, state: Enrolled, event: RequestArrived, randomne
     header = open_header(request.header, roster.orchestrator)
     if header.key_id in state.memory.stopped:
         raise FaultyOwner(Refusal.ROSTER_CONFLICT, "two rosters carry one serial: this member has stopped")
+    if header.key_id in state.memory.rolled_back:
+        raise forgotten()
+    if not state.memory.read_back:
+        return _waiting(state, event), ()
     before = state.memory.answered.get(header.key_id)
     if before is not None and header.round <= before.round:
         return state, _again(member, roster, header, request.header, before)
@@ -276,6 +302,30 @@ def _check_cohort(terms: RoundTerms, header: Header, request: DecryptionRequest)
         text = f"round {header.round}: {len(bodies)} contributions, the plan asks for {n.min_devices} to {n.max_devices}"
         raise FaultyOrchestrator(Refusal.REQUEST_COUNT, text)
     return bodies
+
+
+@TRANSITIONS.on(ReadBack)
+def _on_read_back(member: Member, state: MemberState, _: ReadBack, randomness: Randomness) -> MemberStep:
+    state = replace(state, memory=replace(state.memory, read_back=True))
+    return (state, ()) if isinstance(state, Unenrolled) else _judge_waiting(member, state, randomness)
+
+
+@TRANSITIONS.on(RolledBack)
+def _on_rolled_back(_: Member, state: Enrolled, event: RolledBack, __: Randomness) -> MemberStep:
+    """Nothing is answered under this key until a new deal: the roots answered so far are not known."""
+    key_id = state.roster.key_id
+    memory = replace(state.memory, rolled_back=state.memory.rolled_back | {key_id})
+    keep = KeepStop(key_id, Refusal.STORE_ROLLED_BACK, event.evidence)
+    return Ready(memory, state.roster, state.share, state.shares), (Persist((keep,)), Alert(forgotten().message))
+
+
+def forgotten() -> LocalError:
+    """The refusal to answer from a log that was put back to an earlier state."""
+    return LocalError(
+        Refusal.STORE_ROLLED_BACK,
+        "this member's log was put back to an earlier state: which sums it helped to open is not known, and it answers nothing",
+        next_step="Have the owner deal the committee's key anew.",
+    )
 
 
 @TRANSITIONS.on(Connected)

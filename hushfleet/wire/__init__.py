@@ -22,7 +22,7 @@ from hushfleet.wire.messages import (
     encode_signed,
     masked_vector_hash,
 )
-from hushfleet.wire.status import NOTHING_KNOWN, DeviceStatus, Presence, Readiness, new_boot_id, open_status, sign_status
+from hushfleet.wire.status import NOTHING_KNOWN, DeviceStatus, Presence, Readiness, new_boot_id, open_status, sign_status, status_in
 from hushfleet.wire.topics import Kind, Role, Topic, acl, build, parse
 
 __all__ = [
@@ -56,4 +56,5 @@ __all__ = [
     "open_status",
     "parse",
     "sign_status",
+    "status_in",
 ]

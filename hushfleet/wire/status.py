@@ -23,6 +23,8 @@ STAYS_OUT = frozenset(
     if one.value.startswith("plan-") and one not in {Refusal.PLAN_ROUND_REPEATED, Refusal.PLAN_ROUND_STALE, Refusal.PLAN_UNREACHABLE}
 ) | {
     Refusal.BUDGET_EXHAUSTED,
+    Refusal.DISK_FULL,
+    Refusal.DISK_READ_ONLY,
     Refusal.EQUIVOCATION,
     Refusal.MODEL_ABSENT,
     Refusal.MODEL_NOT_FINITE,
@@ -30,6 +32,7 @@ STAYS_OUT = frozenset(
     Refusal.MODEL_TOO_LARGE,
     Refusal.NOT_ENROLLED,
     Refusal.ROSTER_OLDER,
+    Refusal.STORE_ROLLED_BACK,
     Refusal.TRAINING_DISABLED,
 }
 """The reasons that a device may give for staying out of a round: each follows from the plan, what was signed before it, the ledger and
@@ -110,6 +113,14 @@ def new_boot_id(randomness: Randomness) -> bytes:
 def sign_status(status: DeviceStatus, device: SigningKey) -> bytes:
     """The status as a device publishes it, under its own key."""
     return encode(device.sign(Label.STATUS, encode(status)))
+
+
+def status_in(evidence: bytes) -> DeviceStatus | None:
+    """The status that was verified before it was kept as evidence; None for evidence of another kind."""
+    try:
+        return decode(DeviceStatus, decode(Signed, evidence, max_bytes=LIMITS.status).content, max_bytes=LIMITS.status)
+    except PeerError:
+        return None
 
 
 def open_status(data: bytes, device: VerifyKey, *, fleet: str, device_id: str) -> DeviceStatus:

@@ -125,6 +125,9 @@ def rules_of(fleet: str, identity: str, roles: Container[Role]) -> tuple[tuple[s
                 rules.append((verb, _filter(fleet, kind, identity if role in (Role.DEVICE, Role.OWN_MEMBER) else None)))
         if Role.ORCHESTRATOR in roles and kind.publisher is not Role.ORCHESTRATOR:
             rules.append(("clear", _filter(fleet, kind, None)))
+        if kind.retained and kind.publisher is Role.DEVICE and Role.DEVICE in roles:
+            # What others keep of a device it may read back: so it notices that its store has forgotten (PROTOCOL 8).
+            rules.append(("read", _filter(fleet, kind, identity)))
     return tuple(rules)
 
 

@@ -132,7 +132,7 @@ def test_a_typing_error_points_to_the_help(capsys: pytest.CaptureFixture[str]) -
         (PeerError(Refusal.SIGNATURE, "forged"), 4, "signature"),
         (FaultyMember(Refusal.PARTIAL_PROOF, 2, "wrong"), 4, "partial-proof"),
         (BudgetError(Refusal.BUDGET_EXHAUSTED, "spent"), 4, "budget-exhausted"),
-        (LocalError(Refusal.LEDGER_MISSING, "gone"), 4, "ledger-missing"),
+        (LocalError(Refusal.LEDGER_MISSING, "gone"), 78, "ledger-missing"),
         (LocalError(Refusal.SETTINGS_INVALID, "bad"), 2, "settings-invalid"),
         (LocalError(Refusal.COMBINE_TOO_FEW, "two of three"), 75, "combine-too-few"),
         (PhaseError("not now"), 1, "phase"),

@@ -169,7 +169,9 @@ class DaemonOnALink:
         self.watch = Watch(self.said, lambda: True)
         voice = Voice(FLEET.parties.devices[NAME], FLEET_NAME, BOOT)
         membership = Membership(FLEET_NAME, NAME, root, "broker.lan", 8883)
-        self.daemon = Daemon(self.bench.agent, self.messenger, membership, voice, notifier=self.said, watch=self.watch)
+        self.daemon = Daemon(
+            self.bench.agent, self.messenger, membership, voice, notifier=self.said, watch=self.watch, folder=self.bench.folder
+        )
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.link, name)

@@ -29,8 +29,8 @@ BUDGET = FLEET.roster.policy.budget_nano_rho
 AFRESH = Readiness(None, BUDGET, 0, "")
 
 
-def status(presence, number, readiness=AFRESH):
-    return DeviceStatus(FLEET_NAME, NAME, presence, number, __version__, BOOT, EMPTY_JOURNAL, readiness)
+def status(presence, number, readiness=AFRESH, journal=EMPTY_JOURNAL):
+    return DeviceStatus(FLEET_NAME, NAME, presence, number, __version__, BOOT, journal, readiness)
 
 
 def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(here):
@@ -43,7 +43,9 @@ def test_a_round_from_the_plan_to_the_receipt_as_everybody_may_know_it(here):
     here.daemon.step()
     paid = here.bench.store.ledger().spent_nano
     assert paid > 0
-    assert here.statuses() == [status(Presence.SENT, 1, Readiness(None, BUDGET - paid, 0, ""))]
+    journal = here.bench.store.head()
+    assert here.statuses() == [status(Presence.SENT, 1, Readiness(None, BUDGET - paid, 0, ""), journal)]
+    assert journal.number == 1
 
 
 def test_a_status_is_said_once_and_again_after_a_new_connection(here):

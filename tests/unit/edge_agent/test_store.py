@@ -1,11 +1,15 @@
+import errno
+import os
+import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from edge_agent.store import Store
 from hushfleet.codec import encode
-from hushfleet.documents import NO_SHARE, GrantedShare
+from hushfleet.documents import NO_SHARE, GrantedShare, JournalHead
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.privacy import Ledger, Participation, WithoutPrivacy
@@ -25,6 +29,7 @@ from hushfleet.rounds.effects import (
     Refused,
 )
 from hushfleet.rounds.events import GrantArrived, RequestArrived
+from hushfleet.wire import NOTHING_KNOWN, DeviceStatus, Presence, sign_status
 from tests.support.fleet import make_fleet
 from tests.support.refusals import refused
 
@@ -177,7 +182,7 @@ class TestOneTransaction:
 
         store.persist((CONTRIBUTION,))
 
-        assert [word for word, _ in seen] == ["BEGIN", "INSERT", "INSERT", "COMMIT"]
+        assert [word for word, _ in seen if word != "SELECT"] == ["BEGIN", "INSERT", "INSERT", "INSERT", "COMMIT"]
         assert {data for _, data in seen} == {b"sealed bytes"}
 
     def test_bytes_without_their_charge_are_not_sent(self, store, tmp_path):
@@ -228,10 +233,37 @@ class TestMissing:
         store.close()
         (tmp_path / "agent.db").write_bytes(b"no database " * 400)
 
-        with pytest.raises(LocalError, match="damaged") as caught:
+        with refused(Refusal.STORE_DAMAGED, LocalError):
             Store(tmp_path)
-        with refused(Refusal.LEDGER_MISSING, LocalError):
-            raise caught.value
+
+    def test_nor_with_one_garbled_page(self, store, tmp_path):
+        store.persist(EVERYTHING)
+        store.close()
+        data = bytearray((tmp_path / "agent.db").read_bytes())
+        size = 256 * data[16] + data[17]
+        data[2 * size : 3 * size] = b"\xff" * size
+        (tmp_path / "agent.db").write_bytes(data)
+
+        with refused(Refusal.STORE_DAMAGED, LocalError):
+            Store(tmp_path)
+
+    def test_nor_with_a_ledger_that_lost_a_charge(self, store, tmp_path):
+        store.persist((CONTRIBUTION,))
+        store._connection.execute("DELETE FROM ledger")
+        store._connection.commit()
+        store.close()
+
+        with refused(Refusal.STORE_DAMAGED, LocalError):
+            Store(tmp_path)
+
+    def test_nor_with_a_journal_that_was_altered(self, store, tmp_path):
+        store.persist((CONTRIBUTION, replace(CONTRIBUTION, entry=Participation(KEY_ID, 4, 1))))
+        store._connection.execute("DELETE FROM journal WHERE number = 1")
+        store._connection.commit()
+        store.close()
+
+        with refused(Refusal.STORE_DAMAGED, LocalError):
+            Store(tmp_path)
 
     def test_another_trouble_with_it_is_no_missing_ledger(self, store, tmp_path):
         """A budget that is not lost must not be reset."""
@@ -239,8 +271,88 @@ class TestMissing:
         (tmp_path / "agent.db").unlink()
         (tmp_path / "agent.db").mkdir()
 
-        with pytest.raises(sqlite3.OperationalError):
+        with refused(Refusal.DISK_READ_ONLY, LocalError):
             Store(tmp_path)
+
+
+class TestDisk:
+    """A full disk: nothing is lost, no plan is taken, and there is room for what is under way."""
+
+    @pytest.fixture
+    def full(self, store, monkeypatch):
+        """A disk on which nothing new fits while the reserve is there."""
+        path, keep = store._folder / "reserve", store._persist
+
+        def persist(changes):
+            if path.exists():
+                raise OSError(errno.ENOSPC, "no space left on device")
+            keep(changes)
+
+        store.persist((KeepSeen(KEY_ID, 1),))
+        monkeypatch.setattr(store, "_persist", persist)
+        return store
+
+    def test_no_plan_is_taken(self, full):
+        with refused(Refusal.DISK_FULL, LocalError):
+            full.persist((KeepSeen(KEY_ID, 2),))
+
+    def test_what_is_under_way_has_its_room(self, full):
+        full.persist((CONTRIBUTION,))
+
+        assert full.ledger().spent_nano == 17
+
+    def test_without_room_for_a_reserve_no_plan_is_taken_either(self, store, monkeypatch):
+        def no_room(*_: object):
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+        monkeypatch.setattr(os, "posix_fallocate", no_room)
+        with refused(Refusal.DISK_FULL, LocalError):
+            store.persist((KeepSeen(KEY_ID, 2),))
+        assert store.seen() == {}
+        assert not (store._folder / "reserve").exists()
+
+
+class TestPlace:
+    """A store that was copied or restored does not go on by itself."""
+
+    def test_a_store_stays_where_it_was_started_first(self, store):
+        store.require_place()
+        store.require_place()
+
+    def test_a_copy_is_noticed(self, store, tmp_path):
+        store.require_place()
+        store.close()
+        shutil.copytree(tmp_path, tmp_path / "copy")
+
+        with closing(Store(tmp_path / "copy")) as copy, refused(Refusal.STORE_MOVED, LocalError):
+            copy.require_place()
+
+    def test_a_person_says_that_it_was_moved(self, store, tmp_path):
+        store.require_place()
+        store.close()
+        shutil.copytree(tmp_path, tmp_path / "copy")
+
+        with closing(Store(tmp_path / "copy")) as copy:
+            assert copy.recover() == ()
+            copy.require_place()
+
+
+class TestRecovered:
+    """A device whose store had gone back goes on above what others know; a member does not."""
+
+    def test_the_stop_is_the_members_alone_and_the_journal_goes_on_above(self, store, tmp_path):
+        told = DeviceStatus("testers", "pi-01", Presence.IDLE, 9, "1.0", bytes(16), JournalHead(7, bytes(32)), NOTHING_KNOWN)
+        evidence = sign_status(told, FLEET.parties.devices["device-01"].signing)
+        store.persist((ROSTER, CONTRIBUTION, KeepStop(KEY_ID, Refusal.STORE_ROLLED_BACK, evidence)))
+        assert [state.memory.rolled_back for state in states(store)] == [{KEY_ID}] * 2
+
+        assert store.recover() == (KEY_ID,)
+
+        store = again(store, tmp_path)
+        assert [state.memory.rolled_back for state in states(store)] == [set(), {KEY_ID}]
+        assert store.head().number == 8
+        assert store.recover() == ()
+        store.close()
 
 
 class TestShare:

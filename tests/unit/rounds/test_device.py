@@ -19,6 +19,7 @@ from hushfleet.rounds.effects import (
     DoTask,
     DropContribution,
     Fetch,
+    KeepCharge,
     KeepContribution,
     KeepRoster,
     KeepSeen,
@@ -35,7 +36,9 @@ from hushfleet.rounds.events import (
     PlanArrived,
     PlanCleared,
     Prepared,
+    ReadBack,
     ReceiptArrived,
+    RolledBack,
     RosterArrived,
     TaskDone,
 )
@@ -597,13 +600,15 @@ class TestReceipt:
         assert published(effects, Kind.CONTRIBUTION) == [sealed]
 
     def test_a_receipt_for_other_bytes_is_refused(self, sent):
-        assert assert_refused(Refusal.RECEIPT, PeerError, sent[0], receipt(FLEET.plan(), b"other")) is sent[0]
+        held = receipt(FLEET.plan(), b"other", ReceiptStatus.HELD)
+        assert assert_refused(Refusal.RECEIPT, PeerError, sent[0], held) is sent[0]
 
     @pytest.mark.parametrize("fields", [{"device": "device-06"}, {"round": 2}, {"key_id": bytes(32)}], ids=str)
     def test_a_receipt_for_another_device_round_or_key_changes_nothing(self, sent, fields):
-        after, effects = step(sent[0], receipt(FLEET.plan(), sent[1], **fields))
+        after, effects = step(sent[0], receipt(FLEET.plan(), sent[1], ReceiptStatus.REFUSED, reason="contribution-late", **fields))
 
-        assert (after, [type(effect) for effect in effects]) == (sent[0], [Note])
+        assert after == sent[0]
+        assert not changes(effects)
 
     def test_a_receipt_when_none_is_awaited_changes_nothing(self, sent):
         assert step(START, receipt(FLEET.plan(), sent[1]))[0] is START
@@ -621,6 +626,73 @@ class TestReceipt:
         after, _ = step(state, receipt(FLEET.plan(1), sealed))
 
         assert (type(after), after.memory.sent) == (Preparing, None)
+
+
+class TestRolledBack:
+    """A store that has gone back in time: what others hold of this device stops it under the key (PROTOCOL 8)."""
+
+    PROOFS = (
+        ("a second contribution was refused", {"status": ReceiptStatus.REFUSED, "reason": "contribution-second"}, True),
+        ("another contribution was accepted", {}, False),
+        ("a round that the ledger does not know", {"round": 2}, True),
+    )
+
+    @pytest.mark.parametrize(("fields", "own"), [proof[1:] for proof in PROOFS], ids=[proof[0] for proof in PROOFS])
+    def test_a_receipt_that_proves_it_stops_the_device(self, fields, own):
+        state, before = contributed()
+        sealed = sent_by(before)
+
+        after, effects = step(state, receipt(FLEET.plan(), sealed if own else b"the other one", **fields))
+
+        (keep,) = changes(effects)
+        assert (type(keep), keep.reason) == (KeepStop, Refusal.STORE_ROLLED_BACK)
+        assert after.memory.rolled_back == {FLEET.roster.key_id}
+        assert of(effects, Alert)
+        assert_refused(Refusal.STORE_ROLLED_BACK, LocalError, after, arrived(FLEET.plan(3)))
+
+    def test_a_device_enrolled_anew_does_not_mind_what_its_earlier_keys_did(self):
+        after, effects = step(START, receipt(FLEET.plan(), b"of the earlier keys"))
+
+        assert (after, changes(effects)) == (START, [])
+
+    def test_its_own_word_is_charged_and_stops_it(self):
+        after, effects = step(contributed()[0], RolledBack(b"a status", 10**9, 7))
+
+        spent = contributed()[0].memory.ledger.spent_nano
+        assert after.memory.ledger.spent_nano == 10**9
+        assert [type(one) for one in changes(effects)] == [KeepStop, KeepCharge]
+        assert changes(effects)[1].entry.rho_nano == 10**9 - spent
+        assert_refused(Refusal.STORE_ROLLED_BACK, LocalError, after, arrived(FLEET.plan(8)))
+
+    def test_under_another_key_it_goes_on(self):
+        newer = FLEET.newer(key_epoch=1)
+        after, _ = step(START, RolledBack(b"a status", None, 1))
+        after, _ = step(after, roster_of(newer))
+
+        assert isinstance(step(after, arrived(newer.plan()))[0], Preparing)
+
+
+class TestReadBack:
+    """Nothing is contributed before it is known what others hold of this device."""
+
+    WAITING = replace(START, memory=replace(START.memory, read_back=False))
+
+    def test_a_plan_waits_until_then(self):
+        waiting, effects = step(self.WAITING, arrived(FLEET.plan()))
+        assert (type(waiting), effects) == (Idle, ())
+
+        after, effects = step(waiting, ReadBack())
+
+        assert isinstance(after, Preparing)
+        assert of(effects, Prepare)
+
+    def test_a_plan_that_was_cleared_meanwhile_does_not(self):
+        waiting, _ = step(self.WAITING, arrived(FLEET.plan()))
+        cleared, _ = step(waiting, PlanCleared())
+
+        after, effects = step(cleared, ReadBack())
+
+        assert (type(after), effects) == (Idle, ())
 
 
 class TestConnected:

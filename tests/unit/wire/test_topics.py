@@ -154,8 +154,8 @@ class TestAcl:
 
     def test_a_device_reads_what_is_its_own_or_everybodys(self):
         everybodys = under("roster/", "plan", "model/", "asset/", "record/") | {"device/pi-01/evidence/3", "device/pi-02/evidence/3"}
-        assert allowed("pi-02", "read") == everybodys | under("receipt/pi-02/", "inbox/pi-02/")
-        assert allowed("pi-01", "read") == everybodys | under("receipt/pi-01/", "inbox/pi-01/", "request/")
+        assert allowed("pi-02", "read") == everybodys | under("receipt/pi-02/", "inbox/pi-02/", "device/pi-02/status")
+        assert allowed("pi-01", "read") == everybodys | under("receipt/pi-01/", "inbox/pi-01/", "request/", "device/pi-01/status")
 
     def test_the_orchestrator_writes_what_it_publishes_and_reads_what_devices_send(self):
         assert allowed("orchestrator", "write") == under("roster/", "plan", "model/", "asset/", "record/", "request/", "receipt/", "inbox/")

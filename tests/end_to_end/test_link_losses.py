@@ -147,6 +147,18 @@ class TestSilence:
         assert (device.connected, device.connections) == (True, 1)
 
 
+class TestTwoWithOneIdentity:
+    def test_each_hears_that_another_may_have_its_identity(self, broker, links):
+        """Mosquitto 2.0.11 gives no reason to the one whose session is taken over; later ones do."""
+        first = links.connect(DEVICE, retry_s=(0.1, 0.5))
+        twin = Links(broker)
+        with closing(twin):
+            twin.connect(DEVICE, retry_s=(0.1, 0.5))
+            heard = lambda one: any("the identity " + DEVICE in text for text in one.problems[DEVICE])  # noqa: E731 -- the same of both
+            eventually(lambda: heard(links) and heard(twin))
+            assert first.identity == DEVICE
+
+
 class TestNames:
     """Two directives of the broker bind the session's name to the certificate."""
 

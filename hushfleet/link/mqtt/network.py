@@ -23,6 +23,13 @@ _STABLE_S = 10.0
 _ATTEMPT_S = 120.0  # name look-up, every address, handshake, diagnosis: none of them can be interrupted
 _JITTER_BITS = 32
 _TAKEN_OVER = "Session taken over"
+_LOSSES_OF_TWO = 2
+"""So many connections in a row, each lost within seconds of being accepted: two programs with one identity end each other's. Mosquitto
+before 2.0.15 gives no reason for that."""
+_PERHAPS_TWICE = (
+    "This happens soon after each connection: another program may use the identity {identity}. "
+    "If its folder was copied, stop one of the two."
+)
 _UNREACHABLE_S = 8.0
 """The greatest bound of a pause while the broker cannot be reached: an attempt costs nobody anything, and is how its return is noticed."""
 
@@ -114,6 +121,7 @@ class Network:
         self._problems = problems
         self._reason = ""
         self._turned_away = False
+        self._soon_lost = 0
         self._stopping = threading.Event()
         self._alive_until_s = time.monotonic()
         self._wakeup, self._waker = socket.socketpair()
@@ -158,8 +166,8 @@ class Network:
             began_s, before = time.monotonic(), self.session.connections
             self._tick(_ATTEMPT_S)
             self._attempt()
-            stable = self.session.connections > before and time.monotonic() - began_s > _STABLE_S
-            failures = 0 if stable else failures + 1
+            accepted, lasted_s = self.session.connections > before, time.monotonic() - began_s
+            failures = 0 if accepted and lasted_s > _STABLE_S else failures + 1
             self._pause(failures)
 
     def _pause(self, failures: int) -> None:
@@ -185,11 +193,13 @@ class Network:
             self.session.lost()
 
     def _serve(self, connection: Connection) -> None:
-        self._reason, before = "", self.session.connections
+        self._reason, before, began_s = "", self.session.connections, time.monotonic()
         until_s = time.monotonic() + _ACCEPTED_WITHIN_S
         while not self._stopping.is_set():
             if not connection.step(self._wakeup, _TICK_S):
-                self._say_why(connected=self.session.connections > before)
+                connected = self.session.connections > before
+                self._soon_lost = self._soon_lost + 1 if connected and time.monotonic() - began_s < _STABLE_S else 0
+                self._say_why(connected=connected)
                 return
             if self.session.connections == before and time.monotonic() > until_s:
                 raise TimeoutError
@@ -205,7 +215,8 @@ class Network:
             hint = f" Another program uses the identity {o.identity}." if self._reason == _TAKEN_OVER else ""
             self._problems.report(f"The broker at {o.host}:{o.port} ended the connection: {self._reason}.{hint}")
         elif connected:
-            self._problems.report(f"The connection with {o.host}:{o.port} was lost.")
+            hint = f" {_PERHAPS_TWICE.format(identity=o.identity)}" if self._soon_lost >= _LOSSES_OF_TWO else ""
+            self._problems.report(f"The connection with {o.host}:{o.port} was lost.{hint}")
         else:
             self._tick(_ATTEMPT_S)
             self._problems.report(str(diagnose(o.host, o.port, o.context) or f"{o.host}:{o.port} closed the connection at once."))

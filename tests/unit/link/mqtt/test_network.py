@@ -90,6 +90,17 @@ def test_a_lost_connection_is_told(run):
     assert session.connections == 2
 
 
+def test_a_second_connection_lost_soon_after_it_was_accepted_may_mean_that_somebody_else_has_this_identity(run):
+    _, heard = run([accepted], [accepted])
+    assert "another program may use the identity pi-01" in heard[1]
+
+
+def test_connections_that_lasted_say_nothing_of_the_kind(monkeypatch, run):
+    monkeypatch.setattr("hushfleet.link.mqtt.network._STABLE_S", 0.0)
+    _, lasted = run([accepted], [accepted], [accepted])
+    assert not any("another program" in text for text in lasted)
+
+
 def test_whatever_a_step_raises_the_next_connection_goes_on(run):
     def faulty(listener):
         raise ZeroDivisionError(listener)

@@ -50,7 +50,9 @@ autosave_interval 300
 persistent_client_expiration 14d
 
 max_packet_size 1048576
-max_inflight_messages 8
+# More at once let a reader keep up with a flood; the bytes bound its memory.
+max_inflight_messages 64
+max_inflight_bytes 8388608
 # Beyond these the broker drops in silence: room for a burst of the largest cohort while the orchestrator is away.
 max_queued_messages 20000
 max_queued_bytes 536870912

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 BURST_BYTES = 16 << 20
 """Twice the greatest contribution."""
 BYTES_PER_S = 1 << 19
-LEAST_BURST_MESSAGES = 1024
+LEAST_BURST_MESSAGES = 256
 MESSAGES_PER_S = 64.0
-FLOOD_MESSAGES = 256
+FLOOD_MESSAGES = 128
 """A sender floods once so many of its messages were dropped."""
 _MOST_SENDERS = 1 << 14
-_USUAL_CHUNKS = 4
+_USUAL_CHUNKS = 2
 """A sender may cut its messages so many times smaller than it has to."""
 
 

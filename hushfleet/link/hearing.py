@@ -13,6 +13,8 @@ from hushfleet.wire.topics import Kind
 UNHEARD_S = 60.0
 """The time for which a device that floods is not heard."""
 
+_SENT_ONCE = (Kind.EVIDENCE, Kind.COMPLAINT)
+
 Senders = Callable[[], Iterable[tuple[Kind, str]]]
 """The kinds of message that this party takes, each with a device that may send it, as the roster in force has them."""
 
@@ -62,14 +64,20 @@ class Hearing:
         self._forget(self._named)
 
     def _name_the_others(self) -> None:
-        """First those that are heard, then nobody else: nothing of theirs is missed."""
+        """First nobody, for the flood goes on meanwhile, then those that are heard: what is missed is sent again, or retained.
+
+        Evidence is sent once, by few: there the order is the other way round.
+        """
         wanted = {(kind, device) for kind, device in self._senders() if device not in self._unheard}
-        for kind, device in sorted(wanted - self._named, key=lambda one: (one[1], one[0].name)):
-            self._messenger.subscribe(self._fleet, kind, device=device)
         self._forget(self._named - wanted)
+        for kind in sorted(self._kinds, key=lambda kind: kind in _SENT_ONCE):
+            if kind not in _SENT_ONCE:
+                self._messenger.unsubscribe(self._fleet, kind)
+            for device in sorted(device for other, device in wanted - self._named if other is kind):
+                self._messenger.subscribe(self._fleet, kind, device=device)
+            if kind in _SENT_ONCE:
+                self._messenger.unsubscribe(self._fleet, kind)
         self._named |= wanted
-        for kind in self._kinds:
-            self._messenger.unsubscribe(self._fleet, kind)
 
     def _forget(self, named: set[tuple[Kind, str]]) -> None:
         for kind, device in tuple(named):

@@ -26,6 +26,7 @@ from hushfleet.rounds import cohort, roster_change
 from hushfleet.rounds import device as device_module
 from hushfleet.rounds import member as member_module
 from hushfleet.rounds.coordinator import opening
+from hushfleet.rounds.device import Idle
 from hushfleet.schemes.base import OpenedContribution
 from hushfleet.schemes.paillier import cohort as paillier_cohort
 from hushfleet.schemes.paillier import device as paillier_device
@@ -226,6 +227,25 @@ def test_control_without_signatures_an_altered_plan_is_followed(stage: AttackedF
     assert len(stage.all_encoded(VICTIM)) == 1
 
 
+@pytest.mark.parametrize("kind", [kind for kind in MESSAGES if kind is not Kind.INBOX], ids=lambda kind: kind.name.lower())
+def test_control_without_signature_seal_and_hash_an_altered_message_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    """The last bytes are altered first: there the signatures stand. A key share is held from the start, so its delivery is no news."""
+    monkeypatch.setattr(SealingPublicKey, "box", lambda _, plain: plain)
+    monkeypatch.setattr(SealingKey, "unbox", lambda _, sealed: sealed)
+    with staged(attack_fleet(), tmp_path, monkeypatch) as stage:
+        handed = handed_over(stage, kind)
+        verify_nothing(monkeypatch)
+        monkeypatch.setattr(device_module, "sha256", lambda data: stage.fleet.model.digest if kind is Kind.MODEL else sha256(data))
+        before = state_of(stage, handed.reader)
+        for altered in reversed(list(each_byte_altered(handed.data))):
+            handed.send(altered)
+            if state_of(stage, handed.reader) != before:
+                return
+    raise AssertionError("without any check nothing altered was taken either: the control controls nothing")
+
+
 def test_a_contribution_replayed_in_its_round_counts_once(stage: AttackedFleet) -> None:
     stage.collect("device-01", "device-02", "device-03", VICTIM)
     for _ in range(3):
@@ -371,6 +391,19 @@ def test_parts_of_two_bodies_do_not_mix_in_a_request(stage: AttackedFleet) -> No
     assert stage.ask("device-01", honest) is not None
 
 
+def test_control_without_root_and_signatures_mixed_bodies_are_summed(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.collect("device-02", "device-03", VICTIM, OTHER)
+    honest = stage.fleet.request(stage.plan, stage.bodies())
+    a, b, *rest = honest.bodies
+    mixed = type(honest)(honest.header, honest.plan, (Signed(a.content, b.signature), Signed(b.content, a.signature), *rest))
+    verify_nothing(monkeypatch)
+    assert stage.ask("device-01", mixed) is not None
+    root = cohort.cohort_of(stage.plan.digest, honest.bodies)
+    monkeypatch.setattr(member_module, "cohort_of", lambda *_: root)
+    monkeypatch.setattr(member_module, "open_bodies", lambda terms, signed: tuple(cohort.open_body(terms, one) for one in signed))
+    assert stage.ask("device-02", type(honest)(honest.header, honest.plan, (a, a, *rest))) is not None
+
+
 def test_an_old_plan_is_refused(stage: AttackedFleet) -> None:
     """By a device that has seen a newer one, whether or not it contributed; and by one that has contributed to that very round."""
     stage.collect("device-01", VICTIM)
@@ -388,6 +421,19 @@ def test_an_old_plan_is_refused(stage: AttackedFleet) -> None:
         with refused(Refusal.PLAN_ROUND_STALE, FaultyOrchestrator):
             stage.judge(name)
     assert stage.spent(VICTIM) == 2 * stage.spent(OTHER)
+
+
+def test_control_without_the_highest_round_seen_a_closed_round_is_paid_for(stage: AttackedFleet) -> None:
+    stage.collect("device-01")
+    old = stage.plan
+    stage.running.orchestrator.abort("next")
+    while stage.running.links[OTHER].receive() is not None:
+        pass
+    running, spent = stage.running.agents[OTHER]._device, stage.spent(OTHER)
+    running.state = Idle(replace(running.state.memory, seen={}), stage.fleet.roster)
+    stage.offer_plan(OTHER, old)
+    assert [event.round_number for event in stage.memory(OTHER).ledger.events] == [1]
+    assert stage.spent(OTHER) > spent
 
 
 def test_a_lagging_device_spends_at_most_once_per_round_number(stage: AttackedFleet) -> None:
@@ -461,6 +507,39 @@ def test_an_old_request_is_refused_and_one_repeated_gets_the_stored_answer(stage
     assert stage.ask("device-01", requests[1], number=2) is not None
     first, again = stage.sent(Kind.PARTIAL, by="device-01")[1:]
     assert first == again
+
+
+def test_control_without_the_log_an_old_request_is_answered_again(stage: AttackedFleet) -> None:
+    stage.collect("device-02", "device-03", VICTIM, OTHER)
+    old = stage.fleet.request(stage.plan, stage.bodies())
+    stage.running.orchestrator.abort("next")
+    stage.collect("device-02", "device-03", VICTIM, OTHER)
+    assert stage.ask("device-01", stage.fleet.request(stage.plan, stage.bodies()), number=2) is not None
+    running = stage.running.agents["device-01"]._member
+    assert running is not None
+    running.state = replace(running.state, memory=replace(running.state.memory, answered={}))
+    running._persist = lambda _: None
+    assert stage.ask("device-01", old) is not None
+
+
+def test_control_a_receipt_bound_to_nothing_makes_the_victim_give_up(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old receipt read as if it named the round and the bytes that wait for one."""
+    stage.collect("device-01", VICTIM)
+    old = next(data for who, data in receipts(stage) if who.endswith(f"{VICTIM}/1"))
+    stage.running.orchestrator.abort("next")
+    stage.network = lambda _, delivery: None if f"{VICTIM}/contribution" in delivery.topic else delivery
+    stage.collect("device-01", VICTIM)
+    sent = stage.waiting_for_receipt(VICTIM)
+    assert sent is not None
+    opened = device_module.open_receipt
+    monkeypatch.setattr(
+        device_module,
+        "open_receipt",
+        lambda *arguments: msgspec.structs.replace(opened(*arguments), round=sent.round, whole_hash=sha256(sent.sealed)),
+    )
+    stage.deliver(VICTIM, receipt_topic(2), old)
+    stage.pump(VICTIM)
+    assert stage.waiting_for_receipt(VICTIM) is None
 
 
 def test_an_old_receipt_does_nothing(stage: AttackedFleet) -> None:

@@ -93,6 +93,11 @@ def test_fewer_answers_than_the_threshold_open_nothing(stage: AttackedFleet) -> 
         combine(stage.key, whole, [*partials[:2], invented])
 
 
+def test_control_exactly_the_threshold_opens_the_sum(stage: AttackedFleet) -> None:
+    partials = run_round(stage)
+    assert np.array_equal(stage.opened(partials[:3], stage.bodies()), stage.total(stage.names))
+
+
 def test_two_shares_of_three_do_not_open_one_device(stage: AttackedFleet) -> None:
     """Even with more colluding members (2) than the claims allow (f = 1), a threshold of 3 keeps a single ciphertext closed."""
     run_round(stage)

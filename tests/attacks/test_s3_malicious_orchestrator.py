@@ -53,6 +53,13 @@ def test_no_request_above_k_max_is_answered(stage: AttackedFleet) -> None:
     stage.refused_by_all(request, Refusal.REQUEST_COUNT, FaultyOrchestrator)
 
 
+def test_control_without_the_count_a_cohort_above_k_max_is_answered(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = stage.fleet.plan(1, max_devices=5)
+    request = stage.fleet.request(plan, stage.fleet.bodies(plan, stage.names[:6]))
+    monkeypatch.setattr(member_module, "_check_cohort", lambda terms, _, request: cohort.open_bodies(terms, request.bodies))
+    assert len(stage.ask_all(request)) == 4
+
+
 def test_control_without_the_count_one_device_is_opened(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.collect()
     monkeypatch.setattr(member_module, "_check_cohort", lambda terms, _, request: cohort.open_bodies(terms, request.bodies))

@@ -19,6 +19,7 @@ from edge_agent.agent import Agent, Enrolment
 from edge_agent.data.room import KnownRows
 from edge_agent.folder import DeviceKeys
 from edge_agent.store import Store
+from hushfleet.audit import verify as verify_module
 from hushfleet.audit import verify_job
 from hushfleet.codec import encode
 from hushfleet.documents import Outcome, Plan, PrivacyPlan, open_record, sign_record
@@ -31,10 +32,12 @@ from hushfleet.privacy.clipping import ClippedVector
 from hushfleet.privacy.noise import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds import contributing, plan_check
+from hushfleet.rounds import device as device_module
 from hushfleet.rounds import member as member_module
 from hushfleet.rounds.effects import ZeroContributed
 from hushfleet.rounds.events import RosterArrived
-from hushfleet.training import Architecture, Data, GlobalModel
+from hushfleet.schemes.base import RoundTerms
+from hushfleet.training import Architecture, Data, GlobalModel, LocalUpdate
 from hushfleet.wire import Kind, Topic, decode_signed, encode_signed
 from tests.support.fleet import FLEET_NAME, Fleet, allowing
 from tests.support.fleet.attacked import AttackedFleet, IntVector, attack_fleet, staged
@@ -153,6 +156,24 @@ def test_a_device_without_usable_data_contributes_full_noise_that_looks_like_any
     assert not any(b"no rows" in delivery.data for _, delivery in wide_stage.tape)
 
 
+def test_control_a_device_that_stays_out_for_want_of_data_tells_about_them(
+    wide_stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refusing instead of zero plus noise: who is in the record then follows from who has data."""
+    honest = device_module.protect
+
+    def refuse_without_an_update(terms: RoundTerms, update: LocalUpdate | None, reason: str, randomness: Randomness) -> object:
+        if update is None:
+            raise LocalError(Refusal.DATA_EMPTY, reason)
+        return honest(terms, update, reason, randomness)
+
+    monkeypatch.setattr(device_module, "protect", refuse_without_an_update)
+    agent = wide_stage.running.agents[VICTIM]
+    agent._work = replace(agent._work, rows=KnownRows(lambda: Data(np.empty((0, 2000)), np.empty(0))))
+    wide_stage.collect()
+    assert set(wide_stage.accepted) == set(wide_stage.names) - {VICTIM}
+
+
 def test_each_ledger_holds_the_exact_cost_of_the_round(stage: AttackedFleet) -> None:
     stage.collect(*FOUR)
     n = stage.plan.plan.privacy
@@ -168,6 +189,14 @@ def test_fewer_honest_contributors_than_assumed_cost_in_proportion(wide_stage: A
     n = wide_stage.plan.plan.privacy
     assert proportional(2 * wide_stage.spent(FOUR[3]), Fraction(n.b2, 2 * n.variance))
     assert mean_square(left) > least(n.variance, left.size)
+
+
+def test_control_counted_as_if_all_were_honest_the_noise_is_too_little(wide_stage: AttackedFleet) -> None:
+    """The same sum, held against the variance of h = 2 contributors: a cost of rho would be understated."""
+    left = opened_cohort(wide_stage) - wide_stage.total(FOUR[:3])
+    n = wide_stage.plan.plan.privacy
+    assert mean_square(left) < least(2 * n.variance, left.size)
+    assert not proportional(wide_stage.spent(FOUR[3]), Fraction(n.b2, 2 * n.variance))
 
 
 def poor_world(rounds: int) -> Fleet:
@@ -249,7 +278,7 @@ def restart(stage: AttackedFleet, name: str) -> None:
 
 
 def test_a_device_whose_memory_was_taken_does_not_start_anew(stage: AttackedFleet) -> None:
-    """Else whoever can delete a file, or roll a disk back, gives it a new budget."""
+    """Else whoever can delete a file gives it a new budget. An older file put back is another matter (docs/threat_model.md)."""
     stage.collect(VICTIM)
     folder = stage.running.folder / "devices" / VICTIM
     (folder / "agent.db").unlink()
@@ -404,3 +433,15 @@ def test_a_record_that_understates_the_cost_does_not_pass_an_audit(stage: Attack
     lie = sign_record(msgspec.structs.replace(record, rho_nano=1), stage.fleet.parties.orchestrator.signing)
     with refused(Refusal.ARCHIVE, PeerError):
         verify_job([{**files, "record": encode_signed(lie)}], root, SystemRandomness(), insecure_keys=True)
+
+
+def test_control_without_recomputing_it_the_understated_cost_passes(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.collect()
+    stage.running.orchestrator.end_collection()
+    stage.running.settle()
+    files = stage.archive()
+    record = open_record(decode_signed(files["record"]), stage.fleet.roster.orchestrator)
+    lie = sign_record(msgspec.structs.replace(record, rho_nano=1), stage.fleet.parties.orchestrator.signing)
+    monkeypatch.setattr(verify_module, "nano_rho", lambda *_: 1)
+    root = stage.fleet.parties.owner.root.verify_key
+    assert verify_job([{**files, "record": encode_signed(lie)}], root, SystemRandomness(), insecure_keys=True).rho_nano == 1

@@ -23,6 +23,8 @@ STARTS = 5
 RUNNING = " running\n"  # it listens by then; asking the port itself could meet a socket that connects to itself
 
 EXTRA = "\nlog_dest stderr\nlog_type all\n"
+NO_MESSAGES = "\nlog_dest stderr\nlog_type error\nlog_type warning\nlog_type notice\nlog_type information\n"
+"""Not a line for every message: in a flood writing them would be most of the work."""
 
 
 def program() -> str:
@@ -70,12 +72,13 @@ class Certificates:
 
 @dataclass
 class Mosquitto:
-    """One broker. `parties` maps an identity to its `Access`; `extra` adds or overrides lines of the configuration."""
+    """One broker. `parties` maps an identity to its `Access`; `extra` adds lines to the configuration, `told` is what it logs."""
 
     folder: Path
     fleet: str
     parties: dict[str, dict[str, bool]]
     extra: str = ""
+    told: str = EXTRA
     port: int = 0
     certificates: Certificates = field(init=False)
     process: subprocess.Popen[bytes] | None = None
@@ -147,7 +150,7 @@ class Mosquitto:
 
     def _run(self) -> bool:
         configuration = self.folder / "test.conf"
-        configuration.write_text((self.folder / "mosquitto.conf").read_text() + EXTRA + self.extra)
+        configuration.write_text((self.folder / "mosquitto.conf").read_text() + self.told + self.extra)
         log_file = self.folder / "log"
         log_file.touch()
         started = self.log.count(RUNNING)

@@ -22,7 +22,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hushfleet.link.mqtt.filters import FilterChange
 from hushfleet.link.mqtt.network import Listener
-from hushfleet.link.mqtt.options import WINDOW, LastWill, MqttOptions
+from hushfleet.link.mqtt.options import LastWill, MqttOptions
 from hushfleet.link.mqtt.outbox import Outgoing
 from hushfleet.link.mqtt.session import Session
 from hushfleet.randomness import Randomness
@@ -57,8 +57,8 @@ class Connection:
     def open(self) -> None:
         """TCP, TLS, and CONNECT on its way. Raises OSError."""
         o = self._options
-        bounds = {"SessionExpiryInterval": o.session_expiry_s, "ReceiveMaximum": WINDOW, "MaximumPacketSize": o.most_packet_bytes}
-        properties = _properties(PacketTypes.CONNECT, **bounds)
+        bounds = {"ReceiveMaximum": o.receive_maximum, "MaximumPacketSize": o.most_packet_bytes}
+        properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=o.session_expiry_s, **bounds)
         self._client.connect(o.host, o.port, keepalive=o.keep_alive_s, clean_start=False, properties=properties)
 
     def step(self, wakeup: socket.socket, timeout_s: float) -> bool:

@@ -7,6 +7,8 @@ from hushfleet.link.link import DEFAULT_MAX_BYTES
 
 WINDOW = 8
 """Most messages in flight each way: with eight of the usual size, a megabyte waits in memory for an acknowledgement."""
+HUB_WINDOW = 64
+"""Most deliveries to the orchestrator in flight: with fewer, one device's flood fills its queue before it is seen for one."""
 MOST_PACKET_BYTES = 1 << 17
 """Greatest packet that anybody of a fleet sends, and that a device takes: a broker keeps larger ones from it."""
 MOST_CLEARED_BYTES = 1 << 20
@@ -50,6 +52,11 @@ class MqttOptions:
     """The time for which `publish` waits for room before it refuses."""
     retry_s: tuple[float, float] = (1.0, 120.0)
     """The first and the greatest bound of the random pause between two attempts to connect; at most 8 s while nobody can be reached."""
+
+    @property
+    def receive_maximum(self) -> int:
+        """The most deliveries that may wait for this session's acknowledgement."""
+        return HUB_WINDOW if self.orchestrator else WINDOW
 
     @property
     def most_packet_bytes(self) -> int:

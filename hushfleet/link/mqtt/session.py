@@ -39,8 +39,8 @@ class Session:
 
     `publish` queues (at most 256 messages or 8 MB) and waits up to `patience_s` for room; then it refuses. What is queued goes in
     order, at most a window at a time; what the broker has not acknowledged when a connection is lost goes again. The queue is
-    memory: what must survive this process is kept, and sent again, by the program. At most eight deliveries are outstanding, so
-    a program that does not acknowledge gets no more.
+    memory: what must survive this process is kept, and sent again, by the program. At most eight deliveries (64 to the orchestrator)
+    are outstanding, so a program that does not acknowledge gets no more.
     """
 
     def __init__(self, options: MqttOptions, connect: Connect, randomness: Randomness, on_problem: Callable[[str], None]) -> None:

@@ -123,6 +123,7 @@ class Agent:
     ) -> None:
         """`now_s`: the clock of the sending slot."""
         self._boot_id = boot_id
+        self._strange_words = 0
         self._unstored: Arrived | None = None
         self.trouble: Refusal | None = None
         """The trouble with storage that keeps this device out of rounds for the moment, told by the program."""
@@ -240,7 +241,7 @@ class Agent:
     def remind(self) -> None:
         """Ask again for a roster or model that does not come, send again what has no receipt. Often, while there is a connection."""
         with self._lock:
-            for kind in self._reminders.due(self._device.state, self._messenger.incomplete()):
+            for kind in () if self._has_twin else self._reminders.due(self._device.state, self._messenger.incomplete()):
                 if kind is Kind.CONTRIBUTION:
                     self._carry_out(self._device.offer(Connected()))
                 else:
@@ -249,13 +250,34 @@ class Agent:
     def _handle(self, arrived: Arrived) -> None:
         topic = arrived.topic
         if arrived.data:
-            self._dispatch(topic, arrived.data)
+            self._look_for_a_twin(arrived)
+            if not self._has_twin:
+                self._dispatch(topic, arrived.data)
         elif topic.kind is Kind.PLAN:
             self._carry_out(self._device.offer(PlanCleared()))
             self._drop_training()
         # Other bytes than the plan names may come first: the device listens on until it has its model.
         if topic.kind is Kind.MODEL and topic.digest != self._fetching():
             self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=topic.digest)
+
+    def _look_for_a_twin(self, arrived: Arrived) -> None:
+        """Stop, until a restart, when this device hears its own word under another boot id twice after its own (PROTOCOL 8).
+
+        Once it may be a broker that was put back to an earlier state, which then retains a word of this device's last life.
+        """
+        if arrived.topic.kind is not Kind.STATUS or self._has_twin or not self.state.memory.read_back:
+            return
+        status = open_status(arrived.data, self._keys.signing.verify_key, fleet=self._fleet, device_id=self.device_id)
+        self._strange_words += status.boot_id != self._boot_id
+        if self._has_twin:
+            self._drop_training()
+            text = "another program works with this device's identity: this one contributes and answers nothing more"
+            self._report(self.device_id, Alert(f"{text}. Its folder was copied: stop one of the two, enrol it anew, and restart this one."))
+
+    @property
+    def _has_twin(self) -> bool:
+        """True once another program was heard to work with this identity."""
+        return self._strange_words > 1
 
     def _dispatch(self, topic: Topic, data: bytes) -> None:
         kind = topic.kind
@@ -334,6 +356,8 @@ class Agent:
 
     def _send(self, wanted: Publish) -> None:
         """Publish. A message that cannot be sent is sent again after the next connection: it is in the store."""
+        if self._has_twin:
+            return
         if wanted.topic.kind is Kind.CONTRIBUTION and self._slot.hold(wanted):
             return
         try:

@@ -17,9 +17,7 @@ from orchestrator.store.reports import Reports
 METADATA = "metadata"
 
 
-def export_model(
-    reports: Reports, *, name: str | None = None, best: bool = False, onnx: bool = False
-) -> tuple[dict[str, Any], bytes]:
+def export_model(reports: Reports, *, name: str | None = None, best: bool = False, onnx: bool = False) -> tuple[dict[str, Any], bytes]:
     """The metadata, and a file of one array per parameter and `metadata` as a JSON text. `onnx`: an ordinary inference file.
 
     The model is that of the current job, or of the latest job `name`. `epsilon` is that of this job alone, for a device that took part

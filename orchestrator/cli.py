@@ -13,6 +13,7 @@ from hushfleet.program.settings import strange_variables
 from hushfleet.program.terminal import ExitCode, ask, config_option, json_option, print_json, say, state_option, yes_option
 from hushfleet.typed import typed
 from orchestrator.config import ENVIRONMENT, Config, load
+from orchestrator.job_cli import job as job_commands
 
 if TYPE_CHECKING:
     from orchestrator.folder import StateFolder
@@ -177,17 +178,24 @@ def run(
         context.exit(ExitCode.TRY_LATER)
 
 
-@orchestrator.command(epilog="Example: hushfleet orchestrator status --json")
+@orchestrator.command(epilog="Example: hushfleet orchestrator status --watch, or for programs: --json")
+@click.option("--watch", "watched", is_flag=True, help="Devices, budgets, certificates and the round as they change, until Ctrl-C.")
 @_STATE
 @_CONFIG
 @json_option
-def status(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
+def status(*, watched: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Show how far the current job has come. Works while it runs."""
     from orchestrator.text_views import status_lines  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)
     fleet = folder.joined()
     with _reading(folder, config) as reports:
+        if watched and not as_json:
+            from orchestrator.console import PlainConsole  # noqa: PLC0415 -- rich, for this view alone
+            from orchestrator.watch import watch  # noqa: PLC0415 -- likewise
+
+            watch(PlainConsole(), fleet, reports)
+            return
         job, roster = reports.job(), reports.roster().roster
     if not as_json:
         say(*status_lines(fleet, roster, job))
@@ -244,6 +252,9 @@ def one_round(*, number: int, state: Path | None, config_path: Path | None, as_j
     else:
         width = max(map(len, found))
         say(*(f"{name:{width}}  {_plain(value)}" for name, value in found.items()))
+
+
+orchestrator.add_command(job_commands)
 
 
 @orchestrator.group()

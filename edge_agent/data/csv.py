@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from edge_agent.config import DataSettings
 from edge_agent.data.block import BLOCK_ROWS, Block, require_options
 from hushfleet.errors import DataError, Refusal
-from hushfleet.program.csv_table import Wanted, read_table
+from hushfleet.program.csv_table import CsvColumns, read_table
 from hushfleet.training import Data
 
 _OPTIONS = {"delimiter": 'one character, "," if not given', "decimal": 'the decimal point, "." if not given'}
@@ -20,6 +20,6 @@ def read(settings: DataSettings) -> Iterator[Block]:
     if settings.path is None:
         raise DataError(Refusal.DATA_SOURCE, "the source csv needs a file", next_step="Set [data] path.")
     given = {name: settings.options[name] for name in _OPTIONS if name in settings.options}
-    wanted = Wanted(settings.features, settings.labels, **given)
+    wanted = CsvColumns(settings.features, settings.labels, **given)
     for features, labels, lines in read_table(settings.path, wanted, rows=BLOCK_ROWS):
         yield Block(Data(features, labels), lines)

@@ -37,7 +37,7 @@ class _Reader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CsvColumns:
     """The columns that settings name. `table` is the table of the settings file with these keys, `options` the one with the other two.
 
     Raises `DataError(DATA_SOURCE)` for a delimiter or decimal point that is not one character.
@@ -61,7 +61,7 @@ class Wanted:
         return f"Check {self.table} path: {where}; typed or in the environment, from the folder where you are."
 
 
-def read_table(path: Path, wanted: Wanted, *, rows: int) -> Iterator[tuple[Numbers, Numbers, Lines]]:
+def read_table(path: Path, wanted: CsvColumns, *, rows: int) -> Iterator[tuple[Numbers, Numbers, Lines]]:
     """Features (n, columns), labels (n,), or (n, k) for a list of k labels, and the line of each row, up to `rows` rows at a time.
 
     Raises `DataError`: `DATA_SOURCE` for a file or column that is not there, `DATA_VALUE` with line and column for what is not a
@@ -89,7 +89,7 @@ class _Column:
 class _Table:
     """One file being read."""
 
-    def __init__(self, path: Path, reader: _Reader, settings: Wanted) -> None:
+    def __init__(self, path: Path, reader: _Reader, settings: CsvColumns) -> None:
         self._path, self._reader, self._decimal = path, reader, str(settings.decimal)
         self._table, self._options = settings.table, settings.options
         self._header = [name.strip() for name in self._next() or []]

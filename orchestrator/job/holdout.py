@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hushfleet.errors import DataError, PeerError, Refusal
-from hushfleet.program.csv_table import Wanted, read_table
+from hushfleet.program.csv_table import CsvColumns, read_table
 from hushfleet.program.npz import read_arrays
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.rounds.tasks.train import Approval, approve_all, own
@@ -77,7 +77,7 @@ def open_holdout(table: EvaluationTable, model: catalogue.Model) -> Holdout:
     """
     if table.path.suffix.lower() == ".csv":
         options = {"table": "[evaluation]", "options": "[evaluation]"}
-        wanted = Wanted(table.features or "*", table.labels, table.delimiter, table.decimal, **options)
+        wanted = CsvColumns(table.features or "*", table.labels, table.delimiter, table.decimal, **options)
         parts = [(features, labels) for features, labels, _ in read_table(table.path, wanted, rows=_ROWS)]
         if not parts:
             raise DataError(Refusal.DATA_EMPTY, f"{table.path} holds no rows", next_step="Check [evaluation] path.")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_agent.config import ENVIRONMENT, Config, load
-from hushfleet.program.terminal import config_option, json_option, print_json, say, state_option
+from hushfleet.program.terminal import config_option, json_option, print_json, say, state_option, yes_option
+from hushfleet.typed import typed
 
 if TYPE_CHECKING:
     from edge_agent.data.findings import Findings
@@ -38,6 +39,26 @@ def check(ctx: click.Context, *, config_path: Path | None, state: Path | None, w
         say(*(f"{name}: {_shown(value)}" for name, value in told.items()))
     if told.get("usable") is False:
         ctx.exit(1)
+
+
+@config.command(epilog="Example: hushfleet agent config new --data readings.csv")
+@click.option("--data", "data", type=click.Path(path_type=Path), help="The file to train on: its columns or arrays are written down.")
+@click.option("--out", default="agent.toml", type=click.Path(path_type=Path), help="The file to write; - for standard output.")
+@yes_option
+@json_option
+def new(*, data: Path | None, out: Path, yes: bool, as_json: bool) -> None:
+    """Write a commented agent.toml that fits the data."""
+    from edge_agent.config_new import new_config  # noqa: PLC0415 -- as above
+    from hushfleet.program.output import STDOUT, ask_to_replace, write_output  # noqa: PLC0415 -- as above
+
+    text, looks = new_config(data)
+    ask_to_replace(out, yes=yes, new=text.encode())
+    write_output(out, text.encode())
+    if out != STDOUT:
+        words = ("agent", "config", "check", "--config", out, "--data")
+        say(f"Written: {out}", *looks, f"Next: {typed(*words)}", err=as_json)
+    if as_json:
+        print_json({"config": str(out), "look_at": list(looks)})
 
 
 def check_config(config: Config, *, with_data: bool, folder: "StateFolder | None") -> dict[str, object]:

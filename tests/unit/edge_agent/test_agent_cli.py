@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent import enrolment
+from edge_agent.config import DataSettings
+from edge_agent.data.room import DataRoom
 from edge_agent.folder import DeviceKeys, StateFolder
 from hushfleet.cli import ExitCode, run
 from tests.support.bundles import DEVICE, MEMBER, approved, bundle
@@ -165,6 +167,34 @@ def test_data_that_cannot_be_trained_on_end_with_1_and_say_where(typed, text, to
     assert (code, told in out) == (ExitCode.FAILED, True)
     assert str(Path("d.csv").absolute()) in out or "softmax" in told
     assert "marker" not in out + err
+
+
+@pytest.mark.parametrize("text", [None, "a,b,y\n1,2,0\n3,4,1\n", "a;b;y\n1,5;2;0\n"], ids=["example", "csv", "semicolons"])
+def test_a_new_configuration_fits_the_file(typed, text):
+    if text is not None:
+        Path("d.csv").write_text(text)
+    code, out, _ = typed("config", "new", *(("--data", "d.csv") if text else ()))
+    assert (code, "Next: hushfleet agent config check --config agent.toml --data" in out) == (ExitCode.DONE, True)
+
+    code, out, _ = typed("config", "check", "--config", "agent.toml", *(("--data",) if text else ()), "--state", "nowhere")
+    assert code == ExitCode.DONE
+    assert "features = [" in Path("agent.toml").read_text() or text is None
+    written = Path("agent.toml").read_text()
+    assert typed("config", "new")[0] == (ExitCode.USAGE if text else ExitCode.DONE)  # what is there is not replaced unasked
+    assert Path("agent.toml").read_text() == written
+
+
+def test_a_status_that_somebody_must_act_on_ends_with_1(typed, tmp_path):
+    typed("enrol", "--name", "pi-01", "--state", "state")
+    assert typed("status", "--state", "state", "--check")[0] == ExitCode.DONE
+
+    room = DataRoom(tmp_path / "state", DataSettings("csv", tmp_path / "nothing.csv"))
+    room.refresh({})
+    code, out, _ = typed("status", "--state", "state", "--check", "--json")
+
+    assert code == ExitCode.FAILED
+    assert json.loads(out)["data"]["why"][0]["reason"] == "data-source"
+    assert "NOT USABLE" in typed("status", "--state", "state")[1]
 
 
 def test_a_variable_that_means_nothing_is_named(typed, monkeypatch):

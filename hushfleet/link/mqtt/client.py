@@ -33,6 +33,7 @@ _CONNECT_S = 10.0
 _NO_LIMIT = 1 << 28  # what MQTT itself allows
 _NO_MAXIMUM = 0xFFFF
 _TICK_S = 1.0
+_PUBACK, _PUBACK_BYTES, _MOST_HELD_BACK = 0x40, 4, 4096
 
 _Event = Callable[[], None]
 
@@ -43,6 +44,37 @@ class MqttLink(Session):
     def __init__(self, options: MqttOptions, randomness: Randomness, on_problem: Callable[[str], None]) -> None:
         """`on_problem` hears, on the network thread, of what a person should know; it must be quick and not use the link."""
         super().__init__(options, partial(Connection, options), randomness, on_problem)
+
+
+class _Client(paho.Client):
+    """paho's client, whose acknowledgements leave together.
+
+    A broker takes one TLS record for each turn that it gives a connection. With an acknowledgement in each, whoever publishes many
+    messages in one record fills this session's queue faster than its deliveries can be acknowledged.
+    """
+
+    _held_back = b""
+
+    def want_write(self) -> bool:
+        """True if there is something to send."""
+        return bool(self._held_back) or super().want_write()
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        if len(buf) == _PUBACK_BYTES and buf[0] == _PUBACK and len(self._held_back) < _MOST_HELD_BACK:
+            self._held_back += bytes(buf)
+            return len(buf)
+        self.let_go()
+        if self._held_back:
+            raise BlockingIOError
+        return super()._sock_send(buf)
+
+    def let_go(self) -> None:
+        """Send what was held back."""
+        try:
+            while self._held_back:
+                self._held_back = self._held_back[super()._sock_send(self._held_back) :]
+        except (BlockingIOError, ConnectionError, OSError):
+            return  # what is left goes with the next turn, or was lost with the connection: then it is delivered again
 
 
 class Connection:
@@ -65,6 +97,7 @@ class Connection:
         """Wait for bytes or for `wakeup`, carry them both ways and tell the listener. False once the connection is gone."""
         stream = self._stream()
         if stream is not None:
+            self._client.let_go()
             readable, writable = _wait(stream, wakeup, timeout_s, to_write=self._client.want_write())
             if readable:
                 self._client.loop_read()
@@ -98,6 +131,7 @@ class Connection:
     def leave(self, within_s: float) -> None:
         """DISCONNECT with reason 0x00: the session stays, and no last will is published."""
         until = time.monotonic() + within_s
+        self._client.let_go()
         self._client.disconnect()
         while self._client.want_write() and (stream := self._stream()) is not None and time.monotonic() < until:
             select.select([], [stream], [], _TICK_S)
@@ -113,10 +147,10 @@ class Connection:
         stream = self._client.socket()
         return stream if isinstance(stream, ssl.SSLSocket) else None
 
-    def _new_client(self) -> paho.Client:
+    def _new_client(self) -> _Client:
         o = self._options
         version = CallbackAPIVersion.VERSION2
-        client = paho.Client(version, o.identity, protocol=paho.MQTTv5, reconnect_on_failure=False, manual_ack=True)
+        client = _Client(version, o.identity, protocol=paho.MQTTv5, reconnect_on_failure=False, manual_ack=True)
         client.tls_set_context(o.context)
         client.connect_timeout = _CONNECT_S
         client.max_inflight_messages = 0  # the window is the session's: paho queues nothing

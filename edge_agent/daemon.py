@@ -29,6 +29,7 @@ from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.link import LinkError, Messenger
 from hushfleet.link.mqtt.client import LastWill, MqttLink, MqttOptions
 from hushfleet.link.tls import certificate_day, client_context
+from hushfleet.program.certificate_age import renewal_warning, today
 from hushfleet.program.folder import Membership
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.effects import Alert, Note, Refused, ZeroContributed
@@ -102,6 +103,7 @@ class Daemon:
         self._agent, self._messenger, self._fleet, self._notifier, self._watch = agent, messenger, fleet, notifier, watch
         self._connections = 0
         self._said: DeviceStatus | None = None
+        self._warned_day = 0
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -150,7 +152,16 @@ class Daemon:
         if self._messenger.link.connected:
             self._agent.remind()
         self._messenger.forget_idle(_FORGET_S)
+        self._mind_the_certificate()
         self._watch.stepped()
+
+    def _mind_the_certificate(self) -> None:
+        """Warn once a day while the certificate ends soon: without one the broker lets nobody in."""
+        day = today()
+        if day != self._warned_day:
+            self._warned_day = day
+            if warning := renewal_warning(self._fleet.device_id, self._voice.certificate_day):
+                LOG.warning("%s", warning)
 
     def _mind_the_data(self) -> None:
         if self._keeper is None:

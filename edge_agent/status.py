@@ -13,7 +13,9 @@ from edge_agent.logs import RecentProblems
 from edge_agent.store import Store
 from hushfleet.documents import VerifiedRoster
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.link.tls import certificate_day
 from hushfleet.privacy import Ledger
+from hushfleet.program.certificate_age import certificate_text, days_left
 from hushfleet.program.folder import Membership
 from hushfleet.typed import typed
 
@@ -53,11 +55,14 @@ class Status:
     data: dict[str, Any] | None = None
     """The verdict on the training data (`edge_agent.data.verdict`); None before the agent has looked, or where nothing is trained."""
     data_line: str = ""
+    certificate_days: int | None = None
+    """Whole days until this device's certificate ends, negative once it has; None before it joined."""
+    certificate_line: str = ""
     healthy: bool = True
 
     def as_json(self) -> dict[str, object]:
         """The fields by name, for `--json`."""
-        return {name: value for name, value in asdict(self).items() if name != "data_line"}
+        return {name: value for name, value in asdict(self).items() if name not in ("data_line", "certificate_line")}
 
     def as_lines(self) -> tuple[str, ...]:
         """The state in lines for a person."""
@@ -78,6 +83,7 @@ class Status:
                 ("committee", committee),
                 ("round", f"{self.round}" + (", contribution waits for its receipt" if self.waits_for_receipt else "")),
                 ("budget", self._budget()),
+                ("certificate", self.certificate_line),
             ]
         rows += [("data", self.data_line)]
         rows += [("stopped", _STOPS.get(reason, _CONTRADICTION)) for reason in self.stops]
@@ -104,6 +110,7 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
     ledger, seen = store.ledger(), store.seen()
     budget = roster.policy.budget_nano_rho if roster else None
     stops = store.stops(roster.key_id) if roster else ()
+    day = certificate_day(folder.certificate)
     return Status(
         device_id=device_id,
         state=str(folder.path),
@@ -127,7 +134,9 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         problems=tuple({"at": one.at, "level": one.level, "text": one.text} for one in RecentProblems(folder.path).read()),
         data=msgspec.to_builtins(verdict) if verdict else None,
         data_line=verdict.text if verdict else "not looked at yet; the running agent does, or: hushfleet agent config check --data",
-        healthy=not stops and (verdict is None or verdict.healthy),
+        certificate_days=days_left(day) if day else None,
+        certificate_line=certificate_text(day),
+        healthy=not stops and (verdict is None or verdict.healthy) and (day == 0 or days_left(day) >= 0),
     )
 
 

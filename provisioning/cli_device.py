@@ -1,8 +1,11 @@
 """`hushfleet provision device`: who is in the fleet."""
 
+from typing import Any
+
 import click
 
 from hushfleet.documents import EnrolledRole
+from hushfleet.program.certificate_age import certificate_text, days_left
 from hushfleet.typed import typed
 from provisioning.afterwards import after_broker_change, publish_roster
 from provisioning.command import OwnerCommand, owner_command
@@ -20,7 +23,7 @@ def list_command(*, command: OwnerCommand) -> None:
     """All devices and the orchestrator. Needs no passphrase."""
     registry = command.registry
     rows = [describe(registry, one) for one in registry.identities()]
-    form = "{id:<24} {role:<14} {fingerprint}  certificate until {certificate_until}  {state}"
+    form = "{id:<24} {role:<14} {fingerprint}  certificate {certificate}  {state}"
     lines = [form.format(**row) for row in rows]
     command.tell(
         {"fleet": registry.fleet, "devices": rows}, lines or [f"Nobody yet. Next: {typed('provision', 'approve', 'NAME.request')}"]
@@ -62,17 +65,20 @@ def revoke(*, command: OwnerCommand, device_id: str) -> None:
     command.tell(result, lines if done else ())
 
 
-def describe(registry: VaultContents, identity: Identity) -> dict[str, str]:
+def describe(registry: VaultContents, identity: Identity) -> dict[str, Any]:
     """One identity in words, without its keys."""
     from hushfleet.owner import certificates  # noqa: PLC0415 -- as above
 
     until = certificates.ends(identity.certificate.encode()) if identity.certificate else None
+    day = int(until.timestamp()) // 86_400 if until else 0
     return {
         "id": identity.device_id,
         "role": _role(registry, identity),
         "fingerprint": identity.fingerprint,
         "approved": f"{identity.approved:%Y-%m-%d}",
-        "certificate_until": f"{until:%Y-%m-%d}" if until else "none",
+        "certificate": certificate_text(day),
+        "certificate_until": f"{until:%Y-%m-%d}" if until else None,
+        "certificate_days": days_left(day) if day else None,
         "state": _state(registry, identity),
     }
 

@@ -45,6 +45,4 @@ def test_every_test_that_a_row_names_exists_and_what_it_lacks_is_said(row: tuple
 
 
 def test_control_a_row_that_names_a_test_that_is_not_there_is_seen() -> None:
-    assert missing(("S1", "forge", "s1_network", "test_it_cannot_forge_a_plan, test_that_never_was", "**none**")) == {
-        "test_that_never_was"
-    }
+    assert missing(("S1", "forge", "s1_network", "test_it_cannot_forge_a_plan, test_that_never_was", "**none**")) == {"test_that_never_was"}

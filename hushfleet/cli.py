@@ -78,10 +78,13 @@ class Failure:
     kind: str
     message: str
     next_step: str = ""
+    mistakes: tuple[tuple[int | None, str], ...] = ()
 
-    def as_json(self) -> dict[str, dict[str, str]]:
-        """`{"error": {"kind", "message", "next"}}`."""
-        return {"error": {"kind": self.kind, "message": self.message, "next": self.next_step}}
+    def as_json(self) -> dict[str, dict[str, object]]:
+        """`{"error": {"kind", "message", "next"}}`, and `mistakes`, each with `line` and `text`, where a file of settings is wrong."""
+        listed = [{"line": line, "text": text} for line, text in self.mistakes]
+        more = {"mistakes": listed} if listed else {}
+        return {"error": {"kind": self.kind, "message": self.message, "next": self.next_step, **more}}
 
     def as_lines(self) -> tuple[str, ...]:
         """The lines for a person: what happened, why, and what to type next. A message's further lines are indented: none poses as ours."""
@@ -161,7 +164,8 @@ def failure_of(error: Exception) -> Failure:
     """The failure to tell of `error`. An error nobody foresaw is a defect: its traceback goes to stderr as well."""
     match error:
         case HushfleetError():
-            return Failure(_code_of(error), str(error.reason), error.message, error.next_step)
+            mistakes = getattr(error, "mistakes", ())  # of `hushfleet.program.settings.SettingsError`, which need not be loaded
+            return Failure(_code_of(error), str(error.reason), error.message, error.next_step, mistakes)
         case click.ClickException():
             return _failure_of_click(error)
         case click.Abort():

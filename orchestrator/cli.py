@@ -91,16 +91,15 @@ def join(*, bundle: Path, state: Path | None, config_path: Path | None, yes: boo
 def check(*, job: Path, new: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Hold JOB against the fleet and its policy, and say what it will cost. Nothing is sent."""
     from orchestrator import pending_rosters  # noqa: PLC0415 -- as above
-    from orchestrator.job import file as job_file  # noqa: PLC0415 -- as above
-    from orchestrator.job.check import Spending  # noqa: PLC0415 -- as above
+    from orchestrator.job.check import Spending, read_for_fleet  # noqa: PLC0415 -- as above
     from orchestrator.job.check import check as check_job  # noqa: PLC0415 -- as above
     from orchestrator.job.standing import GoesOn, standing  # noqa: PLC0415 -- as above
     from orchestrator.text_views import account_json, cost_lines  # noqa: PLC0415 -- as above
 
     folder, config = _folder(state), load(config_path)
-    file, text = job_file.read(job)
     with _reading(folder, config) as reports:
         roster = pending_rosters.newest(folder, reports.roster())
+        file, text = read_for_fleet(job, roster)
         where = standing(file, reports.jobs(), new=new)
         accounts = reports.accounts()
     pays = Spending(accounts, where.rounds, isinstance(where, GoesOn) and not where.raised)

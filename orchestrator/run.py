@@ -21,8 +21,7 @@ from orchestrator.account import NANO, rest_lines
 from orchestrator.broker_link import connect_to_broker
 from orchestrator.config import Config
 from orchestrator.folder import OrchestratorKeys, StateFolder
-from orchestrator.job import file as job_file
-from orchestrator.job.check import CheckedJob, Spending, check, job_cost
+from orchestrator.job.check import CheckedJob, Spending, check, job_cost, read_for_fleet
 from orchestrator.job.choice import JobChoice
 from orchestrator.job.file import JobFile
 from orchestrator.job.standing import Done, Fresh, GoesOn
@@ -74,10 +73,10 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
     `JOB_STALLED`, `STATE_IN_USE`, `STORE_UNUSABLE`, `LINK_AWAY`; what makes a plan impossible; and what `Options.ask` raises.
     """
     fleet, keys = folder.joined(), OrchestratorKeys.load(folder.path)
-    file, text = job_file.read(path)
     with folder.locked(), closing(Store(folder.path, fleet.root, url=config.store.url)) as store:
         choice = JobChoice(folder, config, keys, store)
         choice.take_waiting_rosters()
+        file, text = read_for_fleet(path, store.roster())
         where = choice.standing(file, new=options.new)
         interrupted = False
         if isinstance(where, Done):

@@ -92,15 +92,36 @@ def parse_settings(
     parse_float: Callable[[str], object] = float,
 ) -> T:
     """As `read_settings`, from a text that is, or would be, the file `source`. `parse_float=Decimal` keeps what was typed."""
-    try:
-        tables = tomllib.loads(text, parse_float=parse_float)
-    except tomllib.TOMLDecodeError as error:
-        raise LocalError(Refusal.CONFIG_INVALID, f"{source} is not TOML: {error}", next_step=next_step) from error
+    tables = _toml(text, source, next_step, parse_float)
     reading = _Reading(source.absolute().parent, [], prefix)
     settings = reading.file(kind, tables, {} if environment is None else _overrides(kind, environment, prefix))
     if settings is None:
         raise wrong(source, text, reading.mistakes, next_step)
     return settings
+
+
+def parse_what_is_right(
+    kind: type[T], text: str, *, source: Path, next_step: str, stand_ins: Mapping[str, msgspec.Struct]
+) -> tuple[T, tuple[Mistake, ...], frozenset[str]]:
+    """The settings in a text with a stand-in for each table that is wrong or missing, the mistakes, and the tables stood in for.
+
+    For a program that compares settings with the world: one wrong key must not hide what is wrong elsewhere. `stand_ins`: one for every
+    table that is required. Raises `LocalError(CONFIG_INVALID)` for a text that is not TOML.
+    """
+    reading = _Reading(source.absolute().parent, [])
+    read = reading.tables(kind, _toml(text, source, next_step), {})
+    right = {name: value for name, value in read.items() if value is not None}
+    missing = {field.name for field in msgspec.structs.fields(kind) if field.required}
+    stood_in = frozenset((read.keys() | missing) - right.keys())
+    settings = kind(**{**{name: value for name, value in stand_ins.items() if name in stood_in}, **right})
+    return settings, tuple(reading.mistakes), stood_in
+
+
+def _toml(text: str, source: Path, next_step: str, parse_float: Callable[[str], object] = float) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text, parse_float=parse_float)
+    except tomllib.TOMLDecodeError as error:
+        raise LocalError(Refusal.CONFIG_INVALID, f"{source} is not TOML: {error}", next_step=next_step) from error
 
 
 def strange_variables(
@@ -124,7 +145,15 @@ def wrong(source: Path, text: str, mistakes: list[Mistake], next_step: str) -> L
     lines = sorted({_told(text, one) for one in mistakes}, key=lambda told: (told[0] or 0, told[1]))
     listed = "\n".join(f"  line {number}: {what}" if number else f"  {what}" for number, what in lines)
     count = "1 thing is" if len(lines) == 1 else f"{len(lines)} things are"
-    return LocalError(Refusal.CONFIG_INVALID, f"{source}: {count} wrong\n{listed}", next_step=next_step)
+    return SettingsError(f"{source}: {count} wrong\n{listed}", lines, next_step=next_step)
+
+
+class SettingsError(LocalError):
+    """Everything that is wrong with one file (`CONFIG_INVALID`). `mistakes`: a line, None if it cannot be told, and a text each."""
+
+    def __init__(self, message: str, mistakes: Sequence[tuple[int | None, str]], *, next_step: str) -> None:
+        super().__init__(Refusal.CONFIG_INVALID, message, next_step=next_step)
+        self.mistakes = tuple(mistakes)
 
 
 class TableError(ValueError):
@@ -144,6 +173,13 @@ class _Reading:
     prefix: str = ""
 
     def file(self, kind: type[T], tables: Mapping[str, Any], overrides: Mapping[tuple[str, str], str]) -> T | None:
+        read = self.tables(kind, tables, overrides)
+        return None if self.mistakes else kind(**read)
+
+    def tables(
+        self, kind: type[msgspec.Struct], tables: Mapping[str, Any], overrides: Mapping[tuple[str, str], str]
+    ) -> dict[str, Any]:
+        """Each table that is there, by its field; None for one that is wrong."""
         known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         for name in tables.keys() - known.keys():
             self._note(name, "", f"there is no table [{name}] here; there are {_listed(known)}")
@@ -154,7 +190,7 @@ class _Reading:
                 read[field.name] = self._table(name, _struct_in(field.type), tables.get(name, {}), own)
             elif field.required:
                 self._note(name, "", f"the table [{name}] is missing")
-        return None if self.mistakes else kind(**read)
+        return read
 
     def _table(self, name: str, kind: type[msgspec.Struct], given: object, overrides: Mapping[str, str]) -> object:
         if not isinstance(given, dict):

@@ -13,7 +13,7 @@ from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import HushfleetError, LocalError, Refusal
 from hushfleet.privacy import epsilon
 from hushfleet.privacy.integer_rules import LEAST_VARIANCE
-from hushfleet.program.settings import Mistake, wrong
+from hushfleet.program.settings import Mistake, parse_what_is_right, text_of, wrong
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.plan_check import nano_rho, plan_problems
 from hushfleet.rounds.planning import Job, make_plan
@@ -24,7 +24,8 @@ from hushfleet.training import GlobalModel
 from models import catalogue
 from models.catalogue import Model
 from orchestrator.account import NANO, Account, payable_rounds, rest_lines
-from orchestrator.job.file import AUTO, JobFile, next_step
+from orchestrator.job import file as job_file
+from orchestrator.job.file import AUTO, CohortTable, JobFile, JobTable, ModelTable, PrivacyTable, TrainingTable, next_step
 from orchestrator.job.holdout import Holdout, approval_of, open_holdout
 from orchestrator.job.noise import Noise, noise_of, raw_features
 
@@ -125,9 +126,7 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, spendi
     model = _model(file, mistakes)
     holdout = _holdout(file, model, mistakes)
     devices = len(roster.roster.devices)
-    if devices < file.cohort.min_devices:
-        text_ = f"[cohort] min_devices: {devices} devices are enrolled, {file.cohort.min_devices} are needed"
-        mistakes.append(Mistake("cohort", "min_devices", text_))
+    _enrolled(file, roster, mistakes)
     if model is not None:
         asked = selection(devices, file.cohort.max_devices)
         first = TrainingProgress.start(model.initial(SystemRandomness()))
@@ -144,6 +143,58 @@ def check(file: JobFile, text: str, source: Path, roster: VerifiedRoster, spendi
                 return CheckedJob(file, text, model, job, first, holdout, cost, notes, devices, pays, noise)
             mistakes.append(Mistake("job", "rounds", f"[job] rounds: {short}"))
     raise wrong(source, text, [_as_written(file, one) for one in mistakes], next_step(source))
+
+
+_RESTS_ON: Mapping[str, frozenset[str]] = {
+    "aggregation": frozenset({"model"}),
+    "evaluation": frozenset({"model"}),
+    "job": frozenset({"cohort", "model", "privacy"}),
+    "privacy": frozenset({"cohort", "model"}),
+}
+"""The other tables that a mistake in a table may come from."""
+
+
+def read_for_fleet(path: Path, roster: VerifiedRoster) -> tuple[JobFile, str]:
+    """The job in a file, as `orchestrator.job.file.read`. Where the file is wrong, what does not fit the fleet is named at once with it.
+
+    Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)`.
+    """
+    text = text_of(path, next_step=next_step(path))
+    stand_ins = _stand_ins(roster)
+    file, mistakes, stood_in = parse_what_is_right(JobFile, text, source=path, next_step=next_step(path), stand_ins=stand_ins)
+    if not mistakes:
+        return job_file.read(path)
+    later: list[Mistake] = []
+    model = _model(file, later)
+    if model is not None:
+        if "evaluation" not in stood_in:
+            _holdout(file, model, later)
+        _enrolled(file, roster, later)
+        first = TrainingProgress.start(model.initial(SystemRandomness()))
+        job = _with_scheme(file, file.to_job(model.architecture), roster, first)
+        _plan(job, roster, first, later)
+    certain = [_as_written(file, one) for one in later if not stood_in & (_RESTS_ON.get(one.table, frozenset()) | {one.table})]
+    raise wrong(path, text, [*mistakes, *certain], next_step(path))
+
+
+def _stand_ins(roster: VerifiedRoster) -> dict[str, msgspec.Struct]:
+    policy = roster.policy
+    known = [one.name for one in policy.models if not catalogue.is_trainable(one.name)]
+    least_noise = float(policy.min_noise_squared) ** 0.5
+    return {
+        "job": JobTable("job", 1),
+        "model": ModelTable(name=known[0] if known else "softmax:1x2"),
+        "training": TrainingTable(1, 1, policy.max_learning_rate),
+        "privacy": PrivacyTable(1.0, max(1.0, 2 * least_noise), 1e-6),
+        "cohort": CohortTable(policy.min_devices, policy.max_devices),
+    }
+
+
+def _enrolled(file: JobFile, roster: VerifiedRoster, mistakes: list[Mistake]) -> None:
+    devices = len(roster.roster.devices)
+    if devices < file.cohort.min_devices:
+        text = f"[cohort] min_devices: {devices} devices are enrolled, {file.cohort.min_devices} are needed"
+        mistakes.append(Mistake("cohort", "min_devices", text))
 
 
 def job_cost(file: JobFile, roster: VerifiedRoster) -> int:

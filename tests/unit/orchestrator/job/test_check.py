@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 
+from hushfleet.cli import failure_of
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy import epsilon
+from hushfleet.program.settings import SettingsError
 from hushfleet.rounds.plan_check import nano_rho
 from orchestrator.job import file as job_file
-from orchestrator.job.check import check, selection
+from orchestrator.job.check import check, read_for_fleet, selection
 from tests.support.fleet import Fleet, allowing, make_fleet
 from tests.support.hand_made_model import hand_made
 from tests.support.jobs import job_fleet, with_policy, write_holdout, write_job
@@ -166,3 +168,40 @@ def test_a_target_closes_a_round_early(tmp_path):
 @pytest.mark.parametrize(("enrolled", "most", "expected"), [(6, 5, SELECT_ALL), (100, 50, 49_152), (1_000_000, 10, 1), (0, 10, SELECT_ALL)])
 def test_of_a_large_fleet_somewhat_more_than_a_cohort_is_asked(enrolled, most, expected):
     assert selection(enrolled, most) == expected
+
+
+class TestAllStages:
+    def told(self, folder, **changes: str) -> list[str]:
+        path = write_job(folder, **changes)
+        with pytest.raises(SettingsError) as raised:
+            read_for_fleet(path, FLEET.roster)
+        return [text for _, text in raised.value.mistakes]
+
+    def test_a_file_without_mistakes_is_read_as_ever(self, tmp_path):
+        path = write_job(tmp_path)
+        assert read_for_fleet(path, FLEET.roster) == job_file.read(path)
+
+    def test_a_slip_in_the_file_hides_nothing_that_only_the_fleet_shows(self, tmp_path):
+        found = self.told(
+            tmp_path,
+            local_steps="local_stepps = 2",
+            optimizer='optimizer = "adam"',
+            max_devices="max_devices = 11",
+            path='path = "nowhere.npz"',
+            noise_multiplier="noise_multiplier = 0.5",
+        )
+        for part in ("has no key local_stepps", "local_steps is missing", "[aggregation]", "above the owner's", "nowhere.npz", "z^2"):
+            assert any(part in one for one in found), part
+
+    def test_what_rests_on_a_table_that_is_wrong_is_not_blamed_on_another(self, tmp_path):
+        found = self.told(tmp_path, min_devices='min_devices = "many"', batch_size="batch_size = 100000")
+        assert [one.split(":")[0] for one in found] == ["[training] batch_size", "[cohort] min_devices"]
+
+    def test_programs_get_each_mistake_with_its_line(self, tmp_path):
+        path = write_job(tmp_path, local_steps="local_stepps = 2", min_devices="min_devices = 3")
+        try:
+            read_for_fleet(path, FLEET.roster)
+        except LocalError as error:
+            body = failure_of(error).as_json()
+        lines = {one["text"].split()[0]: one["line"] for one in body["error"]["mistakes"]}
+        assert lines["[cohort]"] == path.read_text().splitlines().index("min_devices = 3") + 1

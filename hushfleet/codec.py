@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.expectations import kind_text, wire_text
 from hushfleet.labels import PROTOCOL_VERSION
 
 
@@ -43,20 +44,20 @@ def decode(kind: type[M], data: bytes, *, max_bytes: int) -> M:
     (truncation, left-over bytes, unknown or missing fields, wrong types, values the constructor refuses).
     """
     if len(data) > max_bytes:
-        raise PeerError(Refusal.MESSAGE_TOO_LARGE, f"{kind.__name__} of {len(data)} bytes, at most {max_bytes} allowed")
-    envelope = _strict(Envelope, data, kind.__name__)
+        raise PeerError(Refusal.MESSAGE_TOO_LARGE, f"a {kind_text(kind)} of {len(data)} bytes, at most {max_bytes} allowed")
+    envelope = _strict(Envelope, data, kind)
     if envelope.version != PROTOCOL_VERSION:
-        raise PeerError(Refusal.MESSAGE_VERSION, f"{kind.__name__}: {_version_text(envelope.version)}")
-    return _strict(kind, bytes(envelope.content), kind.__name__)
+        raise PeerError(Refusal.MESSAGE_VERSION, f"{kind_text(kind)}: {_version_text(envelope.version)}")
+    return _strict(kind, bytes(envelope.content), kind)
 
 
-def _strict(kind: type[M], data: bytes, name: str) -> M:
+def _strict(kind: type[M], data: bytes, wanted: type[Message]) -> M:
     try:
         return msgspec.msgpack.decode(data, type=kind, strict=True)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise PeerError(Refusal.MESSAGE_MALFORMED, f"{name}: {error}") from error
+        raise PeerError(Refusal.MESSAGE_MALFORMED, wire_text(wanted, error)) from error
     except LocalError as error:
-        raise PeerError(Refusal.MESSAGE_MALFORMED, f"{name}: {error.message}") from error
+        raise PeerError(Refusal.MESSAGE_MALFORMED, f"no {kind_text(wanted)} that can be: {error.message}") from error
 
 
 def _version_text(version: int) -> str:

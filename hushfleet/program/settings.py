@@ -17,19 +17,12 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.expectations import mismatch
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]\s*(#.*)?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
-_PLAIN = (
-    (" - at `$`", ""),
-    ("`int`", "a whole number"),
-    ("`float`", "a number"),
-    ("`str`", "a text in quotes"),
-    ("`decimal`", "a number with a fraction"),
-    ("`bool`", "true or false"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +215,9 @@ class _Reading:
                         yield field.name, _from_variable(overrides[key], field.type)
                     else:
                         yield field.name, msgspec.convert(given[key], field.type, dec_hook=self._path)
-                except msgspec.ValidationError as error:
-                    self._note_value(table, key, _plain(str(error)), variable=key in overrides)
+                except msgspec.ValidationError:
+                    given_value = overrides[key] if key in overrides else given[key]
+                    self._note_value(table, key, mismatch(field.type, given_value), variable=key in overrides)
             elif field.required:
                 self._note(table, "", f"[{table}] {key} is missing")
 
@@ -303,12 +297,6 @@ def _line(text: str, table: str, key: str) -> int | None:
         elif here == table and key and (found := _KEY.match(line)) and found[1] == key:
             return number
     return None
-
-
-def _plain(text: str) -> str:
-    for old, new in _PLAIN:
-        text = text.replace(old, new)
-    return text[:1].lower() + text[1:]
 
 
 def _listed(names: Mapping[str, object]) -> str:

@@ -76,7 +76,7 @@ def test_another_version_is_refused_whatever_it_holds(version):
 
 
 def test_the_refusal_of_the_version_before_says_that_it_is_no_longer_spoken():
-    with pytest.raises(PeerError, match="Outer: protocol version 1 is no longer spoken; this is version 2"):
+    with pytest.raises(PeerError, match="outer: protocol version 1 is no longer spoken; this is version 2"):
         opened(b"\x92\x01" + BYTES[2:])
     with pytest.raises(PeerError, match="protocol version 3 is newer than this one"):
         opened(b"\x92\x03" + BYTES[2:])

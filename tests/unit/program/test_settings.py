@@ -79,11 +79,11 @@ butter = "much"
 """
     assert mistakes(text) == [
         f"{SOURCE}: 6 things are wrong",
-        "  line 3: [oven] degrees: expected a whole number, got a text in quotes",
-        "  line 4: [oven] fan: expected true or false, got a whole number",
+        "  line 3: [oven] degrees: expected a whole number >= 50 and <= 300, got a text in quotes",
+        "  line 4: [oven] fan: expected true or false, got 1",
         "  line 5: [oven] has no key windows; it has degrees, fan, mode",
         "  line 7: there is no table [garden] here; there are oven, recipe",
-        "  line 9: [recipe] path: expected a path in quotes",
+        "  line 9: [recipe] path: expected a path in quotes, got 7",
         "  line 10: [recipe] butter: expected a number, got a text in quotes",
     ]
 
@@ -94,7 +94,7 @@ def test_what_is_missing_is_named_where_it_belongs():
 
 
 def test_a_range_stands_in_the_type():
-    assert mistakes("[oven]\ndegrees = 20")[1] == "  line 2: [oven] degrees: expected a whole number >= 50"
+    assert mistakes("[oven]\ndegrees = 20")[1] == "  line 2: [oven] degrees: expected a whole number >= 50 and <= 300, got 20"
 
 
 def test_what_two_keys_may_not_be_together_is_the_tables_mistake():

@@ -97,13 +97,13 @@ def test_every_wrong_line_is_named_at_once():
         ('name = "softmax"', 'name = "softmax:4x2"', "says its sizes itself"),
         ("noise_multiplier = 4.0", "noise_multiplier = 0.0", "without noise nothing is private"),
         ("noise_multiplier = 4.0", "noise_multiplier = 4.0\nwithout_privacy = true", "without noise nothing is private"),
-        ("noise_multiplier = 4.0", "noise_multiplier = inf", "noise_multiplier: expected a number <= 1e+300"),
+        ("noise_multiplier = 4.0", "noise_multiplier = inf", "noise_multiplier: expected a number >= 0 and <= 1e+300, got inf"),
         ("max_devices = 5", "max_devices = 3", "max_devices must be at least min_devices"),
         ("max_devices = 5", "max_devices = 5\ntarget = 6", "target must lie between"),
         ('scheme = "auto"', 'scheme = "masked"', "this version has no scheme masked"),
-        ("delta = 1e-6", "delta = 1.0", "delta: expected a number < 1"),
-        ("max_devices = 5", "max_devices = 5000", "max_devices: expected a whole number <= 2800"),
-        ('path = "holdout.npz"', 'path = "holdout.npz"\ngate = 2.0', "gate: expected a number <= 1"),
+        ("delta = 1e-6", "delta = 1.0", "delta: expected a number > 0 and < 1, got 1"),
+        ("max_devices = 5", "max_devices = 5000", "max_devices: expected a whole number >= 1 and <= 2800, got 5000"),
+        ('path = "holdout.npz"', 'path = "holdout.npz"\ngate = 2.0', "gate: expected a number >= 0 and <= 1, got 2"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_reason(old, new, text):

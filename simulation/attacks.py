@@ -66,7 +66,10 @@ class Attacks:
     def during_round(self) -> None:
         """To be called once some devices, the victim among them, have contributed, and the thief has not."""
         self._open_one()
-        self._copy_shifted()
+        if self._open_round().accepted[self._victim].sealed_shares:
+            self._copy_masked()
+        else:
+            self._copy_shifted()
         self._forge_device()
         self._replay()
 
@@ -100,6 +103,13 @@ class Attacks:
         items = tuple(value.to_bytes(key.ciphertext_bytes, "big") for value in shifted)
         self._contribute(thief, Body(terms.plan_hash, thief.device_id, victim.masked_hash, items, victim.proof))
         self._expect(f"{self.thief} submits a shifted copy of {self._victim}'s ciphertexts", Refusal.KNOWLEDGE_PROOF)
+
+    def _copy_masked(self) -> None:
+        """A masked vector adds up under anybody's name. Only the shares of its key are missing, sealed to be opened under the victim's."""
+        victim = self._open_round().accepted[self._victim].verified.body
+        thief = self._fleet.parties.devices[self.thief]
+        self._contribute(thief, Body(victim.plan_hash, thief.device_id, victim.masked_hash, victim.items, b""))
+        self._expect(f"{self.thief} submits {self._victim}'s masked vector without the shares of its key", Refusal.SHARE_MISMATCH)
 
     def _forge_device(self) -> None:
         terms, randomness = self._open_round().terms, SystemRandomness()

@@ -23,7 +23,7 @@ from simulation.short_names import SHORT_NAMES
     default="softmax",
     show_default=True,
     type=click.Choice(sorted(SHORT_NAMES)),
-    help="softmax, mlp, or lenet: a convolutional net from an ONNX file.",
+    help="softmax, mlp, mlp-large: 100,234 values by scheme shared, or lenet: a convolutional net from an ONNX file.",
 )
 @click.option(
     "--transport",

@@ -119,6 +119,7 @@ def _job(settings: Settings, model: Model) -> Job:
         noise_multiplier=settings.noise,
         min_devices=settings.min_devices,
         max_devices=settings.devices,
+        scheme=settings.recipe.scheme,
         deadline_s=DEADLINE_S,
     )
 

@@ -29,11 +29,13 @@ class Recipe:
     clip_norm: float
     features_of: Callable[[FloatArray], FloatArray] = edges
     seen_as: str = "edge histograms"
+    scheme: str = "paillier"
 
 
 RECIPES: Mapping[str, Recipe] = {
     "softmax": Recipe(LocalTraining.make(20, 32, 1.0), clip_norm=1.0),
     "mlp": Recipe(LocalTraining.make(20, 32, 0.3), clip_norm=0.5),
+    "mlp-large": Recipe(LocalTraining.make(20, 32, 0.3), clip_norm=0.5, scheme="shared"),
     "lenet": Recipe(LocalTraining.make(20, 32, 0.1), 0.4, brightness, "brightness"),
 }
 
@@ -115,7 +117,7 @@ class Result:
         last = self.rounds[-1]
         return {
             "transport": "mosquitto" if self.settings.broker else "memory",
-            "scheme": "paillier",
+            "scheme": self.settings.recipe.scheme,
             "model": self.model,
             "values": self.values,
             "devices": self.settings.devices,

@@ -18,6 +18,8 @@ from simulation.outcome import Result, RoundFigures, Settings
 _COLUMNS = ("round", "devices", "answers", "accuracy", "epsilon", "bytes up/value", "seconds")
 _BAR_WIDTH = 24
 ENOUGH_DEVICES = 40
+MOST_VISIBLE_VALUES = 20_000
+_SUMMANDS = {"paillier": "ciphertexts", "shared": "masked vectors"}
 """Below that the noise that protects one device at a multiplier of 4 drowns the mean."""
 
 
@@ -53,11 +55,15 @@ class DemoScreen:
         text = (
             f"{devices} devices hold {rows} handwritten digits (as {settings.recipe.seen_as}) and show them to nobody.\n"
             f"They train {architecture.name} ({architecture.dimension} values): {rounds} rounds, noise multiplier {noise_multiplier:g}.\n"
-            "The orchestrator adds up ciphertexts. Only 3 of 4 committee members together\ncan open a sum, and never a single update."
+            f"The orchestrator adds up {_SUMMANDS[settings.recipe.scheme]}. Only 3 of 4 committee members\n"
+            "together can open a sum, and never a single update."
         )
         self.console.print(Panel(text, border_style="cyan", expand=False))
         if devices < ENOUGH_DEVICES:
             self.console.print(f"[yellow]note[/]  {devices} devices share much noise: expect little accuracy, or lower --noise-multiplier")
+        elif architecture.dimension > MOST_VISIBLE_VALUES:
+            text = f"noise on {architecture.dimension} values drowns what {devices} devices learn: this shows the sum, not the model"
+            self.console.print(f"[yellow]note[/]  {text}")
 
     @contextmanager
     def making_keys(self, devices: int, bits: int, members: int) -> Iterator[Callable[[int], None]]:

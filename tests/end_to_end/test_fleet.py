@@ -45,7 +45,7 @@ min_devices = {min_devices}
 max_devices = {max_devices}
 deadline_s = 192
 [aggregation]
-scheme = "auto"
+scheme = "{scheme}"
 optimizer = "fedavgm"
 momentum = 0.8
 """
@@ -75,9 +75,11 @@ def fleet(whole: TypedFleet, tmp_path: Path) -> Iterator[TypedFleet]:
         yield found
 
 
-def write_job(fleet: TypedFleet, *, privacy: str, devices: tuple[int, int] = (4, 6), rounds: int = ROUNDS) -> None:
+def write_job(
+    fleet: TypedFleet, *, privacy: str, devices: tuple[int, int] = (4, 6), rounds: int = ROUNDS, scheme: str = "auto"
+) -> None:
     """A job whose rounds end when enough devices have contributed, never at their deadline."""
-    text = JOB.format(privacy=privacy, min_devices=devices[0], max_devices=devices[1], rounds=rounds)
+    text = JOB.format(privacy=privacy, min_devices=devices[0], max_devices=devices[1], rounds=rounds, scheme=scheme)
     (fleet.folder / "job.toml").write_text(text)
 
 
@@ -95,8 +97,9 @@ def spent(fleet: TypedFleet, name: str) -> float:
     return fleet.json("agent", "status", "--state", str(fleet.state(name)))["rho_spent"]
 
 
-def test_without_noise_the_fleet_computes_plain_federated_averaging(fleet: TypedFleet) -> None:
-    write_job(fleet, privacy=WITHOUT, devices=(6, 6))
+@pytest.mark.parametrize("scheme", ["paillier", "shared"])
+def test_without_noise_the_fleet_computes_plain_federated_averaging(fleet: TypedFleet, scheme: str) -> None:
+    write_job(fleet, privacy=WITHOUT, devices=(6, 6), scheme=scheme)
     fleet.start_broker()
     fleet.start_agents()
     fleet.start_orchestrator()

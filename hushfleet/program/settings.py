@@ -169,9 +169,7 @@ class _Reading:
         read = self.tables(kind, tables, overrides)
         return None if self.mistakes else kind(**read)
 
-    def tables(
-        self, kind: type[msgspec.Struct], tables: Mapping[str, Any], overrides: Mapping[tuple[str, str], str]
-    ) -> dict[str, Any]:
+    def tables(self, kind: type[msgspec.Struct], tables: Mapping[str, Any], overrides: Mapping[tuple[str, str], str]) -> dict[str, Any]:
         """Each table that is there, by its field; None for one that is wrong."""
         known = {field.encode_name: field for field in msgspec.structs.fields(kind)}
         for name in tables.keys() - known.keys():

@@ -9,12 +9,13 @@ INSTALL = $(PIP) install --quiet --constraint constraints.txt setuptools && $(PI
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check check-units oracle bench clean
+.PHONY: help demo test check check-units soak oracle bench clean
 
 help:
 	@echo 'make demo    a whole fleet on this machine: trains on real data, then attacks itself (ARGS="--devices 20")'
 	@echo 'make test    every test that needs neither root nor a network'
 	@echo 'make check   lint, types, import contracts, documentation, generated files, systemd units'
+	@echo 'make soak    an hour of altered inputs and long random histories, progress shown (MINUTES=5)'
 	@echo 'make oracle  torch, scikit-learn and Keras give the stored gradients again (an environment of its own; ARGS= writes them anew)'
 	@echo 'make bench   a training step of ONNX graphs beside torch, on one thread of a quiet machine'
 	@echo 'make clean   remove what these targets made, .venv included'
@@ -44,6 +45,13 @@ check-units:
 	@for unit in systemd/*.service; do sed 's#/usr/bin/hushfleet#$(abspath $(BIN))/hushfleet#' $$unit >build/units/$${unit##*/}; done
 	@! command -v systemd-analyze >/dev/null || { systemd-analyze verify --man=no build/units/*.service && for unit in build/units/*.service; do \
 	  systemd-analyze security --offline=yes --no-pager --threshold=15 $$unit >$$unit.log || { cat $$unit.log; exit 1; }; tail -n 1 $$unit.log; done; }
+
+# Half of the time for the readers, with atheris where a wheel of it exists; then identities in long random orders.
+soak: MINUTES = 60
+soak: $(VENV)/installed-dev
+	@$(PIP) install --quiet atheris || echo 'Without atheris inputs are altered by chance alone.'
+	@$(BIN)/python -m tests.soak.readers --minutes $$(( ($(MINUTES) + 1) / 2 ))
+	@SOAK_SEEDS=$(MINUTES) $(BIN)/python -m pytest -n 2 -q tests/attacks/test_identities.py
 
 # A CPU build of torch is enough, and far smaller: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 oracle: ARGS = --check

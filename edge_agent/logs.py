@@ -17,6 +17,7 @@ import msgspec
 
 from hushfleet.errors import LocalError
 from hushfleet.system.durable import write_quickly
+from hushfleet.system.formats import UnreadableError, from_json
 from hushfleet.system.plain_text import plain
 from hushfleet.system.repeats import Repeats
 
@@ -92,8 +93,8 @@ class RecentProblems(logging.Handler):
 
     def read(self) -> tuple[Problem, ...]:
         """The oldest first; none if there is no file or it is damaged."""
-        with suppress(OSError, msgspec.MsgspecError):
-            return msgspec.json.decode(self._path.read_bytes(), type=tuple[Problem, ...])
+        with suppress(OSError, UnreadableError):
+            return from_json(self._path.read_bytes(), tuple[Problem, ...])
         return ()
 
     def emit(self, record: logging.LogRecord) -> None:

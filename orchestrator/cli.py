@@ -294,6 +294,8 @@ def export(
 def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Hand a roster that the owner signed to the orchestrator that runs, or will. It ends a round under way."""
     from hushfleet.documents import newer_roster, open_roster  # noqa: PLC0415 -- as above
+    from hushfleet.documents.limits import MAX_SIGNED_BYTES  # noqa: PLC0415 -- as above
+    from hushfleet.system.files import read_named  # noqa: PLC0415 -- as above
     from hushfleet.wire import decode_signed  # noqa: PLC0415 -- as above
     from orchestrator import pending_rosters  # noqa: PLC0415 -- as above
 
@@ -301,7 +303,7 @@ def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, 
     root = folder.joined().root
     with _reading(folder, load(config_path)) as reports:
         current = pending_rosters.newest(folder, reports.roster())
-    new = newer_roster(current, open_roster(decode_signed(file.read_bytes()), root))
+    new = newer_roster(current, open_roster(decode_signed(read_named(file, MAX_SIGNED_BYTES)), root))
     lines = [] if new.digest == current.digest else list(pending_rosters.differences(current, new))
     if lines:
         pending_rosters.hand_over(folder, new)

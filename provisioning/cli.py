@@ -13,6 +13,7 @@ from hushfleet.errors import LocalError, PeerError, Refusal
 from hushfleet.ids import parse_id
 from hushfleet.program.output import STDOUT, write_output
 from hushfleet.signing import Signed
+from hushfleet.system.files import read_named
 from hushfleet.typed import typed
 from provisioning.afterwards import after_approval, how_to_start
 from provisioning.broker import SERVICE_PATH
@@ -23,7 +24,7 @@ from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Address, BrokerFolder, VaultContents
 from provisioning.show import show
 
-_ENVELOPE_BYTES = 256
+_MOST_BYTES = MAX_ENROLMENT_REQUEST_BYTES + 256
 
 
 def _host(ctx: click.Context, param: click.Parameter, value: Any) -> Any:  # noqa: ANN401 -- one host or several
@@ -101,7 +102,7 @@ def approve(*, command: OwnerCommand, requests: tuple[Path, ...]) -> None:
 
 def _read_request(path: Path) -> Signed:
     try:
-        signed = decode(Signed, path.read_bytes(), max_bytes=MAX_ENROLMENT_REQUEST_BYTES + _ENVELOPE_BYTES)
+        signed = decode(Signed, read_named(path, _MOST_BYTES), max_bytes=_MOST_BYTES)
         open_enrolment_request(signed)
     except PeerError as error:
         text = f"{path} is no good enrolment request: {error.message}"

@@ -12,6 +12,7 @@ from hushfleet.codec import decode
 from hushfleet.documents import DeviceEntry, EnrolledRole, VerifiedRoster, fingerprint, open_roster
 from hushfleet.errors import HushfleetError, LocalError, Refusal
 from hushfleet.signing import Signed, VerifyKey
+from hushfleet.system.formats import UnreadableError, from_json
 from hushfleet.typed import typed
 from hushfleet.wire.limits import LIMITS
 
@@ -176,8 +177,8 @@ class VaultContents(_Record, frozen=True, dict=True):
     def from_json(cls, data: bytes) -> "VaultContents":
         """The contents that `to_json` wrote. Raises `LocalError(VAULT_DAMAGED)`."""
         try:
-            registry = msgspec.json.decode(data, type=cls)
-        except msgspec.MsgspecError as error:
+            registry = from_json(data, cls)
+        except UnreadableError as error:
             raise damaged(f"the registry: {error}") from error
         if registry.version != VERSION:
             raise damaged(f"a registry of version {registry.version}, this program knows {VERSION}")

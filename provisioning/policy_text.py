@@ -2,10 +2,11 @@
 
 import json
 import re
-import tomllib
 from importlib.resources import files
 
 import click
+
+from hushfleet.system.formats import UnreadableError, from_toml
 
 _HEADER = re.compile(r"\s*\[\s*([A-Za-z0-9_-]+)\s*\]\s*(#.*)?")
 _SETTING = re.compile(r"([a-z_]+)\.([a-z_]+)=(.*)", re.DOTALL)
@@ -79,6 +80,6 @@ def _comment(lines: list[str]) -> str:
 
 def _parses(text: str) -> bool:
     try:
-        return len(tomllib.loads(text)) == 1
-    except tomllib.TOMLDecodeError:
+        return len(from_toml(text)) == 1
+    except UnreadableError:
         return False

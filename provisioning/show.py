@@ -29,6 +29,7 @@ from hushfleet.documents.limits import MAX_BUNDLE_BYTES
 from hushfleet.errors import HushfleetError, PeerError, Refusal
 from hushfleet.labels import Label, sha256
 from hushfleet.signing import Signed, VerifyKey
+from hushfleet.system.files import read_named
 from hushfleet.wire.limits import LIMITS
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import VaultContents
@@ -67,7 +68,7 @@ def show(*, command: OwnerCommand, file: Path | None) -> None:
         command.tell(told, [f"{name.replace('_', ' '):<22} {_text(value)}" for name, value in told.items()])
         return
     known = Known.of(command.registry if command.folder.exists() else None)
-    told = explain(file.read_bytes(), known)
+    told = explain(read_named(file, MAX_BUNDLE_BYTES), known)
     command.tell(told, [f"{name.replace('_', ' '):<22} {_text(value)}" for name, value in told.items()])
 
 

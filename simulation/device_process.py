@@ -26,6 +26,7 @@ from hushfleet.program.terminal import print_json
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.effects import Refused, ZeroContributed
 from hushfleet.signing import VerifyKey
+from hushfleet.system.formats import from_json
 from hushfleet.system.memory import hide_memory
 from hushfleet.training import Data
 from models import catalogue
@@ -86,7 +87,7 @@ class Player:
 
 def main(path: Path) -> None:
     """Play until standard input ends."""
-    spec = msgspec.json.decode(path.read_bytes(), type=Spec)
+    spec = from_json(path.read_bytes(), Spec)
     players = {name: Player(spec, name) for name in spec.names}
     threading.Thread(target=_obey, args=(players,), daemon=True).start()
     while True:

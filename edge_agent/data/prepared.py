@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_agent.data.block import BLOCK_ROWS, Block
 from hushfleet.system.durable import sync_folder
+from hushfleet.system.formats import UnreadableError, from_json
 from hushfleet.training import Data
 
 ROWS_FILE = "training.rows"
@@ -100,8 +101,8 @@ def load_prepared(folder: Path, origin: str) -> PreparedRows | None:
     path = folder / ROWS_FILE
     try:
         with path.open("rb") as file:
-            header = msgspec.json.decode(file.read(_HEADER_BYTES), type=RowsHeader)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+            header = from_json(file.read(_HEADER_BYTES), RowsHeader)
+    except (OSError, UnreadableError):
         return None
     whole = _HEADER_BYTES + 8 * header.rows * header.width
     if header.origin != origin or header.format != _FORMAT or header.rows < 1 or path.stat().st_size != whole:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hushfleet.system.durable import write_durably
+from hushfleet.system.formats import UnreadableError, from_json
 
 if TYPE_CHECKING:
     from edge_agent.data.findings import Findings
@@ -74,8 +75,8 @@ def now_text() -> str:
 
 def read_verdict(folder: Path) -> Verdict | None:
     """The verdict that the agent of this folder wrote last, or None."""
-    with suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode((folder / VERDICT_FILE).read_bytes(), type=Verdict)
+    with suppress(OSError, UnreadableError):
+        return from_json((folder / VERDICT_FILE).read_bytes(), Verdict)
     return None
 
 

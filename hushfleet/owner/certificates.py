@@ -35,6 +35,11 @@ _RENEW_BROKER = timedelta(days=365)
 _HOST_PART = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LONGEST_HOST = 253
 _PEM = Encoding.PEM
+_UNREADABLE = (
+    *(ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InvalidSignature),
+    *(x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType),
+)
+"""The errors of the library for what is no certificate, no request, or one with strange contents."""
 _EKU = x509.oid.ExtendedKeyUsageOID
 
 
@@ -60,7 +65,7 @@ class Authority:
         """From a PEM certificate and a PKCS 8 DER key. Raises `LocalError(VAULT_DAMAGED)` if they do not belong together."""
         try:
             loaded, secret = x509.load_pem_x509_certificate(certificate), load_der_private_key(key, None)
-        except ValueError as error:
+        except _UNREADABLE as error:
             raise _damaged("the CA's certificate or key cannot be read") from error
         if not isinstance(secret, ec.EllipticCurvePrivateKey) or loaded.public_key() != secret.public_key():
             raise _damaged("the CA's certificate is not of its key")
@@ -96,9 +101,9 @@ class Authority:
         try:
             loaded, secret = x509.load_pem_x509_certificate(certificate), load_pem_private_key(key, None)
             loaded.verify_directly_issued_by(self.certificate)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+            names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (*_UNREADABLE, x509.ExtensionNotFound):
             return False
-        names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         wanted = {_general_name(host) for host in hosts}
         lasts = loaded.not_valid_after_utc - now >= _RENEW_BROKER
         return lasts and set(names) == wanted and loaded.public_key() == secret.public_key()
@@ -131,13 +136,16 @@ def check_request(request: EnrolmentRequest) -> None:
     """`PeerError(CERTIFICATE_REQUEST)` unless it asks, with a P-256 key it holds, for a certificate in its own name."""
     try:
         asked = x509.load_pem_x509_csr(request.certificate_request)
-        signed = asked.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature) as error:
+        public = asked.public_key() if asked.is_signature_valid else None
+        named = asked.subject == _name(request.device_id)
+        alone = asked.public_bytes(_PEM) == request.certificate_request
+    except _UNREADABLE as error:
         raise _wrong(request, "is not a certificate request") from error
-    public = asked.public_key() if signed else None
+    if not alone:
+        raise _wrong(request, "has more in it than a certificate request")
     if not isinstance(public, ec.EllipticCurvePublicKey) or not isinstance(public.curve, ec.SECP256R1):
         raise _wrong(request, "is not signed by the P-256 key that it names")
-    if asked.subject != _name(request.device_id):
+    if not named:
         raise _wrong(request, f"is for {asked.subject.rfc4514_string()[:80]!r}")
 
 
@@ -153,8 +161,11 @@ def serial_number(certificate: bytes) -> int:
 
 
 def ends(certificate: bytes) -> datetime:
-    """The time at which a PEM certificate expires, UTC."""
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    """The time at which a PEM certificate expires, UTC. Raises `PeerError(MESSAGE_MALFORMED)` for anything else."""
+    try:
+        return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+    except _UNREADABLE as error:
+        raise PeerError(Refusal.MESSAGE_MALFORMED, "a certificate that cannot be read") from error
 
 
 def now() -> datetime:

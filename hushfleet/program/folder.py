@@ -19,11 +19,14 @@ from typing import Annotated, ClassVar, Generic, TypeVar
 import msgspec
 
 from hushfleet.documents import Bundle, VerifiedRoster, fingerprint, open_bundle
+from hushfleet.documents.limits import MAX_BUNDLE_BYTES
 from hushfleet.errors import FaultyOwner, LocalError, Refusal
 from hushfleet.program.keys import PartyKeys
 from hushfleet.signing import KEY_BYTES, VerifyKey
 from hushfleet.system.durable import give_away, write_durably
+from hushfleet.system.files import read_named
 from hushfleet.system.folders import make_private, require_private
+from hushfleet.system.formats import UnreadableError, from_json
 from hushfleet.system.locks import folder_locked, lock_holder
 from hushfleet.typed import typed
 
@@ -116,8 +119,8 @@ class PartyFolder:
         if not file.exists():
             return None
         try:
-            return msgspec.json.decode(file.read_bytes(), type=Membership)
-        except msgspec.MsgspecError as error:
+            return from_json(file.read_bytes(), Membership)
+        except UnreadableError as error:
             raise LocalError(Refusal.NOT_ENROLLED, f"{file} is damaged: {error}", next_step="Join with the bundle again.") from error
 
     def joined(self) -> Membership:
@@ -130,7 +133,7 @@ class PartyFolder:
     def bundle_bytes(self, file: Path) -> bytes:
         """The content of the owner's bundle `file`. `LocalError(FILE_KIND)` for a folder, such as a trainable model."""
         if not file.is_dir():
-            return file.read_bytes()
+            return read_named(file, MAX_BUNDLE_BYTES)
         if (file / "manifest.json").exists():
             message = f"{file} is a trainable model (a folder), not the owner's bundle for this party (a file)"
             models = "A trainable model is named in agent.toml, job.toml or policy.toml. "

@@ -1,5 +1,7 @@
 """Arrays from a file of `numpy.savez`, for the settings that name them: read in parts, and nothing is ever unpickled."""
 
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,13 +15,19 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from hushfleet.errors import DataError, Refusal
+from hushfleet.system.files import kind_of
 
 Numbers = npt.NDArray[Any]
 
 _SUFFIX = ".npy"
 _NUMBERS = "fiub"
 _MANY_ROWS = 1 << 16
-_DAMAGED = (EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, ValueError, OverflowError, MemoryError)
+_MOST_PART_BYTES = 1 << 30
+"""The most that is read at once, whatever a header states: a file of a few kB can hold terabytes of zeros."""
+_DAMAGED = (
+    *(EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, RuntimeError, NotImplementedError, ValueError),
+    *(OverflowError, MemoryError, KeyError, IndexError, TypeError, SyntaxError),
+)
 
 
 def read_arrays(path: Path, features: str, labels: str, *, section: str) -> tuple[Numbers, Numbers]:
@@ -39,6 +47,8 @@ def read_parts(path: Path, features: str, labels: str, *, section: str, rows: in
     """
     check = f"Check [{section}] path."
     try:
+        if kind_of(path):
+            raise ValueError  # a FIFO would block
         with ExitStack() as opened:
             archive = opened.enter_context(zipfile.ZipFile(path))
             first = _Stored(opened, archive, path, features, f"[{section}] features")
@@ -68,6 +78,8 @@ class _Stored:
             raise DataError(Refusal.DATA_SOURCE, message, next_step=f"Check {setting}: store an array of numbers.")
         if not shape:
             raise DataError(Refusal.DATA_SHAPE, f"{path}: the array {name!r} is one number, not rows of numbers")
+        if min(shape) < 0:
+            raise ValueError
         self.shape, self._dtype, self._begin = shape, dtype, 0
         self._whole = self._read(shape[0]).reshape(shape[::-1]).T if in_columns else None
 
@@ -80,6 +92,8 @@ class _Stored:
 
     def _read(self, rows: int) -> Numbers:
         size = rows * prod(self.shape[1:]) * self._dtype.itemsize
+        if not 0 <= size <= _MOST_PART_BYTES:
+            raise ValueError
         data = self._file.read(size)
         if len(data) < size:
             raise EOFError

@@ -5,7 +5,6 @@ the types (`Annotated[int, Meta(ge=1)]`), everything else in a table's `__post_i
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ import msgspec
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.expectations import mismatch
+from hushfleet.system.files import read_named
+from hushfleet.system.formats import UnreadableError, from_toml
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -66,10 +67,13 @@ def read_settings(kind: type[T], path: Path, *, next_step: str, environment: Map
     return parse_settings(kind, text, source=path, next_step=next_step, environment=environment, prefix=prefix)
 
 
+_MOST_BYTES = 1 << 20
+
+
 def text_of(path: Path, *, next_step: str) -> str:
     """The text of a file of settings. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` if it is none."""
     try:
-        return path.read_text(encoding="utf-8")
+        return read_named(path, _MOST_BYTES).decode()
     except UnicodeDecodeError as error:
         raise LocalError(Refusal.CONFIG_INVALID, f"{path} is no text in UTF-8: {error.reason}", next_step=next_step) from error
 
@@ -112,8 +116,8 @@ def parse_what_is_right(
 
 def _toml(text: str, source: Path, next_step: str, parse_float: Callable[[str], object] = float) -> dict[str, Any]:
     try:
-        return tomllib.loads(text, parse_float=parse_float)
-    except tomllib.TOMLDecodeError as error:
+        return from_toml(text, parse_float=parse_float)
+    except UnreadableError as error:
         raise LocalError(Refusal.CONFIG_INVALID, f"{source} is not TOML: {error}", next_step=next_step) from error
 
 

@@ -5,6 +5,7 @@ from math import prod
 import msgspec
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.system.formats import UnreadableError, from_json
 
 FORMAT = 1
 
@@ -95,8 +96,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def from_json(cls, text: bytes) -> "Manifest":
         """The inverse. `LocalError(MODEL_DAMAGED)` for anything but a manifest of this format."""
         try:
-            manifest = msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            manifest = from_json(text, cls)
+        except UnreadableError as error:
             raise LocalError(Refusal.MODEL_DAMAGED, f"manifest.json is not a trainable model's manifest: {error}") from error
         if manifest.format != FORMAT or not manifest.parameters or not manifest.features:
             message = f"manifest.json: format {manifest.format} with {len(manifest.parameters)} parameters; format {FORMAT} is read"

@@ -35,5 +35,5 @@ def open_session(graph: bytes, threads: int = 1) -> GraphSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # the default grows the arena in powers of two: up to twice of what is used
     provider = ("CPUExecutionProvider", {"arena_extend_strategy": "kSameAsRequested"})
-    session: GraphSession = onnxruntime.InferenceSession(graph, options, providers=[provider])
+    session: GraphSession = onnxruntime.InferenceSession(graph, options, providers=[provider], enable_fallback=False)
     return session

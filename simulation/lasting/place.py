@@ -20,6 +20,7 @@ import msgspec
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.system.durable import write_durably
+from hushfleet.system.formats import from_json
 from hushfleet.system.locks import folder_locked
 from hushfleet.typed import typed
 
@@ -95,7 +96,7 @@ class Place:
         if not self.is_whole():
             text = f"there is no fleet in {self.path}"
             raise LocalError(Refusal.SETTINGS_INVALID, text, next_step=f"To make one: {typed('up', '--devices', '6', '--data', 'FOLDER')}")
-        return msgspec.json.decode(self._facts.read_bytes(), type=FleetFacts)
+        return from_json(self._facts.read_bytes(), FleetFacts)
 
     def keep(self, facts: FleetFacts) -> None:
         """Note that the fleet is whole."""

@@ -14,6 +14,7 @@ import msgspec
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.system.durable import write_durably
+from hushfleet.system.formats import from_json
 from simulation.broker import find_mosquitto
 from simulation.lasting.place import Place
 
@@ -42,7 +43,7 @@ class Processes:
 
     def __init__(self, place: Place) -> None:
         self._place, self._file = place, place.path / "processes.json"
-        known = msgspec.json.decode(self._file.read_bytes(), type=dict[str, StartedProcess]) if self._file.exists() else {}
+        known = from_json(self._file.read_bytes(), dict[str, StartedProcess]) if self._file.exists() else {}
         self._known = dict(known)
 
     def alive(self) -> dict[str, StartedProcess]:

@@ -1,6 +1,7 @@
 """Reads the files that exporters write: opset 7 and later, half precision, stored tensors as inputs or Constant nodes, functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from onnx import (
     version_converter,
 )
 
+from hushfleet.errors import HushfleetError
 from models.onnx.prepare.graph import Array, Graph, attribute
 from models.onnx.prepare.half import in_single
 from models.onnx.prepare.inputs import add_inputs
@@ -51,7 +53,20 @@ def read(path: Path) -> ModelProto:
         raise Unsupported(f"{path} is not an ONNX model: {error}", next_step="Export it anew.") from error
     if not model.graph.output:
         raise Unsupported(f"{path} is not an ONNX model, or one without outputs", next_step="Export it anew.")
-    return to_opset_18(model)
+    with damaged_refused(path):
+        return to_opset_18(model)
+
+
+@contextmanager
+def damaged_refused(path: Path) -> Iterator[None]:
+    """Turn what libraries raise over a damaged file into a refusal that names its type: they check little and raise anything."""
+    try:
+        yield
+    except (HushfleetError, FileNotFoundError):
+        raise
+    except Exception as error:
+        text = f"{path} is a damaged ONNX model, or of a kind that is not understood: {type(error).__name__}"
+        raise Unsupported(text, next_step="Export it anew.") from error
 
 
 def to_opset_18(model: ModelProto) -> ModelProto:

@@ -61,7 +61,11 @@ class Source:
 
 def read_source(path: Path, options: PrepareOptions) -> Source:
     """Read and understand the file: every step before differentiation."""
-    model = reading.read(path)
+    with reading.damaged_refused(path):
+        return _understood(path, reading.read(path), options)
+
+
+def _understood(path: Path, model: ModelProto, options: PrepareOptions) -> Source:
     graph = reading.to_graph(model, options.sizes, options.values)
     kept = scikit.rewrite(graph)
     simplify.simplify(graph, dropout=options.dropout)

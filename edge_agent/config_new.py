@@ -2,11 +2,11 @@
 
 import csv
 import json
-import zipfile
 from importlib.resources import files
 from pathlib import Path
 
 from hushfleet.errors import DataError, Refusal
+from hushfleet.program.npz import array_names
 
 _DELIMITERS = (",", ";", "\t", "|")
 _LABELS = ("label", "labels", "target", "class", "y", "diagnosis", "cultivar")
@@ -61,13 +61,7 @@ def _csv(path: Path) -> tuple[dict[str, object], dict[str, str], tuple[str, ...]
 
 
 def _npz(path: Path) -> tuple[dict[str, object], dict[str, str], tuple[str, ...]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
-    except FileNotFoundError as error:
-        raise DataError(Refusal.DATA_SOURCE, f"there is no file {path.absolute()}", next_step="Check the path.") from error
-    except zipfile.BadZipFile as error:
-        raise DataError(Refusal.DATA_SOURCE, f"{path} is no npz file", next_step="numpy.savez writes such files.") from error
+    names = array_names(path, next_step="Check the path.")
     if len(names) < 2:
         raise DataError(Refusal.DATA_SOURCE, f"{path} holds no two arrays", next_step="Store features and labels in it.")
     label = next((name for name in names if name.lower() in _LABELS), names[-1])

@@ -5,7 +5,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -45,15 +45,30 @@ def read_parts(path: Path, features: str, labels: str, *, section: str, rows: in
 
     Memory follows the size of a part, but for an array that was stored column by column: that one is held whole.
     """
-    check = f"Check [{section}] path."
+    with ExitStack() as opened, _refused(path, f"Check [{section}] path."):
+        archive = opened.enter_context(zipfile.ZipFile(path))
+        first = _Stored(opened, archive, path, features, f"[{section}] features")
+        second = _Stored(opened, archive, path, labels, f"[{section}] labels")
+        yield from _parts(first, second, rows)
+
+
+def array_names(path: Path, *, next_step: str) -> tuple[str, ...]:
+    """The names of the arrays in the file. Raises `DataError(DATA_SOURCE)` if it cannot be read or is no npz."""
+    with _refused(path, next_step), zipfile.ZipFile(path) as archive:
+        return _names(archive)
+
+
+def _names(archive: zipfile.ZipFile) -> tuple[str, ...]:
+    return tuple(member.removesuffix(_SUFFIX) for member in archive.namelist() if member.endswith(_SUFFIX))
+
+
+@contextmanager
+def _refused(path: Path, check: str) -> Iterator[None]:
+    """The one list of what damaged files raise."""
     try:
         if kind_of(path):
             raise ValueError  # a FIFO would block
-        with ExitStack() as opened:
-            archive = opened.enter_context(zipfile.ZipFile(path))
-            first = _Stored(opened, archive, path, features, f"[{section}] features")
-            second = _Stored(opened, archive, path, labels, f"[{section}] labels")
-            yield from _parts(first, second, rows)
+        yield
     except FileNotFoundError as error:
         raise DataError(Refusal.DATA_SOURCE, f"there is no file {path}", next_step=check) from error
     except OSError as error:
@@ -67,7 +82,7 @@ class _Stored:
     """One array in the file, read from its first row on."""
 
     def __init__(self, opened: ExitStack, archive: zipfile.ZipFile, path: Path, name: str, setting: str) -> None:
-        names = [member.removesuffix(_SUFFIX) for member in archive.namelist() if member.endswith(_SUFFIX)]
+        names = _names(archive)
         if name not in names:
             message = f"{path} holds no array {name!r}; it holds {', '.join(names) or 'none'}"
             raise DataError(Refusal.DATA_SOURCE, message, next_step=f"Check {setting}.")

@@ -73,7 +73,7 @@ _MOST_BYTES = 1 << 20
 def text_of(path: Path, *, next_step: str) -> str:
     """The text of a file of settings. Raises `FileNotFoundError`, `LocalError(CONFIG_INVALID)` if it is none."""
     try:
-        return read_named(path, _MOST_BYTES).decode()
+        return read_named(path, _MOST_BYTES).decode().replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise LocalError(Refusal.CONFIG_INVALID, f"{path} is no text in UTF-8: {error.reason}", next_step=next_step) from error
 
@@ -250,8 +250,8 @@ def _from_variable(text: str, kind: Any) -> object:  # noqa: ANN401 -- a field's
     place = partial(_path_in, Path.cwd())
     readings: list[object] = [text]
     if text[:1] in ("[", "{"):
-        with suppress(tomllib.TOMLDecodeError):
-            readings.insert(0, tomllib.loads(f"value = {text}")["value"])
+        with suppress(UnreadableError):
+            readings.insert(0, from_toml(f"value = {text}")["value"])
     else:
         readings.append([one.strip() for one in text.split(",") if one.strip()])
     for value in readings:

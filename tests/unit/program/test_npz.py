@@ -36,20 +36,20 @@ def test_an_array_that_is_not_there_is_named_with_those_that_are(file):
 
 
 def test_an_array_of_objects_is_never_unpickled(file):
-    assert "pickle" in refusal(file, features="names").message.lower()
+    assert "plain numbers" in refusal(file, features="names").message
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY", b"\x80\x04N."], ids=["empty", "torn", "npy", "pickle"])
 def test_a_file_that_is_no_npz(tmp_path, content):
     (tmp_path / "data.npz").write_bytes(content)
 
-    assert refusal(tmp_path / "data.npz").next_step == "Check [evaluation] path."
+    assert refusal(tmp_path / "data.npz").next_step.startswith("Check [evaluation] path.")
 
 
 def test_one_array_without_a_name(tmp_path):
     np.save(tmp_path / "data.npy", X)
 
-    assert "without a name" in refusal(tmp_path / "data.npy").message
+    assert "no npz file" in refusal(tmp_path / "data.npy").message
 
 
 def test_a_file_that_is_not_there(tmp_path):

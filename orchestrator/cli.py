@@ -312,6 +312,23 @@ def publish_roster(*, file: Path, state: Path | None, config_path: Path | None, 
         print_json({"roster": new.roster.serial, "changes": lines})
 
 
+@orchestrator.command(epilog="Example: hushfleet orchestrator recover")
+@_STATE
+@_CONFIG
+@yes_option
+@json_option
+def recover(*, state: Path | None, config_path: Path | None, yes: bool, as_json: bool) -> None:
+    """Go on with a state folder that was moved, copied or restored, once no other copy of it runs."""
+    from orchestrator.recovering import recover as go_on  # noqa: PLC0415 -- as above
+
+    folder, config = _folder(state), load(config_path)
+    ask("Is this the only copy of this orchestrator's state folder that runs, now and later? Two copies stop the whole fleet.", yes=yes)
+    found = go_on(folder, config)
+    say(f"{len(found.rounds)} rounds taken from the archive; the next round is above {found.highest}.", err=as_json)
+    if as_json:
+        print_json({"rounds": list(found.rounds), "highest": found.highest})
+
+
 @orchestrator.command(epilog="Example: hushfleet orchestrator abort --reason 'pi-07 will not come back'")
 @click.option("--reason", default="given up", show_default=True, help="Stands in the round's record, for everybody to read.")
 @_STATE

@@ -28,6 +28,7 @@ from orchestrator.job.standing import Done, Fresh, GoesOn
 from orchestrator.loop import Goal, Loop, Pace, Surroundings
 from orchestrator.screen import Screen
 from orchestrator.service import Orchestrator
+from orchestrator.store import database, journals
 from orchestrator.store.begun import BegunJob
 from orchestrator.store.reports import JobView, RoundView, reading
 from orchestrator.store.stale_topics import removals
@@ -74,6 +75,7 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
     """
     fleet, keys = folder.joined(), OrchestratorKeys.load(folder.path)
     with folder.locked(), closing(Store(folder.path, fleet.root, url=config.store.url)) as store:
+        journals.require_place(store.engine, folder.path / database.FILE)
         choice = JobChoice(folder, config, keys, store)
         choice.take_waiting_rosters()
         file, text = read_for_fleet(path, store.roster())
@@ -150,7 +152,7 @@ def _rounds(
     with _link(choice, fleet, screen, options) as link:
         watch = Watch(notifier, lambda: not isinstance(link, MqttLink) or link.alive_within_s(_LINK_ALIVE_S), on_stuck=screen.note)
         messenger = Messenger(link, choice.folder.spool, on_refused=lambda error: screen.note(f"dropped a message: {error}"))
-        state, rho = choice.state(coordinator), checked.cost.rho_nano
+        state, rho = choice.state(coordinator, read_back=False), checked.cost.rho_nano
         orchestrator = Orchestrator(coordinator, state, messenger, choice.store, now_ms=now_ms, report=screen.report, rho_nano=rho)
         surroundings = Surroundings(
             pending_rosters=lambda: pending_rosters.waiting(choice.folder),

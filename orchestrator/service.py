@@ -11,13 +11,14 @@ from hushfleet.link.hearing import UNHEARD_S, Hearing
 from hushfleet.link.transfers import Incomplete
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, Coordinator, CoordinatorState, Decrypting, NoRound, publications
-from hushfleet.rounds.effects import Alert, Change, Effect, Note, Publish, Refused, require_accepted
+from hushfleet.rounds.effects import Alert, Change, Effect, KeepFloor, Note, Publish, Refused, require_accepted
 from hushfleet.rounds.events import (
     AbortWanted,
     AnswerArrived,
     Connected,
     ContributionsArrived,
     DeadlinePassed,
+    ReadBack,
     RosterArrived,
     RoundWanted,
 )
@@ -27,11 +28,14 @@ from hushfleet.signing import VerifyKey
 from hushfleet.wire import DeviceStatus, Kind, Role, Topic, encode_signed, open_status
 from orchestrator.absence import Absence, absence
 from orchestrator.attendance import Attendance, attendance
+from orchestrator.echo import forgotten, held_outside
 
 Report = Callable[[Note | Alert | Refused], None]
 
 HEARD = tuple(kind for kind in Kind if kind.publisher is not Role.ORCHESTRATOR)
 """Everything that devices publish: what is left behind on any of these topics is cleared."""
+_READ_BACK = (Kind.PLAN, Kind.RECORD, Kind.ROSTER)
+"""The topics on which others hold the word of this orchestrator, in this order; the roster comes last."""
 _MOST_SEEN = 1 << 48  # a device that lies moves the first number of a new orchestrator, and never to its end
 _MOST_AT_ONCE = 64
 _MOST_RANGES = 256
@@ -66,6 +70,7 @@ class Orchestrator:
     ) -> None:
         """`rho_nano`: the cost of one round of the job to a device, in 10^-9 rho."""
         self._coordinator, self._messenger, self._now_ms, self._report = coordinator, messenger, now_ms, report
+        self._changes = changes
         self._running = Running(coordinator, state, changes.persist, SystemRandomness())
         self._statuses: dict[str, bytes] = {}
         self._alerted: set[tuple[bytes, int]] = set()
@@ -109,9 +114,17 @@ class Orchestrator:
         return absence(roster, said, least=least, rho_nano=rho, plan=state.terms.verified_plan, accepted=frozenset(state.accepted))
 
     def connect(self) -> None:
-        """Subscribe, and publish everything that the broker should retain."""
+        """Subscribe, and publish everything that the broker should retain.
+
+        After a start what the broker holds of this orchestrator is read back first: it comes before the roster, published now, comes.
+        """
         self._hearing.open()
-        self._carry_out(self._running.offer(Connected()))
+        if self.state.memory.read_back:
+            self._carry_out(self._running.offer(Connected()))
+            return
+        for kind in _READ_BACK:
+            self._messenger.subscribe(self.state.memory.roster.roster.fleet, kind)
+        self._carry_out((publications.roster_publication(self.state.memory.roster),))
 
     def start_round(self) -> None:
         """Publish the next plan. Raises `PhaseError` while a round is under way, `LocalError` if no plan can hold the job."""
@@ -205,6 +218,8 @@ class Orchestrator:
                 self._receipt(latest, one.topic, sha256(one.data), ReceiptStatus.REFUSED, reason=Refusal.CONTRIBUTION_LATE.value)
 
     def _take_single(self, one: Arrived) -> None:
+        if one.topic.kind in _READ_BACK and not self.state.memory.read_back:
+            self._read_back(one)
         if not one.topic.device or not one.data:
             return
         # Members answer side by side, and again at every connection: what comes after enough of them did is no news.
@@ -214,6 +229,20 @@ class Orchestrator:
             self._take_status(one.topic.device, one.data)
         elif one.topic.kind is Kind.EVIDENCE:
             self._take_evidence(one.topic.device, one.data)
+
+    def _read_back(self, one: Arrived) -> None:
+        """Compare what others hold with the store. Raises `LocalError(STORE_ROLLED_BACK)` if they hold more."""
+        memory = self.state.memory
+        if one.topic.kind is Kind.ROSTER:
+            for kind in _READ_BACK:
+                self._messenger.unsubscribe(memory.roster.roster.fleet, kind)
+            self._carry_out(self._running.offer(ReadBack()))
+            self._carry_out(self._running.offer(Connected()))
+            return
+        held = held_outside(one.topic.kind, one.data, self._coordinator.signing_key.verify_key)
+        if held is not None and held.ahead_of(self.state):
+            self._changes.persist((KeepFloor(held.key_id, held.round),))
+            raise forgotten(held.round)
 
     def _take_evidence(self, device_id: str, data: bytes) -> None:
         """Alert the owner, once a round, to evidence that holds; what does not is dropped, and told."""

@@ -198,6 +198,14 @@ class DropReceivedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepFloor:
+    """Store that others hold a document of this orchestrator for this round, of which its store knows nothing: it signs nothing more."""
+
+    key_id: bytes
+    round: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeepOutcome:
     """Store a finished round, released or aborted: its archive, and the progress of the job's task from now on."""
 
@@ -222,6 +230,7 @@ Change = (
     | KeepRequest
     | KeepReceivedAnswer
     | DropReceivedAnswer
+    | KeepFloor
     | KeepOutcome
 )
 

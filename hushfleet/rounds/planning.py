@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hushfleet.documents import EMPTY_JOURNAL, Plan, PrivacyPlan, VerifiedRoster
+from hushfleet.documents import EMPTY_JOURNAL, JournalHead, Plan, PrivacyPlan, VerifiedRoster
 from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.privacy import derive
@@ -35,7 +35,7 @@ class Job:
     accept_slow: bool = False
 
 
-def make_plan(job: Job, roster: VerifiedRoster, progress: Progress, round_number: int) -> Plan:
+def make_plan(job: Job, roster: VerifiedRoster, progress: Progress, round_number: int, journal: JournalHead = EMPTY_JOURNAL) -> Plan:
     """The plan of one round: its integers follow from the job and the policy. Raises `LocalError` if no plan can hold the job."""
     n = derive(
         dimension=job.task.dimension,
@@ -60,7 +60,7 @@ def make_plan(job: Job, roster: VerifiedRoster, progress: Progress, round_number
         clip_norm=n.clip_norm,
         scale=n.scale,
         sending_slot_s=job.sending_slot_s or -(-job.deadline_s // SLOTS_IN_A_DEADLINE),
-        journal=EMPTY_JOURNAL,
+        journal=journal,
         selection=job.selection,
         deadline_s=job.deadline_s,
     )

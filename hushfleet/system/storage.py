@@ -36,7 +36,7 @@ def storage_errors(folder: Path, *, damaged: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, sqlite3.Error) as error:
+    except Exception as error:
         reason = _reason(error)
         if reason is None:
             raise
@@ -75,6 +75,9 @@ class Reserve:
 
 
 def _reason(error: Exception) -> Refusal | None:
+    cause = getattr(error, "orig", None)  # SQLAlchemy wraps what the database's driver raised
+    if isinstance(cause, Exception):
+        return _reason(cause)
     if isinstance(error, OSError):
         if error.errno in _FULL:
             return Refusal.DISK_FULL

@@ -41,9 +41,9 @@ class JobChoice:
         signing, sealing, insecure = self.keys.signing, self.keys.sealing, self.config.testing.insecure_keys
         return Coordinator(signing, sealing, self.store.root, checked.job, checked.target, insecure)
 
-    def state(self, coordinator: Coordinator) -> CoordinatorState:
-        """As of the last transaction."""
-        return coordinator_state(self.store, coordinator, now_ms=now_ms(), now_s=time.time())
+    def state(self, coordinator: Coordinator, *, read_back: bool = True) -> CoordinatorState:
+        """As of the last transaction; `read_back` as in `coordinator_state`."""
+        return coordinator_state(self.store, coordinator, now_ms=now_ms(), now_s=time.time(), read_back=read_back)
 
     def take_waiting_rosters(self) -> None:
         """Take the rosters that wait: a job is checked against the newest one, and a round open under an older one ends."""

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, create_engine, event, inspect, select
@@ -14,6 +15,25 @@ from orchestrator.migrations import REVISIONS
 FILE = "orchestrator.db"
 _alembic_version = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+DAMAGED_NEXT = f"Check the disk and remove {FILE}. Then have the owner deal the committee's key anew, and join with the new bundle."
+
+
+def check(engine: Engine) -> None:
+    """Raise `LocalError(STORE_DAMAGED)` if a page of the database is garbled."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+        if verdict != "ok":
+            raise LocalError(Refusal.STORE_DAMAGED, f"{engine.url!r}: {verdict}", next_step=DAMAGED_NEXT)
+
+
+def checkpoint(engine: Engine) -> None:
+    """Bring the write-ahead log into the database: a log that is lost must not take rounds with it."""
+    if engine.dialect.name == "sqlite":
+        with closing(engine.raw_connection()) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
 
 def default_url(folder: Path) -> str:
@@ -117,8 +137,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> No
         if error.sqlite_errorcode not in _DAMAGED:
             raise
         # Not a backup: it would not know the rounds that were signed since.
-        next_step = f"Check the disk and remove {FILE}. Then have the owner deal the committee's key anew, and join with the new bundle."
-        raise LocalError(Refusal.STORE_UNUSABLE, f"the store is damaged: {error}", next_step=next_step) from error
+        raise LocalError(Refusal.STORE_DAMAGED, f"the store is damaged: {error}", next_step=DAMAGED_NEXT) from error
 
 
 def _set_pragmas(connection: sqlite3.Connection) -> None:

@@ -17,15 +17,17 @@ from hushfleet.signing import Signed
 from hushfleet.typed import typed
 from hushfleet.wire import Answer, Contribution, decode_decryption_request, decode_signed
 from hushfleet.wire.limits import LIMITS
+from orchestrator.store import journals
 from orchestrator.store.roster import load_roster
 from orchestrator.store.schema import accepted, answers, jobs, rounds
 from orchestrator.store.store import Store
 
 
-def coordinator_state(store: Store, coordinator: Coordinator, *, now_ms: int, now_s: float) -> CoordinatorState:
+def coordinator_state(store: Store, coordinator: Coordinator, *, now_ms: int, now_s: float, read_back: bool = True) -> CoordinatorState:
     """The state of `coordinator`: the current job's progress, the open round with its plan, contributions, sum and request.
 
-    `now_ms` is the monotonic clock and `now_s` the wall clock, which serves to state a round's duration and nothing else.
+    `read_back` False: others have still to be asked what they hold of this orchestrator. `now_ms` is the monotonic clock and `now_s` the
+    wall clock, which serves to state a round's duration and nothing else.
     Raises `LocalError(STORE_UNUSABLE)` for damage, `LocalError(JOB_UNKNOWN)` if no job was begun.
     """
     with store.engine.connect() as connection:
@@ -36,8 +38,10 @@ def coordinator_state(store: Store, coordinator: Coordinator, *, now_ms: int, no
         memory = CoordinatorMemory(
             load_roster(connection, store.root),
             coordinator.job.task.restore(store.blobs.get(job.progress)),
-            {row[0]: row[1] for row in begun},
+            _last_rounds({row[0]: row[1] for row in begun}, journals.settled_floors(connection)),
             _record(connection),
+            journals.head(connection),
+            read_back,
         )
         latest = connection.execute(select(rounds).order_by(rounds.c.id.desc()).limit(1)).one_or_none()
         if latest is None:
@@ -48,6 +52,11 @@ def coordinator_state(store: Store, coordinator: Coordinator, *, now_ms: int, no
         terms = RoundTerms(plan, load_roster(connection, store.root, latest.roster_serial), coordinator.insecure_keys)
         started_ms = now_ms - max(0, int(1000 * (now_s - latest.began_at)))
         return _open(store, connection, Collecting(memory, terms, started_ms, _total(store, terms, latest.total)), latest)
+
+
+def _last_rounds(begun: Mapping[bytes, int], floors: Mapping[bytes, int]) -> dict[bytes, int]:
+    """The highest round per key id that was begun here, or that others hold."""
+    return {key_id: max(begun.get(key_id, 0), floors.get(key_id, 0)) for key_id in {*begun, *floors}}
 
 
 def _open(store: Store, connection: Connection, begun: Collecting, row: Any) -> CoordinatorState:  # noqa: ANN401 -- a row of `rounds`; SQLAlchemy's row types differ between its versions

@@ -3,7 +3,7 @@
 Hashes are raw bytes. Times are seconds since 1970 by this machine's clock, for people to read; nothing is decided by them.
 """
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Float, ForeignKey, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
 
 metadata = MetaData()
 
@@ -80,6 +80,32 @@ answers = Table(
     Column("signed", LargeBinary, nullable=False),
 )
 """The committee's answers to the open round, as signed: what was acknowledged to the broker is not asked for again."""
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+)
+"""Everything that was signed once and must not be signed otherwise: plans, roots, outcomes, each with the head of the list (PROTOCOL 8)."""
+
+floors = Table(
+    "floors",
+    metadata,
+    Column("key_id", LargeBinary, primary_key=True),
+    Column("round", BigInteger, nullable=False),
+    Column("settled", Boolean, nullable=False),
+)
+"""The highest round that others hold of this orchestrator while its store does not. Nothing is signed before a person has settled it."""
+
+place = Table(
+    "place",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""The place where this store was started first."""
 
 presence = Table(
     "presence",

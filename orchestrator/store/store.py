@@ -19,17 +19,20 @@ from hushfleet.rounds.effects import (
     Change,
     DropReceivedAnswer,
     KeepAccepted,
+    KeepFloor,
     KeepOutcome,
     KeepReceivedAnswer,
     KeepRequest,
     KeepRoster,
     KeepRound,
 )
+from hushfleet.rounds.journal import entry_of
 from hushfleet.rounds.tasks.base import Progress
 from hushfleet.signing import Signed, VerifyKey
+from hushfleet.system.storage import storage_errors
 from hushfleet.typed import typed
 from hushfleet.wire import Contribution
-from orchestrator.store import database
+from orchestrator.store import database, journals
 from orchestrator.store.archive_folder import Archive
 from orchestrator.store.begun import BegunJob, begun_jobs
 from orchestrator.store.blobs import Blobs
@@ -64,8 +67,13 @@ class Store:
         url: str | None = None,
         now_s: Callable[[], float] = time.time,
         score: Callable[[Progress], Scores | None] = lambda _: None,
+        recovering: bool = False,
     ) -> None:
-        """Open what `create` made. Raises `LocalError(STORE_UNUSABLE)` if it is gone: which rounds were signed is not known then."""
+        """Open what `create` made. `recovering`: also one that is older than what others hold, to mend it.
+
+        Raises `LocalError`: `STORE_UNUSABLE` if it is gone, for which rounds were signed is not known then; `STORE_DAMAGED`;
+        `STORE_ROLLED_BACK`.
+        """
         self.folder, self.root, self.score = folder, root, score
         self._now_s = now_s
         self.blobs = Blobs(folder / "blobs")
@@ -73,9 +81,14 @@ class Store:
             raise database.lost(str(folder / database.FILE))
         self.engine = database.connect(url or database.default_url(folder))
         try:
-            database.bring_up_to_date(self.engine)
-            self._settle()
-        except LocalError:
+            with storage_errors(folder, damaged=database.DAMAGED_NEXT):
+                database.bring_up_to_date(self.engine)
+                database.check(self.engine)
+                journals.check(self.engine, where=str(folder))
+                if not recovering:
+                    journals.require_settled(self.engine)
+                    self._settle()
+        except Exception:
             self.engine.dispose()
             raise
 
@@ -182,6 +195,25 @@ class Store:
 
     def persist(self, changes: tuple[Change, ...]) -> None:
         """Make all changes durable in one transaction; on an error, none."""
+        with storage_errors(self.folder, damaged=database.DAMAGED_NEXT):
+            self._persist(changes)
+
+    def _persist(self, changes: tuple[Change, ...]) -> None:
+        prepared = self._prepare(changes)
+        with self.engine.begin() as connection:
+            for change in changes:
+                self._keep(change, connection)
+                if (entry := entry_of(change)) is not None:
+                    journals.append(connection, entry)
+        for archive, name in prepared:
+            archive.publish(name)
+        if prepared:
+            database.checkpoint(self.engine)
+        if any(isinstance(change, KeepRound | KeepOutcome) for change in changes):
+            self.sweep()
+
+    def _prepare(self, changes: tuple[Change, ...]) -> list[tuple[Archive, str]]:
+        """Store the files that the transaction will name; the archive folders to publish after it."""
         prepared: list[tuple[Archive, str]] = []
         for change in changes:
             match change:
@@ -195,13 +227,7 @@ class Store:
                     self._put(change.progress)
                     archive = self.archive(self._current())
                     prepared.append((archive, archive.prepare(change.key_epoch, change.round, change.archive.files())))
-        with self.engine.begin() as connection:
-            for change in changes:
-                self._keep(change, connection)
-        for archive, name in prepared:
-            archive.publish(name)
-        if any(isinstance(change, KeepRound | KeepOutcome) for change in changes):
-            self.sweep()
+        return prepared
 
     def _put(self, progress: Progress) -> tuple[bytes, bytes]:
         """Store both blobs of a job's progress; their hashes."""
@@ -220,15 +246,17 @@ class Store:
 
     def _settle(self) -> None:
         """Finish what a crash interrupted between a commit and what follows it."""
-        self.sweep()
         job = self.job()
-        if job is None:
-            return
+        if job is not None:
+            self.archive(job).settle(self.ended(job))
+        self.sweep()
+
+    def ended(self, job: BegunJob) -> dict[str, bytes]:
+        """The archived rounds of a job: name of the folder -> hash of its files."""
         with self.engine.connect() as connection:
-            ended = connection.execute(
-                select(rounds.c.archive, rounds.c.archive_hash).where(rounds.c.job_id == job.id, rounds.c.outcome.is_not(None))
-            ).all()
-        self.archive(job).settle({row.archive: row.archive_hash for row in ended})
+            ours = (rounds.c.job_id == job.id) & rounds.c.outcome.is_not(None)
+            found = connection.execute(select(rounds.c.archive, rounds.c.archive_hash).where(ours)).all()
+        return {row.archive: row.archive_hash for row in found}
 
     def _current(self) -> BegunJob:
         job = self.job()
@@ -292,6 +320,10 @@ class Store:
     def _(self, change: DropReceivedAnswer, connection: Connection) -> None:
         round_id, _ = _open_round(connection, change.round)
         connection.execute(delete(answers).where(answers.c.round_id == round_id, answers.c.member_index == change.index))
+
+    @_keep.register
+    def _(self, change: KeepFloor, connection: Connection) -> None:
+        journals.keep_floor(connection, change.key_id, change.round, settled=False)
 
     @_keep.register
     def _(self, change: KeepOutcome, connection: Connection) -> None:

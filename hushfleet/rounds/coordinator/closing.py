@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from hushfleet.documents import EMPTY_JOURNAL, Outcome, RoundRecord, sign_record
+from hushfleet.documents import Outcome, RoundRecord, sign_record
 from hushfleet.documents.archive import RoundArchive
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of
@@ -19,6 +19,7 @@ from hushfleet.rounds.coordinator.machine import (
 )
 from hushfleet.rounds.effects import Effect, KeepOutcome, KeepRoster, Persist, Refused
 from hushfleet.rounds.events import AbortWanted, RosterArrived
+from hushfleet.rounds.journal import advanced
 from hushfleet.rounds.plan_check import nano_rho
 from hushfleet.rounds.roster_change import NewRoster, RosterConflict, SameRoster, decide_roster
 from hushfleet.rounds.tasks.base import Progress
@@ -71,7 +72,8 @@ def finished(
         publications.plan_removal(fleet),
         *publications.progress_changes(fleet, memory.progress, progress),
     )
-    return NoRound(replace(memory, progress=progress, record=record), closed_round(state)), effects
+    memory = replace(memory, progress=progress, record=record, journal=advanced(memory.journal, (keep,)))
+    return NoRound(memory, closed_round(state)), effects
 
 
 def closed_round(state: Open) -> ClosedRound:
@@ -92,7 +94,7 @@ def _record(coordinator: Coordinator, state: Open, outcome: Outcome, progress: P
         root=cohort_of(terms.plan_hash, state.request.bodies) if isinstance(state, Decrypting) else b"",
         device_ids=tuple(sorted(state.accepted)),
         result=coordinator.job.task.result(state.memory.progress, progress),
-        journal=EMPTY_JOURNAL,
+        journal=state.memory.journal,
         rho_nano=nano_rho(terms.plan, terms.roster) if state.accepted else 0,
         bytes_up=sum(accepted.size for accepted in state.accepted.values()),
         duration_ms=max(0, now_ms - state.started_ms),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hushfleet.codec import encode
 from hushfleet.documents import DecryptionRequest, Header, sign_header, sign_plan
-from hushfleet.errors import LocalError, Refusal
+from hushfleet.errors import LocalError, PhaseError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.randomness import Randomness
 from hushfleet.rounds.cohort import cohort_of
@@ -21,7 +21,8 @@ from hushfleet.rounds.coordinator.machine import (
 )
 from hushfleet.rounds.coordinator.opening import Opened, open_batch
 from hushfleet.rounds.effects import AcceptedContribution, Effect, KeepAccepted, KeepRequest, KeepRound, Note, Persist, Refused
-from hushfleet.rounds.events import Connected, ContributionsArrived, DeadlinePassed, RoundWanted
+from hushfleet.rounds.events import Connected, ContributionsArrived, DeadlinePassed, ReadBack, RoundWanted
+from hushfleet.rounds.journal import advanced
 from hushfleet.rounds.plan_check import check_plan
 from hushfleet.rounds.planning import make_plan
 from hushfleet.schemes.base import RoundTerms
@@ -31,14 +32,17 @@ from hushfleet.schemes.orchestrators import ORCHESTRATOR_SCHEMES
 @TRANSITIONS.on(RoundWanted)
 def _on_round(coordinator: Coordinator, state: NoRound, event: RoundWanted, _: Randomness) -> CoordinatorStep:
     memory = state.memory
+    if not memory.read_back:
+        raise PhaseError("it is not known yet what others hold of this orchestrator")
     key_id = memory.roster.key_id
     number = memory.last_round.get(key_id, event.seen) + 1
-    plan = sign_plan(make_plan(coordinator.job, memory.roster, memory.progress, number), coordinator.signing_key)
+    plan = sign_plan(make_plan(coordinator.job, memory.roster, memory.progress, number, memory.journal), coordinator.signing_key)
     check_plan(plan, memory.roster, ORCHESTRATOR_SCHEMES)
     terms = RoundTerms(plan, memory.roster, coordinator.insecure_keys)
     total = ORCHESTRATOR_SCHEMES[plan.plan.scheme].start(terms)
-    after = Collecting(replace(memory, last_round={**memory.last_round, key_id: number}), terms, event.now_ms, total)
-    return after, (Persist((KeepRound(key_id, number, plan.signed),)), publications.plan_publication(plan))
+    keep = KeepRound(key_id, number, plan.signed)
+    memory = replace(memory, last_round={**memory.last_round, key_id: number}, journal=advanced(memory.journal, (keep,)))
+    return Collecting(memory, terms, event.now_ms, total), (Persist((keep,)), publications.plan_publication(plan))
 
 
 @TRANSITIONS.on(ContributionsArrived, Collecting)
@@ -54,7 +58,7 @@ def _on_contributions(coordinator: Coordinator, state: Collecting, event: Contri
             state.terms.verified_plan, one.device_id, sha256(one.sealed), coordinator.signing_key, one.error
         )
         effects += (Refused(one.error), receipt)
-    if len(state.accepted) < coordinator.enough:
+    if len(state.accepted) < coordinator.enough or not state.memory.read_back:
         return state, effects
     closed, more = _close(coordinator, state)
     return closed, effects + more
@@ -82,7 +86,15 @@ def _accept(coordinator: Coordinator, state: Collecting, opened: list[Opened]) -
 @TRANSITIONS.on(DeadlinePassed, Collecting)
 def _on_deadline(coordinator: Coordinator, state: Collecting, _: DeadlinePassed, __: Randomness) -> CoordinatorStep:
     """With too few the collection goes on: what devices have paid for is not given up for lack of time."""
-    return (state, ()) if state.missing else _close(coordinator, state)
+    return (state, ()) if state.missing or not state.memory.read_back else _close(coordinator, state)
+
+
+@TRANSITIONS.on(ReadBack, NoRound, Collecting)
+def _on_read_back(coordinator: Coordinator, state: NoRound | Collecting, _: ReadBack, __: Randomness) -> CoordinatorStep:
+    """From now on documents are signed: a cohort that is full closes."""
+    state = replace(state, memory=replace(state.memory, read_back=True))
+    full = isinstance(state, Collecting) and len(state.accepted) >= coordinator.enough
+    return _close(coordinator, state) if full and isinstance(state, Collecting) else (state, ())
 
 
 def _close(coordinator: Coordinator, state: Collecting) -> CoordinatorStep:
@@ -92,8 +104,10 @@ def _close(coordinator: Coordinator, state: Collecting) -> CoordinatorStep:
     root = cohort_of(terms.plan_hash, bodies)
     header = Header(terms.plan.fleet, terms.plan.key_id, terms.plan.round, terms.plan_hash, root, len(bodies))
     request = DecryptionRequest(sign_header(header, coordinator.signing_key), terms.verified_plan.signed, bodies)
-    after = Decrypting(state.memory, terms, state.started_ms, state.total, state.accepted, request)
-    keep = Persist((KeepRequest(terms.plan.round, encode(request)),))
+    kept = KeepRequest(terms.plan.round, encode(request))
+    memory = replace(state.memory, journal=advanced(state.memory.journal, (kept,)))
+    after = Decrypting(memory, terms, state.started_ms, state.total, state.accepted, request)
+    keep = Persist((kept,))
     # Nobody may begin, and pay for, what cannot be counted any more.
     return after, (keep, publications.plan_removal(terms.plan.fleet), *publications.committee_publications(after))
 

@@ -12,7 +12,7 @@ from hushfleet.rounds.cohort import cohort_of
 from hushfleet.rounds.coordinator.closing import aborted, finished
 from hushfleet.rounds.coordinator.machine import TRANSITIONS, Coordinator, CoordinatorStep, Decrypting
 from hushfleet.rounds.effects import DropReceivedAnswer, KeepReceivedAnswer, Note, Persist, Refused
-from hushfleet.rounds.events import AnswerArrived
+from hushfleet.rounds.events import AnswerArrived, ReadBack
 from hushfleet.rounds.release import release
 from hushfleet.signing import Signed, VerifyKey
 from hushfleet.wire import Answer, SealedAnswer, answer_seal_context
@@ -29,13 +29,20 @@ def _on_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived
     state.total.check_answer(answer)
     state = replace(state, answers={**state.answers, index: (answer, signed)})
     kept = KeepReceivedAnswer(state.terms.plan.round, index, signed)
-    if len(state.answers) < roster.threshold:
+    if len(state.answers) < roster.threshold or not state.memory.read_back:
         return state, (Persist((kept,)),)
     after, effects = _release(coordinator, state, event.now_ms)
     if not isinstance(after, Decrypting):
         return after, effects  # the outcome's transaction holds the answers
     dropped = (DropReceivedAnswer(state.terms.plan.round, wrong) for wrong in state.answers if wrong not in after.answers)
     return after, (Persist((kept, *dropped)), *effects)
+
+
+@TRANSITIONS.on(ReadBack, Decrypting)
+def _on_read_back(coordinator: Coordinator, state: Decrypting, _: ReadBack, __: Randomness) -> CoordinatorStep:
+    """From now on documents are signed: a sum for which enough answers came meanwhile is opened."""
+    state = replace(state, memory=replace(state.memory, read_back=True))
+    return (state, ()) if len(state.answers) < state.memory.roster.threshold else _release(coordinator, state, state.started_ms)
 
 
 def _open_answer(coordinator: Coordinator, state: Decrypting, event: AnswerArrived, index: int) -> tuple[Answer, Signed]:

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from hushfleet.documents import DecryptionRequest, VerifiedPlan, VerifiedRoster
+from hushfleet.documents import EMPTY_JOURNAL, DecryptionRequest, JournalHead, VerifiedPlan, VerifiedRoster
 from hushfleet.encryption.sealing import SealingKey
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.randomness import Randomness
@@ -34,6 +34,7 @@ from hushfleet.rounds.events import (
     Connected,
     ContributionsArrived,
     DeadlinePassed,
+    ReadBack,
     RosterArrived,
     RoundWanted,
 )
@@ -50,13 +51,16 @@ class CoordinatorMemory:
     """Everything that holds in every phase; all of it is durable.
 
     `progress` is the task's state, for training the model in force; `last_round` the highest round begun under each key id;
-    `record` the latest signed record.
+    `record` the latest signed record; `journal` the head of the list of everything signed. `read_back` is False from a start until it is
+    known what others hold of this orchestrator (PROTOCOL 8): until then no round begins, closes or ends with a release.
     """
 
     roster: VerifiedRoster
     progress: Progress
     last_round: Mapping[bytes, int] = field(default_factory=dict)
     record: Signed | None = None
+    journal: JournalHead = EMPTY_JOURNAL
+    read_back: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,9 @@ TRANSITIONS = Transitions(
         (Collecting, RosterArrived): (Collecting, NoRound),
         (Decrypting, RosterArrived): (Decrypting, NoRound),
         **{(phase, Connected): (phase,) for phase in (NoRound, Collecting, Decrypting)},
+        (NoRound, ReadBack): (NoRound,),
+        (Collecting, ReadBack): (Collecting, Decrypting),
+        (Decrypting, ReadBack): (Decrypting, NoRound),
     }
 )
 

@@ -69,7 +69,7 @@ def test_what_a_crash_left_is_in_nobodys_way(archive):
 def test_an_archived_round_is_never_overwritten(archive):
     archive.store(0, 1, FILES)
 
-    with pytest.raises(OSError, match="not empty"):
+    with refused(Refusal.STORE_ROLLED_BACK, LocalError):
         archive.store(0, 1, {"plan": b"another"})
 
     assert (archive.folder / "epoch-000-round-000001" / "plan").read_bytes() == b"p"

@@ -27,7 +27,7 @@ def party(tmp_path, monkeypatch):
 
 def play(party, number):
     fleet = FLEET if number == 1 else with_model(own(party.state.memory.progress).model)
-    plan = fleet.plan(number)
+    plan = fleet.plan(number, journal=party.state.memory.journal)
     values = np.full(FLEET.terms(plan).length, 5 * number)  # a second step must not undo the first
     party.go_on({name: FLEET.sealed(plan, name, FLEET.body(plan, name, values)) for name in FLEET.names[:4]}, number)
 

@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import IntegrityError
 
+from hushfleet.codec import encode
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.randomness import SystemRandomness
@@ -90,16 +91,14 @@ class TestOpening:
         for path in tmp_path.glob(f"{database.FILE}*"):
             path.write_bytes(b"no database " * 400)
 
-        with pytest.raises(LocalError, match="damaged") as caught:
+        with refused(Refusal.STORE_DAMAGED, LocalError):
             Store(tmp_path, ROOT)
-        with refused(Refusal.STORE_UNUSABLE, LocalError):
-            raise caught.value
 
     def test_a_refused_connection_is_closed(self, tmp_path):
         (tmp_path / database.FILE).write_bytes(b"no database " * 400)
         connection = sqlite3.connect(tmp_path / database.FILE)
 
-        with refused(Refusal.STORE_UNUSABLE, LocalError):
+        with refused(Refusal.STORE_DAMAGED, LocalError):
             database._set_up_sqlite(connection, None)
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             connection.execute("SELECT 1")
@@ -256,11 +255,12 @@ class TestChanges:
 
     def test_a_second_request_for_a_round_is_refused_by_the_database(self, begun):
         begun.persist((KeepRound(PLAN.plan.key_id, 1, PLAN.signed),))
-        begun.persist((KeepRequest(1, b"first"),))
+        first, second = (encode(FLEET.request(PLAN, FLEET.bodies(PLAN, FLEET.names[:count]))) for count in (4, 5))
+        begun.persist((KeepRequest(1, first),))
 
         with refused(Refusal.STATE_IN_USE, LocalError):
-            begun.persist((KeepRequest(1, b"second"),))
-        assert column(begun, rounds.c.request) == [sha256(b"first")]
+            begun.persist((KeepRequest(1, second),))
+        assert column(begun, rounds.c.request) == [sha256(first)]
 
     def test_nothing_is_stored_for_a_round_that_is_not_open(self, begun):
         with refused(Refusal.STATE_IN_USE, LocalError):
@@ -312,7 +312,7 @@ def after_rounds(folder, scores):
             moved_on = replace(state.memory.progress, model=moved)
             state = replace(state, memory=replace(state.memory, progress=moved_on))
         party.running = Running(FLEET.coordinator(), state, party.store.persist, SystemRandomness())
-        plan = replace(FLEET, model=own(state.memory.progress).model).plan(number)
+        plan = replace(FLEET, model=own(state.memory.progress).model).plan(number, journal=state.memory.journal)
         party.go_on({name: FLEET.sealed(plan, name, FLEET.body(plan, name)) for name in FLEET.names[:4]}, number)
     with party.store.engine.connect() as connection:
         row = connection.execute(sa.select(jobs)).one()

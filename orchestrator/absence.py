@@ -17,9 +17,9 @@ _OUT: Mapping[Refusal, tuple[str, str]] = {
     Refusal.EQUIVOCATION: ("has stopped: two documents contradict each other", "have stopped: two documents contradict each other"),
 }
 _NEVER, _OFFLINE, _WORKING, _SENT = "never heard of", "offline", "at work", "with a contribution on its way"
-_NOT_ASKED, _SILENT = "not asked", "without an answer yet"
+_NOT_ASKED, _SILENT, _READY = "not asked", "without an answer yet", "ready"
 _AWAY = (_NEVER, _OFFLINE)
-_COMING = (_WORKING, _SENT, _SILENT)
+_COMING = (_WORKING, _SENT, _SILENT, _READY)
 _BUDGET = "budget"
 
 
@@ -42,7 +42,12 @@ class Absence:
     def __str__(self) -> str:
         present = sum(len(names) for reason, names in self.by_reason.items() if reason not in _AWAY)
         silent = f"{present} present, none answered: " if present and not self.accepted and self.hopeless else ""
-        return f"{self.accepted} of {self.least}: {silent}{', '.join(self._parts()) or 'nobody else is enrolled'}"
+        return f"{self.accepted} of {self.least}: {silent}{self.reasons}"
+
+    @property
+    def reasons(self) -> str:
+        """The reasons alone, the most frequent first."""
+        return ", ".join(self._parts()) or "nobody else is enrolled"
 
     def _parts(self) -> Iterator[str]:
         for reason, names in self.by_reason.items():
@@ -97,17 +102,16 @@ def takes_part(status: DeviceStatus, rho_nano: int) -> bool:
 
 
 def _reason(name: str, status: DeviceStatus | None, rho_nano: int, plan: VerifiedPlan | None) -> str:
-    if status is None:
-        return _NEVER
-    if status.presence is Presence.OFFLINE:
-        return _OFFLINE
+    if status is None or status.presence is Presence.OFFLINE:
+        return _OFFLINE if status else _NEVER
     if (out := _out(status, rho_nano, plan.plan if plan else None)) is not None:
         return _BUDGET if out is Refusal.BUDGET_EXHAUSTED else out.value
-    if plan is not None and not is_selected(plan, name):
+    if plan is None:
+        return _READY
+    if not is_selected(plan, name):
         return _NOT_ASKED
-    if plan is None or status.round < plan.plan.round:
-        return _SILENT
-    return {Presence.WORKING: _WORKING, Presence.SENT: _SENT}.get(status.presence, _SILENT)
+    at_work = {Presence.WORKING: _WORKING, Presence.SENT: _SENT} if status.round >= plan.plan.round else {}
+    return at_work.get(status.presence, _SILENT)
 
 
 def _out(status: DeviceStatus, rho_nano: int, plan: Plan | None) -> Refusal | None:

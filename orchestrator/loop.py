@@ -37,6 +37,8 @@ class Pace:
     """Between two sendings of a request; doubles up to eight times as long."""
     report_missing_s: float = 10.0
     """Between two receipts that name the missing chunks of a transfer, and before the first one."""
+    settle_s: float = 2.0
+    """After a start the statuses that the broker retains come in: before that nobody is told who is missing."""
     forget_s: float = 3600.0
     """The age at which an idle transfer is given up."""
     backoff_s: float = 5.0
@@ -232,9 +234,11 @@ class Loop:
         if attendance.enough:
             self._waiting = None
             self._orchestrator.start_round()
-        elif (why := (attendance, str(absence := self._orchestrator.absence))) != self._waiting:
-            self._waiting = why
-            self._listener.waits(attendance, absence)
+        elif self._linked.seconds >= self._pace.settle_s:
+            absence = self._orchestrator.absence
+            if (attendance, str(absence)) != self._waiting:
+                self._waiting = attendance, str(absence)
+                self._listener.waits(attendance, absence)
 
     def _tell_short(self, before: Collecting, passed_s: float) -> None:
         # After a start the statuses have to come in first.

@@ -61,7 +61,7 @@ class Screen:
         """Print how many are present while a round waits for more, and why the others are not."""
         self._tell(f"waiting: {attendance}")
         self._line(f"waiting for more: {attendance}")
-        self._line(f"  {escape(str(absence))}")
+        self._line(f"  {escape(absence.reasons)}")
 
     def short(self, number: int, absence: Absence) -> None:
         """Print why a round has too few contributions."""

@@ -81,9 +81,9 @@ def status_lines(fleet: Membership, roster: Roster, job: JobView | None) -> Iter
     yield f"job {job.name}: {job.state}, {job.released} rounds released, {job.aborted} aborted, model version {job.version}"
     if job.open_round is not None:
         yield f"round {job.open_round} is open with {job.contributions} contributions" + (f", {job.missing} missing" if job.missing else "")
-        if job.missing:
-            yield f"  {job.absence}"
     yield f"present: {job.attendance}"
+    if job.missing or (job.absence and job.open_round is None and not job.attendance.enough):
+        yield f"  {job.absence}"
     yield f"best version {job.best_version}; archive {job.archive}"
 
 

@@ -11,7 +11,7 @@ from hushfleet.errors import LocalError, Refusal
 from models import catalogue
 from orchestrator.account import NANO, Account
 from orchestrator.job import file as job_file
-from orchestrator.job.check import CheckedJob, check
+from orchestrator.job.check import CheckedJob, Spending, check
 
 _SHARE = 0.25
 """The part of the least budget that is left which the job may spend."""
@@ -35,8 +35,8 @@ batch_size = {batch_size}
 learning_rate = {learning_rate:g}
 
 [privacy]
-clip_norm = {clip_norm:g}               # about the length of an update; the noise grows with it
-noise_multiplier = {noise:g}        # {rounds} rounds then cost about {share:.0%} of what each device has left of its budget
+clip_norm = {clip_norm:g}             # about the length of an update; the noise grows with it
+noise_multiplier = {noise:g}     # {rounds} rounds then cost about {share:.0%} of what each device has left of its budget
 delta = 1e-6                # at which epsilon is told
 
 [cohort]
@@ -76,7 +76,7 @@ def new_job(model: str, path: Path, roster: VerifiedRoster, accounts: Sequence[A
     if update is not None and update < 1:
         text = _written(float(f"{max(update, 1e-6):.1g}"), model, path, roster, accounts, rounds=rounds, name=name, command=command)
     file, whole = _parsed(text, path)
-    return NewJob(text, check(file, whole, path, roster))
+    return NewJob(text, check(file, whole, path, roster, Spending(tuple(accounts), rounds)))
 
 
 def _written(

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -99,7 +99,7 @@ class JobView:
     contributions: int
     missing: int
     absence: str
-    """The reasons why devices have not contributed to the open round, for a person."""
+    """The reasons why devices have not contributed to the open round, or that the next one waits for, for a person."""
     """Contributions that the open round still needs before it can close."""
     attendance: Attendance
     archive: str
@@ -165,7 +165,7 @@ class Reports:
             contributions=still.contributions if still else 0,
             missing=max(0, least - still.contributions) if still else 0,
             attendance=attendance(roster, said, least),
-            absence=str(absence(roster, said, least=least, plan=plan, accepted=frozenset(still.devices))) if still else "",
+            absence=_absence(roster, said, least, plan if still else None, still.devices if still else ()) if row.ended_at is None else "",
             archive=str(self._folder / "archive" / f"{row.id:03d}-{row.name}"),
         )
 
@@ -297,6 +297,13 @@ def _device_view(
         certificate_days=told.certificate_day - int(time.time() // _DAY_S) if told.certificate_day else None,
         shown=told.shown,
     )
+
+
+def _absence(
+    roster: VerifiedRoster, said: Mapping[str, DeviceStatus], least: int, plan: VerifiedPlan | None, contributed: tuple[str, ...]
+) -> str:
+    found = absence(roster, said, least=least, plan=plan, accepted=contributed)
+    return str(found) if plan is not None else found.reasons
 
 
 def _latest_plan(connection: Connection, roster: VerifiedRoster) -> VerifiedPlan | None:

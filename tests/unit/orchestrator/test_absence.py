@@ -68,7 +68,7 @@ def test_a_budget_too_small_is_known_before_the_round_begins_and_one_that_was_ju
 
 
 def test_a_round_that_costs_nothing_needs_no_budget():
-    assert told(plan=None, rho_nano=0, **everybody(left_nano=0)) == "0 of 4: 4 without an answer yet"
+    assert told(plan=None, rho_nano=0, **everybody(left_nano=0)) == "0 of 4: 4 ready"
 
 
 def test_nobody_left_who_could_come_is_hopeless():

@@ -75,9 +75,7 @@ def fleet(whole: TypedFleet, tmp_path: Path) -> Iterator[TypedFleet]:
         yield found
 
 
-def write_job(
-    fleet: TypedFleet, *, privacy: str, devices: tuple[int, int] = (4, 6), rounds: int = ROUNDS, scheme: str = "auto"
-) -> None:
+def write_job(fleet: TypedFleet, *, privacy: str, devices: tuple[int, int] = (4, 6), rounds: int = ROUNDS, scheme: str = "auto") -> None:
     """A job whose rounds end when enough devices have contributed, never at their deadline."""
     text = JOB.format(privacy=privacy, min_devices=devices[0], max_devices=devices[1], rounds=rounds, scheme=scheme)
     (fleet.folder / "job.toml").write_text(text)

@@ -4,12 +4,26 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from onnx import NodeProto, helper
+from onnx import ModelProto, NodeProto, helper
 
 from models.onnx.prepare.graph import Array, Graph, attribute
 from models.onnx.prepare.refusals import unsupported
 
 DOMAIN = "ai.onnx.ml"
+
+
+_WITHOUT_GRADIENT = {
+    "TreeEnsembleClassifier": "decision trees", "TreeEnsembleRegressor": "decision trees", "TreeEnsemble": "decision trees",
+    "SVMClassifier": "a support vector machine", "SVMRegressor": "a support vector machine",
+}  # fmt: skip
+
+
+def require_gradients(model: ModelProto) -> None:
+    """`Unsupported` for a model of a kind that gradients cannot train, before anything else is asked of its export."""
+    for node in model.graph.node:
+        if node.domain == DOMAIN and node.op_type in _WITHOUT_GRADIENT:
+            why = f"it is {_WITHOUT_GRADIENT[node.op_type]}, which no gradient trains"
+            raise unsupported(node, why, "Fit a linear model or a neural net (LogisticRegression, MLPClassifier) and export that.")
 
 
 def rewrite(graph: Graph) -> dict[str, str]:

@@ -66,6 +66,7 @@ def read_source(path: Path, options: PrepareOptions) -> Source:
 
 
 def _understood(path: Path, model: ModelProto, options: PrepareOptions) -> Source:
+    scikit.require_gradients(model)
     graph = reading.to_graph(model, options.sizes, options.values)
     kept = scikit.rewrite(graph)
     simplify.simplify(graph, dropout=options.dropout)

@@ -159,3 +159,17 @@ def test_a_file_that_onnxruntime_cannot_run(tmp_path: Path):
 def test_an_input_without_a_batch_axis(tmp_path: Path):
     file = model([node("Mul", "x w", "z")], [value("x")], [value("z", 3)], tensors(w=(3,)))
     assert "no batch axis" in refusal(tmp_path, file).message
+
+
+@pytest.mark.parametrize("operator", ["TreeEnsembleClassifier", "TreeEnsembleRegressor", "SVMClassifier"])
+@pytest.mark.parametrize("columns", [4, "columns"], ids=["shape known", "shape open"])
+def test_a_forest_is_told_that_no_gradient_trains_it_and_nothing_of_its_export(tmp_path, operator, columns):
+    """An open shape would otherwise be complained of first, and mending it would lead nowhere."""
+    forest = helper.make_node(operator, ["x"], ["z"], name="forest", domain="ai.onnx.ml")
+    file = model([forest], [value("x", ROWS, columns)], [value("z", ROWS, 3)], {})
+    file.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+
+    told = str(refusal(tmp_path, file, "softmax-cross-entropy"))
+
+    assert "no gradient trains" in told
+    assert "axis" not in told

@@ -1,5 +1,6 @@
 """`hushfleet agent config`: the configuration and the data that it names, looked at before anything runs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def check(ctx: click.Context, *, config_path: Path | None, state: Path | None, w
     if as_json:
         print_json(told)
     else:
-        say(*(f"{name}: {_shown(value)}" for name, value in told.items()))
+        say(*_lines(told))
     if told.get("usable") is False:
         ctx.exit(1)
 
@@ -84,10 +85,23 @@ def _told_of_data(config: Config, folder: "StateFolder | None") -> dict[str, obj
 
     found = check_data(config, folder, progress=Told(lambda text: say(text, err=True)))
     told: dict[str, Any] = {"usable": found.usable, "rows": found.rows, "features": list(found.features), "labels": _labels(found)}
+    told |= _contract(config)
     told["fits"] = [name for name in found.models if name not in found.misfits and found.problem is None]
     told["problems"] = [_problem(one.model, one.text, one.next) for one in why_of(found)]
     told["warnings"] = _warnings(found)
     return told
+
+
+def _contract(config: Config) -> dict[str, object]:
+    """The data contract and the column that each of its names is read from."""
+    from hushfleet.program.contract import load_contract  # noqa: PLC0415 -- as above
+
+    if config.data is None or config.data.contract is None:
+        return {"order": "on trust: no data contract says what each column means"}
+    made, own = load_contract(config.data.contract), config.data.columns
+    places = [f"feature {place}: {one.name} from {own.get(one.name, one.name)}" for place, one in enumerate(made.features, start=1)]
+    classes = [f"label {place}: {text}" for place, text in enumerate(made.labels)] or [f"label: the number in {made.label}"]
+    return {"contract": f"{made.name} {made.digest.hex()[:16]}", "mapping": [*places, *classes]}
 
 
 def _labels(found: "Findings") -> list[float] | str:
@@ -110,7 +124,11 @@ def _warnings(found: "Findings") -> list[str]:
     return [f"{text}. Scale every feature to about -3 to 3, by the same rule on every device."]
 
 
-def _shown(value: object) -> str:
-    if isinstance(value, list):
-        return "\n  ".join(["", *map(str, value)]) if any(isinstance(one, str) for one in value) else ", ".join(map(str, value)) or "none"
-    return str(value)
+def _lines(told: dict[str, object]) -> Iterator[str]:
+    """The findings for a person: a line each, and a line for each part of what is a list of texts."""
+    for name, value in told.items():
+        if isinstance(value, list) and any(isinstance(one, str) for one in value):
+            yield f"{name}:"
+            yield from (f"  {one}" for one in value)
+        else:
+            yield f"{name}: {', '.join(map(str, value)) or 'none' if isinstance(value, list) else value}"

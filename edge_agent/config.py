@@ -26,6 +26,9 @@ class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     features: Text | tuple[Text, ...] = "x"
     labels: Text | tuple[Text, ...] = "y"
     options: dict[str, Any] = {}
+    contract: Path | None = None
+    columns: dict[str, str] = {}
+    """From the contract's names to this file's own, where they differ."""
 
 
 class TrainingChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,4 +87,8 @@ def load(path: Path | None, environment: Mapping[str, str] = os.environ, *, need
 
 def _placed(name: str, folder: Path) -> str:
     """As `models.catalogue.placed`, which brings numpy along: a trainable model's path counts from the folder of the file that names it."""
+    if "@" in name:
+        family, _, rest = name.partition("@")
+        path, *options = rest.split(":")
+        return ":".join((f"{family}@{folder / Path(path).expanduser()}", *options))
     return str(folder / Path(name).expanduser()) if name.endswith((".trainable", ".bundle")) else name

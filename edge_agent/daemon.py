@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_agent.agent import Agent, Enrolment, Happening, Work
 from edge_agent.config import Config
-from edge_agent.data.check import configured_trainers
+from edge_agent.data.check import builder, configured_trainers
 from edge_agent.data.keeper import DataKeeper, Told
 from edge_agent.data.room import DataRoom, KnownRows
 from edge_agent.data.verdict import Verdict
@@ -38,7 +38,6 @@ from hushfleet.system.storage import TEMPORARY, storage_errors
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.training import Data
 from hushfleet.wire import DeviceStatus, Kind, Presence, Readiness, Topic, build, new_boot_id, sign_status
-from models import catalogue
 
 IDLE_S = 1.0
 """The longest wait of the main loop for a message; it is less while the agent expects something of its own."""
@@ -254,7 +253,7 @@ def require_64_bit(max_size: int = sys.maxsize) -> None:
 def _work(config: Config, room: DataRoom | None) -> Work:
     if room is None:
         return Work({}, KnownRows(_no_rows), enabled=False)
-    return Work(configured_trainers(config), room, catalogue.built_in, executor=TrainingThread(config.training.nice))
+    return Work(configured_trainers(config), room, builder(config), executor=TrainingThread(config.training.nice))
 
 
 def _no_rows() -> Data:

@@ -8,11 +8,13 @@ counts from the working folder, so programs that read a name from a file place i
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any, cast
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.program.contract import Contract, load_contract
 from hushfleet.training import Architecture, Data, GlobalModel
 from hushfleet.typed import typed
 from models import mlp, softmax
@@ -28,9 +30,11 @@ __all__ = [
     "ModelName",
     "architecture",
     "built_in",
+    "contracted",
     "families",
     "inference_file",
     "is_trainable",
+    "names_a_file",
     "parse",
     "placed",
     "score",
@@ -39,6 +43,7 @@ __all__ = [
 
 _ENDINGS = (".trainable", ".bundle")
 
+_AT = "@"
 _SIZES = re.compile(r"[1-9][0-9]{0,6}(x[1-9][0-9]{0,6})+")
 
 
@@ -102,8 +107,17 @@ def is_trainable(name: str) -> bool:
     return name.endswith(_ENDINGS)
 
 
+def names_a_file(name: str) -> bool:
+    """True if `name` holds a path: of a trainable model, or of a data contract."""
+    return is_trainable(name) or _AT in name
+
+
 def placed(name: str, folder: Path) -> str:
-    """`name` as it stands in a file of `folder`: the path of a trainable model counts from there, other names stay."""
+    """`name` as it stands in a file of `folder`: the path of a trainable model or contract counts from there, other names stay."""
+    if _AT in name:
+        family, _, rest = name.partition(_AT)
+        path, *options = rest.split(":")
+        return ":".join((f"{family}{_AT}{folder.absolute() / Path(path).expanduser()}", *options))
     return str(folder.absolute() / Path(name).expanduser()) if is_trainable(name) else name
 
 
@@ -114,8 +128,25 @@ def trainer(name: str, *, threads: int = 1) -> Model:
     """
     if is_trainable(name):
         return OnnxTrainer(_trainable(name), threads=threads)
+    if _AT in name:
+        path = name.partition(_AT)[2].partition(":")[0]
+        return contracted(name, load_contract(Path(path)))
     parsed = parse(name)
     return FAMILIES[parsed.family].build(str(parsed), parsed.sizes, parsed.activation, parsed.loss)
+
+
+def contracted(name: str, contract: Contract) -> Model:
+    """The model that `FAMILY@CONTRACT[:HIDDEN][:OPTION...]` stands for: shape and hash follow the contract. Raises as `parse`."""
+    family, _, rest = name.partition(_AT)
+    _, *options = rest.split(":")
+    hidden = options.pop(0) if options and re.fullmatch(r"[1-9][0-9x]*", options[0]) else ""
+    sizes = "x".join(filter(None, (str(len(contract.features)), hidden, str(contract.outputs))))
+    parsed = parse(":".join((family, sizes, *options)))
+    model = FAMILIES[parsed.family].build(str(parsed), parsed.sizes, parsed.activation, parsed.loss)
+    known = ":".join(filter(None, (f"{family}{_AT}{contract.name}", hidden, *str(parsed).split(":")[2:])))
+    plain = model.architecture
+    graph = plain.graph + b"/contract/" + contract.digest.hex().encode()
+    return cast("Model", replace(cast("Any", model), architecture=replace(plain, name=known, graph=graph)))
 
 
 def architecture(name: str) -> Architecture:
@@ -133,9 +164,12 @@ def inference_file(name: str, model: GlobalModel) -> bytes:
     return _trainable(name).inference_file(model.parameters)
 
 
-def built_in(name: str) -> Model | None:
-    """The model of a family that `name` stands for, or None for any other name. Opens no file."""
+def built_in(name: str, contract: Contract | None = None) -> Model | None:
+    """The model of a family, or of a family with `contract`, that `name` stands for; None for any other name. Opens no file."""
     try:
+        if _AT in name:
+            named = name.partition(_AT)[2].partition(":")[0]
+            return contracted(name, contract) if contract is not None and named == contract.name else None
         return None if is_trainable(name) else trainer(name)
     except LocalError:
         return None

@@ -18,6 +18,7 @@ from hushfleet.typed import typed
 from provisioning.afterwards import after_approval, how_to_start
 from provisioning.broker import SERVICE_PATH
 from provisioning.cli_committee import committee
+from provisioning.cli_contract import contract
 from provisioning.cli_device import device
 from provisioning.cli_policy import policy
 from provisioning.command import OwnerCommand, owner_command
@@ -168,5 +169,5 @@ def _in_force(registry: VaultContents) -> VerifiedRoster:
     return verified
 
 
-for command in (committee, device, policy, show):
+for command in (committee, contract, device, policy, show):
     provision.add_command(command)

@@ -193,11 +193,11 @@ def _require(*demands: tuple[str, str, bool]) -> None:
 
 
 def _problems(names: Iterable[str], *, trainable: bool) -> Iterator[str]:
-    """The complaints about names of models, one for each that means none; only of trainable models, or only of others."""
+    """The complaints about names of models, one for each that means none; only of those that name a file, or only of others."""
     from models import catalogue  # noqa: PLC0415 -- as above
 
     for name in names:
-        if catalogue.is_trainable(name) is not trainable:
+        if catalogue.names_a_file(name) is not trainable:
             continue
         try:
             catalogue.architecture(name)

@@ -8,9 +8,10 @@ from edge_agent.data import read_blocks
 from edge_agent.data.findings import Findings, examine
 from edge_agent.folder import StateFolder
 from edge_agent.store import Store
-from edge_agent.trainers import Trainers
+from edge_agent.trainers import Build, Trainers
 from hushfleet.documents import VerifiedRoster
 from hushfleet.errors import LocalError
+from hushfleet.program.contract import load_contract
 from hushfleet.training import Trainer
 from models import catalogue
 
@@ -21,10 +22,18 @@ def configured_trainers(config: Config) -> dict[bytes, Trainer]:
     return {trainer.architecture.digest: trainer for trainer in trainers}
 
 
+def builder(config: Config) -> Build:
+    """Builds a model by the name in a plan: of a family, or of a family with this device's data contract. Raises `LocalError`."""
+    if config.data is None or config.data.contract is None:
+        return catalogue.built_in
+    contract = load_contract(config.data.contract)
+    return lambda name: catalogue.built_in(name, contract)
+
+
 def models_of(config: Config, folder: StateFolder | None) -> dict[str, Trainer]:
     """The models that the data will be held against: those of the configuration, and those that the policy in `folder` allows."""
     roster = _roster(folder) if folder is not None else None
-    trainers = Trainers(configured_trainers(config), catalogue.built_in)
+    trainers = Trainers(configured_trainers(config), builder(config))
     return trainers.known({one.name: one.digest for one in roster.policy.models} if roster else {})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from edge_agent.config import DataSettings
 from edge_agent.data.block import BLOCK_ROWS, Block, require_options
 from hushfleet.errors import DataError, Refusal
+from hushfleet.program.contract import load_contract
 from hushfleet.program.csv_table import CsvColumns, read_table
 from hushfleet.training import Data
 
@@ -20,6 +21,7 @@ def read(settings: DataSettings) -> Iterator[Block]:
     if settings.path is None:
         raise DataError(Refusal.DATA_SOURCE, "the source csv needs a file", next_step="Set [data] path.")
     given = {name: settings.options[name] for name in _OPTIONS if name in settings.options}
-    wanted = CsvColumns(settings.features, settings.labels, **given)
+    contract = load_contract(settings.contract) if settings.contract is not None else None
+    wanted = CsvColumns(settings.features, settings.labels, contract=contract, own=settings.columns, **given)
     for features, labels, lines in read_table(settings.path, wanted, rows=BLOCK_ROWS):
         yield Block(Data(features, labels), lines)

@@ -12,6 +12,9 @@ from hushfleet.training import Data
 def read(settings: DataSettings) -> Iterator[Block]:
     """Both arrays in blocks. Raises `DataError`: `DATA_SOURCE` for a file or an array that is not there, otherwise as `Data`."""
     require_options(settings, {})
+    if settings.contract is not None:
+        message = "a data contract names columns, and the arrays of an npz file have none: their order is on trust"
+        raise DataError(Refusal.DATA_SOURCE, message, next_step="Give the data as csv, or train a model without a contract.")
     if settings.path is None:
         raise DataError(Refusal.DATA_SOURCE, "the source npz needs a file", next_step="Set [data] path.")
     if not isinstance(settings.features, str) or not isinstance(settings.labels, str):

@@ -101,7 +101,7 @@ class DataRoom:
         Never raises for what is wrong with the data or the disk.
         """
         digests = frozenset(trainer.architecture.digest for trainer in models.values())
-        origin = origin_of(self._settings) if self._settings is not None else "none"
+        origin = origin_of(self._settings, *_contract(self._settings)) if self._settings is not None else "none"
         if (origin, digests) == (self._shelf.origin, self._shelf.models):
             return False
         self._open.wait()
@@ -168,3 +168,7 @@ class KnownRows:
     def ended(self, zero: str) -> None:
         """Keep the reason."""
         self.zeros += [zero] if zero else []
+
+
+def _contract(settings: DataSettings) -> tuple[Path, ...]:
+    return () if settings.contract is None else (settings.contract,)

@@ -5,8 +5,8 @@ column and what was expected there, never what stands there.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hushfleet.errors import DataError, Refusal
+from hushfleet.program.contract import Contract, Feature
 
 Numbers = npt.NDArray[np.float64]
 Lines = npt.NDArray[np.int64]
@@ -49,6 +50,9 @@ class CsvColumns:
     decimal: object = "."
     table: str = "[data]"
     options: str = "[data.options]"
+    contract: Contract | None = None
+    own: Mapping[str, str] = field(default_factory=dict)
+    """From names of the contract to this file's own, where they differ."""
 
     def __post_init__(self) -> None:
         if any(not isinstance(one, str) or len(one) != 1 for one in (self.delimiter, self.decimal)):
@@ -93,18 +97,25 @@ class _Table:
         self._path, self._reader, self._decimal = path, reader, str(settings.decimal)
         self._table, self._options = settings.table, settings.options
         self._header = [name.strip() for name in self._next() or []]
-        labels = self._columns(settings.labels, "labels")
-        rest = tuple(name for name in self._header if name not in labels)
-        features = self._columns(rest if settings.features == _ALL else settings.features, "features")
+        self._contract, own = settings.contract, settings.own
+        if self._contract is not None:
+            labels = self._columns(own.get(self._contract.label, self._contract.label), "columns")
+            features = self._columns([own.get(one.name, one.name) for one in self._contract.features], "columns")
+        else:
+            labels = self._columns(settings.labels, "labels")
+            rest = tuple(name for name in self._header if name not in labels)
+            features = self._columns(rest if settings.features == _ALL else settings.features, "features")
         self._wanted = [_Column(name, self._header.index(name)) for name in (*features, *labels)]
-        self._features, self._one_label = len(features), isinstance(settings.labels, str)
+        self._features, self._one_label = len(features), self._contract is not None or isinstance(settings.labels, str)
+        self._bounds = [*self._contract.features, None] if self._contract is not None else [None] * len(self._wanted)
+        self._classes = {text: float(place) for place, text in enumerate(self._contract.labels)} if self._contract is not None else {}
 
     def parts(self, rows: int) -> Iterator[tuple[Numbers, Numbers, Lines]]:
         """All rows, `rows` at a time. An empty line is no row."""
         numbers: list[list[float]] = []
         lines: list[int] = []
         while (row := self._next()) is not None:
-            if not row:
+            if not row or self._skipped(row):
                 continue
             numbers.append(self._numbers(row))
             lines.append(self._reader.line_num)
@@ -127,9 +138,10 @@ class _Table:
         if not unknown and wanted:
             return wanted
         if any(_is_number(name) for name in self._header):
-            message = f"{self._path}: the first line holds numbers instead of column names"
+            message = "the first line holds numbers instead of column names"
             next_step = "Write a line of names above the rows."
-            raise DataError(Refusal.DATA_SOURCE, message, line=1, expected="column names", next_step=next_step)
+            where = {"file": str(self._path), "expected": "column names"}
+            raise DataError(Refusal.DATA_SOURCE, message, line=1, next_step=next_step, **where)  # type: ignore[arg-type]
         hint = self._delimiter_hint()
         if hint:
             message = f"{self._path}: the first line is one column; {hint!r} stands between the names"
@@ -146,7 +158,33 @@ class _Table:
         if len(row) != len(self._header):
             what = f"{len(row)} values under {len(self._header)} column names"
             raise self._wrong(what, "", f"{len(self._header)} values")
-        return [self._number(row[column.place], column.name) for column in self._wanted]
+        return [self._value(row[column.place], place) for place, column in enumerate(self._wanted)]
+
+    def _skipped(self, row: list[str]) -> bool:
+        """True for a row with an empty cell, where the contract says so."""
+        if self._contract is None or self._contract.missing != "skip" or len(row) != len(self._header):
+            return False
+        return any(_is_empty(row[column.place]) for column in self._wanted)
+
+    def _value(self, cell: str, place: int) -> float:
+        column, bounds = self._wanted[place].name, self._bounds[place]
+        if self._classes and place == len(self._wanted) - 1:
+            return self._class(cell, column)
+        if self._contract is not None and isinstance(self._contract.missing, float) and _is_empty(cell):
+            return self._contract.missing
+        number = self._number(cell, column)
+        if bounds is not None and not _within(number, bounds):
+            raise self._wrong("outside the range of the data contract", column, f"a number from {bounds.low} to {bounds.high}")
+        return number
+
+    def _class(self, cell: str, column: str) -> float:
+        """The number of the class that a cell names: as the contract writes it, or as the same number (`2.0` for `2`)."""
+        text = cell.strip()
+        found = self._classes.get(text, self._classes.get(text.removesuffix(".0")))
+        if found is None:
+            expected = " or ".join(list(self._classes)[:_MOST_NAMES])
+            raise self._wrong(f"no label of the data contract, which has {expected}", column, expected)
+        return found
 
     def _number(self, cell: str, column: str) -> float:
         text = cell if self._decimal == "." else cell.replace(self._decimal, ".")
@@ -178,6 +216,15 @@ class _Table:
             row, column = (int(one) for one in bad[0])
             what, name = "not a finite number", self._wanted[column].name
             raise DataError(Refusal.DATA_NOT_FINITE, what, file=str(self._path), line=lines[row], column=name, expected="a finite number")
+
+
+def _is_empty(cell: str) -> bool:
+    """True for a cell that holds nothing, as programs write it."""
+    return cell.strip().lower() in ("", "na", "nan", "null")
+
+
+def _within(number: float, bounds: Feature) -> bool:
+    return (bounds.low is None or number >= bounds.low) and (bounds.high is None or number <= bounds.high)
 
 
 def _is_number(text: str) -> bool:

@@ -13,6 +13,7 @@ from hushfleet.documents.plan import SELECT_ALL
 from hushfleet.errors import HushfleetError, LocalError, Refusal
 from hushfleet.privacy import epsilon
 from hushfleet.privacy.integer_rules import LEAST_VARIANCE
+from hushfleet.program.contract import load_contract
 from hushfleet.program.settings import Mistake, parse_what_is_right, text_of, wrong
 from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.plan_check import nano_rho, plan_problems
@@ -253,7 +254,7 @@ def _holdout(file: JobFile, model: Model | None, mistakes: list[Mistake]) -> Hol
     if file.evaluation is None or model is None:
         return None
     try:
-        return open_holdout(file.evaluation, model)
+        return open_holdout(file.evaluation, model, load_contract(file.model.contract) if file.model.contract else None)
     except LocalError as error:
         mistakes.append(Mistake("evaluation", "path", f"[evaluation] {error.message}"))
     except OSError as error:

@@ -51,6 +51,7 @@ class JobTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`name` is a family with `inputs`, `hidden` and `outputs`, or a full name of the catalogue, such as `mlp:64x32x10:tanh`.
 
+    With `contract`, a data contract's file, the family takes its inputs and outputs from it.
     Instead of it all, `onnx` is a trainable model: a folder that `hushfleet model prepare` made.
     """
 
@@ -61,6 +62,7 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     activation: _Text | None = None
     loss: _Text | None = None
     onnx: Path | None = None
+    contract: Path | None = None
 
     def __post_init__(self) -> None:
         parts = (self.inputs, self.outputs, *self.hidden, self.activation, self.loss)
@@ -72,6 +74,10 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return
         if self.name is None:
             raise ValueError('name is missing: write name = "softmax", inputs and outputs, or onnx = "net.trainable"')
+        if self.contract is not None:
+            if ":" in self.name or self.inputs or self.outputs:
+                raise ValueError("the contract says inputs and outputs: write the family's name, and hidden where it has hidden layers")
+            return
         if ":" in self.name and any(part is not None for part in parts):
             raise ValueError(f"{self.name} says its sizes itself: remove the other keys")
         if ":" not in self.name and None in (self.inputs, self.outputs):
@@ -82,6 +88,9 @@ class ModelTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """As the catalogue takes it."""
         if self.onnx is not None:
             return str(self.onnx)
+        if self.contract is not None:
+            hidden = "x".join(map(str, self.hidden))
+            return ":".join(part for part in (f"{self.name}@{self.contract}", hidden, self.activation, self.loss) if part)
         if self.name is None or ":" in self.name:
             return self.name or ""
         sizes = "x".join(str(size) for size in (self.inputs, *self.hidden, self.outputs))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hushfleet.errors import DataError, PeerError, Refusal
+from hushfleet.program.contract import Contract
 from hushfleet.program.csv_table import CsvColumns, read_table
 from hushfleet.program.npz import read_arrays
 from hushfleet.rounds.tasks.base import Progress
@@ -70,23 +71,23 @@ class Holdout:
         return approve
 
 
-def open_holdout(table: EvaluationTable, model: catalogue.Model) -> Holdout:
-    """The rows that `[evaluation]` names, from a csv file by its ending, otherwise from npz.
+def open_holdout(table: EvaluationTable, model: catalogue.Model, contract: Contract | None = None) -> Holdout:
+    """The rows that `[evaluation]` names, from a csv file by its ending, otherwise from npz; csv under the job's contract.
 
     Raises `DataError`: `DATA_SOURCE` for a file, an array or a column that is not there, otherwise as `Data` and the csv reader.
     """
     if table.path.suffix.lower() == ".csv":
-        options = {"table": "[evaluation]", "options": "[evaluation]"}
-        wanted = CsvColumns(table.features or "*", table.labels, table.delimiter, table.decimal, **options)
+        names, written = (table.features or "*", table.labels), (table.delimiter, table.decimal)
+        wanted = CsvColumns(*names, *written, table="[evaluation]", options="[evaluation]", contract=contract)
         parts = [(features, labels) for features, labels, _ in read_table(table.path, wanted, rows=_ROWS)]
         if not parts:
             raise DataError(Refusal.DATA_EMPTY, f"{table.path} holds no rows", next_step="Check [evaluation] path.")
         return Holdout(model, Data(*(np.concatenate(one) for one in zip(*parts, strict=True))))
-    names = table.features or "x", table.labels
-    if not all(isinstance(one, str) for one in names):
+    arrays = table.features or "x", table.labels
+    if not all(isinstance(one, str) for one in arrays):
         message = "an npz file has one array of features and one of labels, not a list of names"
         raise DataError(Refusal.DATA_SOURCE, message, next_step="Check [evaluation] features and labels.")
-    return Holdout(model, Data(*read_arrays(table.path, str(names[0]), str(names[1]), section="evaluation")))
+    return Holdout(model, Data(*read_arrays(table.path, str(arrays[0]), str(arrays[1]), section="evaluation")))
 
 
 def approval_of(job: JobFile, holdout: Holdout | None) -> Approval:

@@ -143,7 +143,7 @@ def test_a_configuration_in_order(typed):
 
     assert code == ExitCode.DONE
     expected = {"models": ["softmax:2x2"], "source": "csv", "usable": True, "rows": 2, "features": [2], "labels": [0, 1]}
-    expected |= {"fits": ["softmax:2x2"], "problems": [], "warnings": []}
+    expected |= {"order": "on trust: no data contract says what each column means", "fits": ["softmax:2x2"], "problems": [], "warnings": []}
     assert json.loads(out) == {"configuration": "in order", "training": True} | expected
 
 

@@ -37,6 +37,7 @@ from hushfleet.system.signals import stopped_by_signals
 from hushfleet.system.storage import TEMPORARY, storage_errors
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.training import Data
+from hushfleet.typed import typed
 from hushfleet.wire import DeviceStatus, Kind, Presence, Readiness, Topic, build, new_boot_id, sign_status
 
 IDLE_S = 1.0
@@ -182,7 +183,7 @@ class Daemon:
     def _show(self, status: DeviceStatus) -> None:
         """Tell systemd: the words of `systemctl status`, which stay on this machine."""
         verdict = self._keeper.room.verdict if self._keeper else None
-        warning = "" if verdict is None or verdict.healthy else "; TRAINING DATA NOT USABLE: hushfleet agent status"
+        warning = "" if verdict is None or verdict.healthy else f"; TRAINING DATA NOT USABLE: {typed('agent', 'status')}"
         text = f"{status.presence}, round {status.round}{warning}"
         if text != self._shown:
             self._notifier.status(text)

@@ -133,7 +133,9 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         without_privacy=ledger.without_privacy,
         problems=tuple({"at": one.at, "level": one.level, "text": one.text} for one in RecentProblems(folder.path).read()),
         data=msgspec.to_builtins(verdict) if verdict else None,
-        data_line=verdict.text if verdict else "not looked at yet; the running agent does, or: hushfleet agent config check --data",
+        data_line=verdict.text
+        if verdict
+        else f"not looked at yet; the running agent does, or: {typed('agent', 'config', 'check', '--data')}",
         certificate_days=days_left(day) if day else None,
         certificate_line=certificate_text(day),
         healthy=not stops and (verdict is None or verdict.healthy) and (day == 0 or days_left(day) >= 0),

@@ -25,6 +25,7 @@ from hushfleet.rounds.events import (
 from hushfleet.rounds.evidence import verify_evidence
 from hushfleet.rounds.machine import Running
 from hushfleet.signing import VerifyKey
+from hushfleet.typed import typed
 from hushfleet.wire import DeviceStatus, Kind, Role, Topic, encode_signed, open_status
 from orchestrator.absence import Absence, absence
 from orchestrator.attendance import Attendance, attendance
@@ -195,7 +196,7 @@ class Orchestrator:
             self._messenger.acknowledge(one)
         for device_id in self._hearing.follow():
             text = f"{device_id} floods: what exceeds its allowance is dropped, and it is not heard for {UNHEARD_S:.0f} s"
-            self._report(Note(f"{text}. hushfleet orchestrator devices counts what was dropped."))
+            self._report(Note(f"{text}. What was dropped is counted by: {typed('orchestrator', 'devices')}"))
         return len(batch)
 
     def _senders(self) -> Iterator[tuple[Kind, str]]:

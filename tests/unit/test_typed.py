@@ -2,6 +2,7 @@
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +145,7 @@ def test_every_example_in_the_help_would_be_taken():
             assert "Example: " in text, path
         for example in EXAMPLE.findall(text):
             seen += 1
-            given = [word.strip("'") for word in re.sub(r"(?<=[\w'])\.$", "", example).split()[1:]]
+            given = shlex.split(re.sub(r"(?<=[\w'])\.$", "", example))[1:]
             assert refused(given) == "", (path, example)
     assert seen > 30
 

@@ -18,7 +18,7 @@ from hushfleet.documents import JournalHead, TrainTask, VerifiedRoster
 from hushfleet.errors import DataError, HushfleetError, LocalError, PhaseError, Refusal
 from hushfleet.link import Arrived, LinkError, Messenger
 from hushfleet.randomness import Randomness, SystemRandomness
-from hushfleet.rounds.device import Device, DeviceState, Fetching, Idle, Preparing, Unenrolled, Working
+from hushfleet.rounds.device import Device, DeviceState, Enrolled, Fetching, Idle, Preparing, Unenrolled, Working
 from hushfleet.rounds.effects import Alert, DoTask, Effect, Fetch, Note, Prepare, Publish, Refused, ZeroContributed
 from hushfleet.rounds.events import (
     Connected,
@@ -133,6 +133,7 @@ class Agent:
         self._trainers = Trainers(work.trainers, work.build)
         self._training: _Training | None = None
         self._left_nano: int | None = None
+        self._told_head: JournalHead | None = None
         self._reminders = reminders or Reminders()
         self._slot = SendingSlot(now_s)
         self._lock = threading.Lock()
@@ -179,9 +180,13 @@ class Agent:
             return Readiness(None, None, certificate_day, shown)
         out = self.state.out if isinstance(self.state, Idle) else None
         if self._left_nano is None or self.presence is not Presence.WORKING:
-            self._left_nano = max(0, self.state.roster.policy.budget_nano_rho - self.state.memory.ledger.spent_nano)
+            self._left_nano = self._left(self.state)
         out = self.trouble or out
         return Readiness(out if self._work.enabled else Refusal.TRAINING_DISABLED, self._left_nano, certificate_day, shown)
+
+    @staticmethod
+    def _left(state: Enrolled) -> int:
+        return max(0, state.roster.policy.budget_nano_rho - state.memory.ledger.spent_nano)
 
     @property
     def round(self) -> int:
@@ -191,8 +196,10 @@ class Agent:
 
     @property
     def journal(self) -> JournalHead:
-        """The head of this agent's journal, for its status."""
-        return self._store.told_head()
+        """The head of this agent's journal, for its status. Until the sending slot it is that of before: a finished work must not show."""
+        if self._told_head is None or not self._slot.holding:
+            self._told_head = self._store.told_head()
+        return self._told_head
 
     @property
     def training(self) -> bool:
@@ -373,6 +380,7 @@ class Agent:
     def _prepare(self, wanted: Prepare) -> None:
         if isinstance(self._device.state, Preparing):
             self._slot.plan_arrived(self._device.state.terms.plan.sending_slot_s)
+            self._left_nano, self._told_head = self._left(self._device.state), self._store.told_head()  # what is told until the slot
         try:
             self._trainer(wanted)
         except LocalError as error:

@@ -2,9 +2,10 @@
 
 import pytest
 
+from edge_agent.daemon import Voice
 from edge_agent.slot import SendingSlot
 from hushfleet.wire import Kind, Presence
-from tests.support.fleet.agent import FLEET, AgentOnALink
+from tests.support.fleet.agent import FLEET, FLEET_NAME, NAME, AgentOnALink
 
 
 class Clock:
@@ -35,8 +36,15 @@ def test_it_leaves_at_the_first_multiple_after_the_work(took_s, due_s):
 def test_until_then_it_is_durable_paid_and_nobody_sees_that_it_is_done(tmp_path):
     clock = Clock()
     device = AgentOnALink(tmp_path, now_s=clock)
+    voice = Voice(FLEET.parties.devices[NAME], FLEET_NAME, bytes(16))
+    device.publish(Kind.ROSTER, device.signed(FLEET.roster), number=1, chunk=0)
+    device.agent.pump()
+    before = voice.of(device.agent)
     device.announce()
+    told = voice.of(device.agent)
     assert device.store.waits_for_receipt()
+    assert device.store.head().number > before.journal.number
+    assert (told.journal, told.readiness) == (before.journal, before.readiness)
     assert len(device.store.ledger().events) == 1
     assert device.agent.presence is Presence.WORKING
 
@@ -47,6 +55,7 @@ def test_until_then_it_is_durable_paid_and_nobody_sees_that_it_is_done(tmp_path)
     device.agent.pump()
     assert len(device.arrived(Kind.CONTRIBUTION)) == 1
     assert device.agent.presence is Presence.SENT
+    assert voice.of(device.agent).journal == device.store.head()
     device.store.close()
 
 

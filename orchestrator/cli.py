@@ -281,7 +281,11 @@ def export(
         metadata, content = export_model(reports, name=name, best=best, onnx=onnx)
     ask_to_replace(file, yes=yes, new=content)
     write_output(file, content)
-    say(f"{file}: version {metadata['version']} of {metadata['model']}", err=as_json or file == STDOUT)
+    told = [f"{file}: version {metadata['version']} of {metadata['model']}"]
+    if metadata["epsilon"] is not None:
+        life = f"over its life {metadata['epsilon_life_device']} has spent {metadata['epsilon_life']:.2f}, in all jobs together"
+        told.append(f"epsilon of this job {metadata['epsilon']:.2f} at delta {metadata['delta']:g}; {life}")
+    say(*told, err=as_json or file == STDOUT)
     if as_json:
         print_json({"file": str(file), **metadata})
 

@@ -13,13 +13,15 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.wire import Kind, encode_signed
+from models import catalogue
 from orchestrator import run as run_module
 from orchestrator.config import load
+from orchestrator.job import check as check_module
 from orchestrator.job.holdout import Holdout, Score
 from orchestrator.store.reports import reading
 from tests.support.fleet.orchestrator import TypedOrchestrator
 from tests.support.hand_made_model import hand_made
-from tests.support.jobs import bundle_for, job_fleet, write_job
+from tests.support.jobs import bundle_for, job_fleet, write_holdout, write_job
 from tests.support.refusals import refused
 
 FLEET = job_fleet(budget_nano_rho=10**10)
@@ -58,7 +60,8 @@ def test_a_job_from_its_file_to_its_model(typed, job, tmp_path):
         assert {name: file[name].shape for name in file} == {"weights": (4, 2), "bias": (2,), "metadata": ()}
         metadata = json.loads(str(file["metadata"]))
     assert metadata["parameters"] == report.result_digest.hex()
-    assert metadata["epsilon"] == pytest.approx(done["epsilon"], abs=1e-3)
+    assert metadata["epsilon"] == metadata["epsilon_life"] == pytest.approx(done["epsilon"], abs=1e-3)
+    assert metadata["epsilon_life_device"] in FLEET.names[:5]
     assert "softmax:4x2 is a numpy model" in typed.type("model", "export", "--onnx", tmp_path / "model.onnx")[2]
     assert not (tmp_path / "model.onnx").exists()
 
@@ -171,6 +174,101 @@ class TestResuming:
         assert typed.json("run", job)["finished"]
         assert len(typed.others.tape) == before
         assert typed.json("status")["job"]["state"] == "done"
+
+    def test_a_job_that_is_done_says_so_and_what_another_training_costs(self, typed, job):
+        typed.type("run", job)
+        typed.asked = True
+
+        code, out, _ = typed.type("run", job)
+
+        assert code == ExitCode.DONE
+        assert "done: tiny, version 2, after 2 rounds" in out
+        assert "hushfleet orchestrator model export tiny.npz" in out
+        left = FLEET.roster.policy.budget_nano_rho - 2 * typed.records()[0].rho_nano
+        assert f"--new trains it anew from its first model and costs rho {2 * typed.records()[0].rho_nano / 1e9:.4g}" in out
+        assert f"{2 * typed.records()[0].rho_nano / left:.3g} of what each device has left" in out
+
+    def test_before_a_job_spends_it_is_asked(self, typed, job):
+        typed.asked = True
+
+        code, _, err = typed.type("run", job)
+
+        assert code == ExitCode.USAGE
+        assert "Job tiny: 2 rounds cost up to rho " in err
+        assert f"{FLEET.names[0]} .. {FLEET.names[-1]} have 10 of 10 left" in err
+        assert "add --yes" in err
+        assert not typed.others.tape
+        assert typed.json("status")["job"] is None
+
+    def test_going_on_is_not_asked_again_and_a_raised_job_is(self, typed, tmp_path, job):
+        self.interrupt(typed, job, lambda view: view.open_round == 2)
+        typed.asked = True
+        assert typed.json("run", job)["finished"]
+
+        code, _, err = typed.type("run", write_job(tmp_path, rounds="rounds = 3"))
+        assert code == ExitCode.USAGE
+        assert "Job tiny: 1 rounds cost up to" in err
+
+    def test_an_earlier_job_is_named_before_it_is_begun_again_and_its_model_can_be_had(self, typed, tmp_path, job):
+        typed.type("run", job)
+        other = write_job(tmp_path, name='name = "other"', rounds="rounds = 1")
+        typed.type("run", other)
+        before = len(typed.records())
+        job = write_job(tmp_path)
+
+        code, out, _ = typed.type("run", job)
+
+        assert code == ExitCode.DONE
+        assert "model export --job tiny tiny.npz" in out
+        assert len(typed.records()) == before
+        assert typed.json("run", job)["job"] == "tiny"
+        assert typed.json("model", "export", tmp_path / "a.npz", "--job", "tiny")["version"] == 2
+        assert typed.json("model", "export", tmp_path / "b.npz")["job"] == "other"
+        exported = typed.type("model", "export", tmp_path / "d.npz", "--job", "tiny")[1]
+        metadata = typed.json("model", "export", tmp_path / "e.npz", "--job", "tiny")
+        jobs, life = metadata["epsilon"], metadata["epsilon_life"]
+        assert jobs < life
+        assert f"epsilon of this job {jobs:.2f}" in exported
+        assert f"has spent {life:.2f}, in all jobs together" in exported
+        code, _, err = typed.type("model", "export", tmp_path / "c.npz", "--job", "nobody")
+        assert code == ExitCode.NOT_FOUND
+        assert "There are: tiny, other." in err
+
+    def test_another_model_under_the_same_name_is_refused_with_what_changed(self, typed, tmp_path, job):
+        typed.type("run", job)
+        other = write_job(tmp_path, optimizer='optimizer = "fedavg"', momentum="")
+
+        code, _, err = typed.type("run", other)
+
+        assert code == ExitCode.USAGE
+        assert "[aggregation] optimizer: fedavgm -> fedavg" in err
+        assert "--new" in err
+        with refused(Refusal.JOB_CHANGED, LocalError):
+            run_module.run(typed.joined, load(None), other, Console(quiet=True), run_module.Options(signals=False))
+
+    def test_a_job_of_another_shape_leaves_an_unfinished_one_for_good(self, typed, tmp_path, job, monkeypatch):
+        self.interrupt(typed, job, lambda view: view.open_round == 1)
+        other = write_job(tmp_path, name='name = "other"', inputs="inputs = 3")
+        write_holdout(tmp_path / "holdout.npz", width=3)
+        monkeypatch.setattr(check_module, "plan_problems", lambda *_: ())
+
+        assert "[plan-architecture]" in typed.type("run", other, "--new")[2]  # of its own first round, for this owner allows one model
+        assert typed.json("status")["job"]["name"] == "other"
+        assert [(one.round, one.reason) for one in typed.records()] == [(1, "tiny was left for another job")]
+
+    def test_a_job_whose_trainable_model_is_gone_can_be_left(self, typed, tmp_path, job, monkeypatch):
+        self.interrupt(typed, job, lambda view: view.open_round == 1)
+        other = write_job(tmp_path, name='name = "other"')
+        names = iter([True])  # the first one that is asked for afterwards: the earlier job's
+        known = catalogue.architecture
+
+        def gone(name):
+            if next(names, False):
+                raise LocalError(Refusal.MODEL_NAME, "it is gone")
+            return known(name)
+
+        monkeypatch.setattr(catalogue, "architecture", gone)
+        assert typed.json("run", other, "--new")["finished"]
 
     def test_more_rounds_go_on_with_the_same_model(self, typed, tmp_path):
         typed.type("run", write_job(tmp_path))

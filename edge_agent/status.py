@@ -42,6 +42,7 @@ class Status:
     key_epoch: int | None
     committee: bool
     key_share: bool
+    key_dealt: bool
     stopped: bool
     stops: tuple[str, ...]
     """The reasons for which this device, or the member in it, has stopped under the key in force."""
@@ -75,7 +76,8 @@ class Status:
             ("fleet", self.fleet or "not joined yet"),
         ]
         if self.fleet and self.key_id:
-            committee = "a member" + ("" if self.key_share else ", its key share has not come yet") if self.committee else "not a member"
+            waits = self.key_dealt and not self.key_share
+            committee = "a member" + (", its key share has not come yet" if waits else "") if self.committee else "not a member"
             rows += [
                 ("broker", str(self.broker)),
                 ("root key", str(self.root_fingerprint)),
@@ -123,6 +125,7 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         key_epoch=roster.roster.key_epoch if roster else None,
         committee=roster is not None and device_id in roster.roster.committee,
         key_share=roster is not None and store.holds_share(roster.key_id),
+        key_dealt=roster is not None and bool(roster.roster.paillier),
         stopped=bool(stops),
         stops=stops,
         round=seen.get(roster.key_id, 0) if roster else 0,

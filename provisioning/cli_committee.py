@@ -23,7 +23,7 @@ _REPORT_EVERY_S = 2.0
 
 @click.group()
 def committee() -> None:
-    """Choose the members that hold shares of the fleet's decryption key."""
+    """Choose the members that open sums: with shares of a dealt key, or with their sealing keys alone."""
 
 
 @committee.command(name="deal", epilog="Example: hushfleet provision committee deal pi-01 pi-02 pi-03 pi-04")
@@ -57,6 +57,34 @@ def deal_command(*, command: OwnerCommand, ids: tuple[str, ...], bits: int, inse
     command.tell(result, _after(command, members, first=change.before.verified is None) if done else ())
 
 
+@committee.command(name="name", epilog="Example: hushfleet provision committee name pi-01 pi-02 pi-03 pi-04")
+@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@owner_command(passphrase=True, consent=True)
+def name_command(*, command: OwnerCommand, ids: tuple[str, ...]) -> None:
+    """Make 4, 7 or 10 devices the committee without dealing a key, under a new key epoch, and sign a roster with it.
+
+    For fleets whose jobs run scheme `shared`, whose members open sums with their sealing keys; `paillier` needs a dealt key.
+    `pi-01 .. pi-04` means all approved devices from the one to the other. Writes every bundle.
+    """
+    from provisioning import proposals  # noqa: PLC0415 -- the cryptography, when it is needed
+
+    members = in_full(command.registry, ids)
+    change, done = command.carry(
+        lambda registry: proposals.committee(registry, command.policy, members, deals=False),
+        lambda vault, planned: vault.carry_out(planned),
+    )
+    roster = change.roster
+    result = {
+        "committee": list(members),
+        "threshold": 2 * ((len(members) - 1) // 3) + 1,
+        "key_epoch": roster.key_epoch if roster else None,
+        "serial": roster.serial if roster else None,
+        "named": done,
+        "bundles": [f"{command.folder.bundle_file(name)}" for name in change.bundles] if done else [],
+    }
+    command.tell(result, _after_naming(command, first=change.before.verified is None) if done else ())
+
+
 def in_full(registry: VaultContents, ids: Sequence[str]) -> tuple[str, ...]:
     """`a .. b` written out: all approved devices from a to b in the order of their ids."""
     known = sorted(one.device_id for one in registry.devices)
@@ -86,6 +114,20 @@ def _after(command: OwnerCommand, members: tuple[str, ...], *, first: bool) -> t
         lines.append(f"And the orchestrator's, to type there: {typed('orchestrator', 'join', 'NAME.bundle')}")
     else:
         lines.append(f"All others follow the roster. {publish_roster(command)}")
+    return (*lines, *after_broker_change(command.registry.broker_folder))
+
+
+def _after_naming(command: OwnerCommand, *, first: bool) -> tuple[str, ...]:
+    """Nobody has a share to carry: after the first time the roster is all."""
+    if not first:
+        lines = (f"All follow the roster. {publish_roster(command)}",)
+    else:
+        bundles = command.folder.path / "bundles"
+        lines = (
+            f"Carry each bundle in {bundles} to its device and type there: {typed('agent', 'join', 'NAME.bundle')}",
+            f"(as a service: sudo {typed('agent', 'install', 'NAME.bundle')})",
+            f"And the orchestrator's, to type there: {typed('orchestrator', 'join', 'NAME.bundle')}",
+        )
     return (*lines, *after_broker_change(command.registry.broker_folder))
 
 

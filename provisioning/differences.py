@@ -70,7 +70,7 @@ def _orchestrator(before: Roster, after: Roster) -> Iterator[str]:
 
 def _committee(before: Roster, after: Roster) -> Iterator[str]:
     if before.key_epoch != after.key_epoch:
-        yield f"~ key epoch {before.key_epoch} -> {after.key_epoch}: a fresh key, old shares are erased"
+        yield f"~ key epoch {before.key_epoch} -> {after.key_epoch}: old shares are erased"
         yield f"~ committee: {', '.join(before.committee)} -> {', '.join(after.committee)}"
 
 

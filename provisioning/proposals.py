@@ -116,10 +116,10 @@ def revocation(registry: VaultContents, file: PolicyFile, device_id: str, now: d
     return replace(change, bundles=(device_id,))
 
 
-def committee(registry: VaultContents, file: PolicyFile, device_ids: Sequence[str]) -> Proposal:
-    """A fresh threshold key for these devices, in this order, under a new key epoch.
+def committee(registry: VaultContents, file: PolicyFile, device_ids: Sequence[str], *, deals: bool = True) -> Proposal:
+    """These devices as the committee, in this order, under a new key epoch; with a fresh threshold key if `deals`.
 
-    Raises `LocalError`: `COMMITTEE_SIZE`, `ROSTER_DUPLICATE`, `NOT_ENROLLED` (also while no orchestrator is approved).
+    Without one only schemes run that need no dealt key. Raises `LocalError`: `COMMITTEE_SIZE`, `ROSTER_DUPLICATE`, `NOT_ENROLLED` (also while no orchestrator is approved).
     """
     orchestrator = _check_committee(registry, device_ids)
     current = registry.verified
@@ -138,7 +138,9 @@ def committee(registry: VaultContents, file: PolicyFile, device_ids: Sequence[st
     )
     lines = (_title(current.roster if current else None, roster), *differences(current.roster if current else None, roster))
     everybody = tuple(one.device_id for one in registry.identities())
-    return Proposal(registry, registry, roster, (*lines, *_warnings(roster)), bundles=everybody, deals=True)
+    after = registry if deals else msgspec.structs.replace(registry, grants={})
+    key = "A fresh key is dealt to these members." if deals else "No key is dealt: these members open sums of scheme shared alone."
+    return Proposal(registry, after, roster, (*lines, key, *_warnings(roster)), bundles=everybody, deals=deals)
 
 
 def renewal(registry: VaultContents, file: PolicyFile) -> Proposal:

@@ -143,6 +143,10 @@ class Vault:
         """Give the shares of a fresh key to these devices. See `changes.committee`. Forget `dealing` afterwards."""
         return self.carry_out(changes.committee(self.registry, self.policy, device_ids), dealing)
 
+    def name_committee(self, device_ids: Sequence[str]) -> Proposal:
+        """Make these devices the committee without a dealt key. See `changes.committee`."""
+        return self.carry_out(changes.committee(self.registry, self.policy, device_ids, deals=False))
+
     def renew(self) -> Proposal:
         """Sign a roster with the policy file as it stands, if that differs from the roster in force."""
         return self.carry_out(changes.renewal(self.registry, self.policy))

@@ -101,7 +101,7 @@ def commands(group: click.Group = provision, path: tuple[str, ...] = ()) -> dict
 
 def test_the_commands_are_those_of_the_design():
     assert set(commands()) == {
-        "init", "approve", "committee deal", "broker", "device list", "device show", "device revoke", "policy show", "policy set", "show",
+        "init", "approve", "committee deal", "committee name", "broker", "device list", "device show", "device revoke", "policy show", "policy set", "show",
         "roster export",
     }  # fmt: skip
 
@@ -295,6 +295,17 @@ class TestCommittee:
         monkeypatch.setattr(dealer, "deal", pytest.fail)
         out, _ = settled.says("committee", "deal", *ids, "--json", code={"not-enrolled": 3, "roster-duplicate": 1}.get(kind, 2))
         assert json.loads(out)["error"]["kind"] == kind
+
+    def test_a_committee_is_named_without_a_key_and_old_shares_go(self, settled, monkeypatch):
+        monkeypatch.setattr(dealer, "deal", pytest.fail)
+        told = settled.json("committee", "name", "pi-02", "..", "pi-05")
+        registry = settled.vault.registry()
+        roster = registry.verified.roster
+        assert (told["committee"], told["threshold"], told["key_epoch"], told["named"]) == (list(roster.committee), 3, 1, True)
+        assert (roster.committee[0], roster.key_epoch, roster.paillier, dict(registry.grants)) == ("pi-02", 1, b"", {})
+        data = settled.vault.bundle_file("pi-02").read_bytes()
+        bundle = open_bundle(data, root=registry.root, device_id="pi-02", keys=settled.people["pi-02"].public)
+        assert bundle.grant == b""
 
     @pytest.mark.parametrize("bits", ["1024", "2047", "9000"])
     def test_a_small_key_takes_more_than_asking(self, settled, bits):

@@ -119,9 +119,8 @@ def _after(command: OwnerCommand, members: tuple[str, ...], *, first: bool) -> t
 
 def _after_naming(command: OwnerCommand, *, first: bool) -> tuple[str, ...]:
     """Nobody has a share to carry: after the first time the roster is all."""
-    if not first:
-        lines = (f"All follow the roster. {publish_roster(command)}",)
-    else:
+    lines: tuple[str, ...] = (f"All follow the roster. {publish_roster(command)}",)
+    if first:
         bundles = command.folder.path / "bundles"
         lines = (
             f"Carry each bundle in {bundles} to its device and type there: {typed('agent', 'join', 'NAME.bundle')}",

@@ -119,7 +119,8 @@ def revocation(registry: VaultContents, file: PolicyFile, device_id: str, now: d
 def committee(registry: VaultContents, file: PolicyFile, device_ids: Sequence[str], *, deals: bool = True) -> Proposal:
     """These devices as the committee, in this order, under a new key epoch; with a fresh threshold key if `deals`.
 
-    Without one only schemes run that need no dealt key. Raises `LocalError`: `COMMITTEE_SIZE`, `ROSTER_DUPLICATE`, `NOT_ENROLLED` (also while no orchestrator is approved).
+    Without one only schemes run that need no dealt key. Raises `LocalError`: `COMMITTEE_SIZE`, `ROSTER_DUPLICATE`, `NOT_ENROLLED`
+    (also while no orchestrator is approved).
     """
     orchestrator = _check_committee(registry, device_ids)
     current = registry.verified

@@ -21,7 +21,8 @@ from hushfleet.system.durable import write_durably
 from hushfleet.typed import typed
 from hushfleet.wire import encode_signed
 
-_DATABASES = ("agent.db", "agent.db-journal", "contribution.blob", "fleet.json", "tls.crt", "ca.crt")
+_STORE = ("agent.db", "agent.db-journal", "agent.db-wal", "agent.db-shm", "reserve", "contribution.blob")
+_DATABASES = (*_STORE, "fleet.json", "tls.crt", "ca.crt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
-"""The memory of an agent: one SQLite database, and one blob file for a contribution under way.
+"""The memory of an agent: one SQLite database, and one blob file for a large contribution under way.
 
-The blob first, fsynced and renamed; then one transaction with its hash and the ledger charge (PROTOCOL 5.2). A member's key
-share and its decryption log live in the same database (PROTOCOL 2).
+The bytes of a contribution and the ledger charge are one transaction; of a large one the blob first, fsynced and renamed, then the
+transaction with its hash (PROTOCOL 5.2). A member's key share and its decryption log live in the same database (PROTOCOL 2).
 """
 
 import sqlite3
@@ -41,6 +41,8 @@ _DATABASE = "agent.db"
 _BLOB = "contribution.blob"
 _DAMAGED_NEXT = "Check the disk. Then enrol the device anew, with new keys; that resets its budget, and the owner's tool says so."
 _RESERVE_BYTES = 1 << 16
+_MOST_IN_ROW = 1 << 16
+"""The greatest contribution that is kept in the database; a larger one would be written twice there, and is a file beside it."""
 _PROMISED = (KeepContribution, KeepAnswer, KeepStop, KeepCharge)
 _RECOVERED = "recovered"
 """The reason under which a stop stays for the member alone: its owner has said that the device goes on."""
@@ -78,7 +80,7 @@ class Store:
             )
         self._connection = _connect(folder / _DATABASE)
         try:
-            _set_up(self._connection)
+            _set_up(self._connection, may_change=may_change)
             self._check_tables()
             (bring_up if may_change else require_current)(self._connection, folder / _DATABASE)
             self._check_contents()
@@ -120,7 +122,7 @@ class Store:
         """A fresh store, once, at enrolment. FileExistsError if there is one."""
         (folder / _DATABASE).touch(mode=0o600, exist_ok=False)
         connection = _connect(folder / _DATABASE)
-        _set_up(connection)
+        _set_up(connection, may_change=True)
         create_tables(connection)
         connection.close()
         return cls(folder)
@@ -142,13 +144,16 @@ class Store:
 
     def _persist(self, changes: tuple[Change, ...]) -> None:
         for change in changes:
-            if isinstance(change, KeepContribution):
+            if isinstance(change, KeepContribution) and len(change.sealed) > _MOST_IN_ROW:
                 write_durably(self._folder / _BLOB, change.sealed)
         with self._connection:
             for change in changes:
                 self._keep(change)
                 if (entry := entry_of(change)) is not None:
                     self._append(self.head().number + 1, entry)
+        if any(isinstance(change, DropContribution | DropShare) for change in changes):
+            # The end of a round, or of a secret: a log that is lost takes no round with it, and keeps no copy of a share.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def head(self) -> JournalHead:
         """The head of the journal: device and member of one agent share it."""
@@ -249,8 +254,8 @@ class Store:
         row = self._connection.execute("SELECT key_id, round, hash FROM contribution").fetchone()
         if row is None:
             return None
-        blob = self._folder / _BLOB
-        sealed = blob.read_bytes() if blob.exists() else b""
+        kept, blob = self._connection.execute("SELECT sealed FROM sealed").fetchone(), self._folder / _BLOB
+        sealed = kept[0] if kept else blob.read_bytes() if blob.exists() else b""
         return device.Sent(row[0], row[1], sealed) if sha256(sealed) == row[2] else None
 
     def _share(self, key_id: bytes) -> GrantedShare:
@@ -278,6 +283,9 @@ class Store:
         self._run("INSERT INTO ledger VALUES (?, ?, ?, ?)", entry.key_id, entry.round_number, entry.kind.value, entry.rho_nano)
         values = (entry.key_id, entry.round_number, sha256(change.sealed))
         self._run("INSERT OR REPLACE INTO contribution VALUES (1, ?, ?, ?)", *values)
+        self._run("DELETE FROM sealed")
+        if len(change.sealed) <= _MOST_IN_ROW:
+            self._run("INSERT INTO sealed VALUES (1, ?)", change.sealed)
 
     @_keep.register
     def _(self, change: KeepCharge) -> None:
@@ -286,7 +294,8 @@ class Store:
 
     @_keep.register
     def _(self, change: DropContribution) -> None:
-        self._run("DELETE FROM contribution WHERE key_id = ? AND round = ?", change.key_id, change.round)
+        if self._connection.execute("DELETE FROM contribution WHERE key_id = ? AND round = ?", (change.key_id, change.round)).rowcount:
+            self._run("DELETE FROM sealed")
 
     @_keep.register
     def _(self, change: KeepStop) -> None:
@@ -316,8 +325,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, check_same_thread=False)
 
 
-def _set_up(connection: sqlite3.Connection) -> None:
-    # FULL does not fsync the folder after it unlinks the journal: a power cut could bring the journal back and undo the last
-    # transaction, the charge of a contribution that has left or the record of an answer that was given.
-    connection.execute("PRAGMA synchronous = EXTRA")
+def _set_up(connection: sqlite3.Connection, *, may_change: bool) -> None:
+    # Small pages: a round changes few bytes on each of them, and a card wears out by pages.
+    connection.execute("PRAGMA page_size = 1024")
+    if may_change:
+        connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: no commit may come back undone after a power cut, the charge of a contribution that has left or the record of an answer.
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")

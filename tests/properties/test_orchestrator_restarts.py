@@ -110,7 +110,7 @@ def undisturbed(folder: Path, sealed: dict[str, bytes]) -> tuple[CoordinatorStat
     return saved(party.state), len(transactions)
 
 
-SCENARIOS = {"released": (ENOUGH, Outcome.RELEASED, 7), "aborted": (TOO_FEW, Outcome.ABORTED, 5)}
+SCENARIOS = {"released": (ENOUGH, Outcome.RELEASED, 9), "aborted": (TOO_FEW, Outcome.ABORTED, 5)}
 CUTS = [(name, number) for name, (_, _, transactions) in SCENARIOS.items() for number in range(1, transactions + 1)]
 
 

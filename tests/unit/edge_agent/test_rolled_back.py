@@ -19,7 +19,7 @@ from tests.support.fleet.agent import FLEET, FLEET_NAME, GOOD, NAME, TRAINER
 from tests.support.refusals import refused
 
 ROOT = FLEET.parties.owner.root.verify_key
-FILES = ("agent.db", "contribution.blob")
+FILES = ("agent.db", "agent.db-wal")
 
 
 class Device:

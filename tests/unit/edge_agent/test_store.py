@@ -39,6 +39,7 @@ KEY_ID = FLEET.roster.key_id
 SHARE = FLEET.dealing.shares[0]
 ROSTER = KeepRoster(FLEET.roster.signed)
 CONTRIBUTION = KeepContribution(Participation(KEY_ID, 3, 17), b"sealed bytes")
+LARGE = replace(CONTRIBUTION, sealed=bytes(100_000))
 HEADER = FLEET.request(FLEET.plan(), FLEET.bodies(FLEET.plan())).header
 EVERYTHING = (
     ROSTER,
@@ -176,18 +177,27 @@ class TestOneTransaction:
         assert store.ledger().spent_nano == 17
         assert store.device_state(ROOT).memory.seen == {}
 
-    def test_the_bytes_are_on_disk_before_the_charge(self, store, tmp_path):
+    def test_the_bytes_of_a_large_one_are_on_disk_before_the_charge(self, store, tmp_path):
         seen = []
         store._connection.set_trace_callback(lambda sql: seen.append((sql.split()[0], (tmp_path / "contribution.blob").read_bytes())))
 
-        store.persist((CONTRIBUTION,))
+        store.persist((LARGE,))
 
-        assert [word for word, _ in seen if word != "SELECT"] == ["BEGIN", "INSERT", "INSERT", "INSERT", "COMMIT"]
-        assert {data for _, data in seen} == {b"sealed bytes"}
+        assert [word for word, _ in seen if word != "SELECT"] == ["BEGIN", "INSERT", "INSERT", "DELETE", "INSERT", "COMMIT"]
+        assert {data for _, data in seen} == {LARGE.sealed}
+
+    @pytest.mark.parametrize("contribution", ["small", "large"])
+    def test_the_bytes_are_found_again(self, store, tmp_path, contribution):
+        change = {"small": CONTRIBUTION, "large": LARGE}[contribution]
+        store.persist((ROSTER, change))
+
+        store = again(store, tmp_path)
+        assert store.device_state(ROOT).memory.sent.sealed == change.sealed
+        store.close()
 
     def test_bytes_without_their_charge_are_not_sent(self, store, tmp_path):
         """The power went between the blob and the transaction of a second contribution."""
-        store.persist((CONTRIBUTION,))
+        store.persist((LARGE,))
         (tmp_path / "contribution.blob").write_bytes(b"of another round")
 
         state = store.device_state(ROOT)
@@ -196,7 +206,7 @@ class TestOneTransaction:
         assert state.memory.ledger.spent_nano == 17
 
     def test_a_charge_whose_bytes_are_gone_stays_and_sends_nothing(self, store, tmp_path):
-        store.persist((CONTRIBUTION,))
+        store.persist((LARGE,))
         (tmp_path / "contribution.blob").unlink()
 
         assert store.device_state(ROOT).memory.sent is None
@@ -361,11 +371,11 @@ class TestShare:
     def test_a_dropped_share_leaves_no_trace_in_the_file(self, store, tmp_path):
         store.persist(EVERYTHING)
         secret = SHARE.to_bytes(FLEET.dealing.public)
-        assert secret in (tmp_path / "agent.db").read_bytes()
+        assert secret in b"".join(path.read_bytes() for path in tmp_path.glob("agent.db*"))
 
         store.persist((KeepRoster(self.NEWER.roster.signed), DropShare(KEY_ID)))
 
-        assert secret not in (tmp_path / "agent.db").read_bytes()
+        assert secret not in b"".join(path.read_bytes() for path in tmp_path.glob("agent.db*"))
         assert not states(store)[1].share
 
     def test_a_share_of_another_key_is_not_the_members(self, store, tmp_path):

@@ -115,6 +115,17 @@ class TestHonest:
         assert report.rounds[1].reason == "too few devices"
         assert report.released == 2
 
+    def test_a_round_costs_what_a_participation_costs_and_nothing_where_nobody_took_part(self, interrupted):
+        report = interrupted.verify()
+        price = report.rounds[0].rho_nano
+
+        assert price > 0
+        assert [one.rho_nano for one in report.rounds] == [price if one.devices else 0 for one in report.rounds]
+        assert 0 in {one.rho_nano for one in report.rounds}
+        assert report.rho_nano == price * sum(one.devices > 0 for one in report.rounds)
+        for number, record in ((1, interrupted.record(0)), (0, interrupted.record(1))):
+            refuse(Refusal.ARCHIVE, interrupted.with_record(1 - number, rho_nano=0 if record.rho_nano else price))
+
     def test_a_new_key_counts_its_rounds_from_one(self):
         machines = Machines(make_fleet(job=JOB))
         machines.run_round()

@@ -21,6 +21,7 @@ from provisioning.cli_committee import committee
 from provisioning.cli_contract import contract
 from provisioning.cli_device import device
 from provisioning.cli_policy import policy
+from provisioning.cli_vault import vault
 from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Address, BrokerFolder, VaultContents
 from provisioning.show import show
@@ -169,5 +170,5 @@ def _in_force(registry: VaultContents) -> VerifiedRoster:
     return verified
 
 
-for command in (committee, contract, device, policy, show):
+for command in (committee, contract, device, policy, show, vault):
     provision.add_command(command)

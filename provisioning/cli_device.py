@@ -25,7 +25,7 @@ def list_command(*, command: OwnerCommand) -> None:
     rows = [describe(registry, one) for one in registry.identities()]
     form = "{id:<24} {role:<14} {fingerprint}  certificate {certificate}  {state}"
     lines = [form.format(**row) for row in rows]
-    command.tell(
+    command.tell_unchecked(
         {"fleet": registry.fleet, "devices": rows}, lines or [f"Nobody yet. Next: {typed('provision', 'approve', 'NAME.request')}"]
     )
 
@@ -43,7 +43,7 @@ def show_command(*, command: OwnerCommand, device_id: str) -> None:
         "sealing_key": identity.sealing_key.hex(),
         "bundle": f"{command.folder.bundle_file(device_id)}" if command.folder.bundle_file(device_id).exists() else None,
     }
-    command.tell(row, [f"{name.replace('_', ' '):<20} {value}" for name, value in row.items()])
+    command.tell_unchecked(row, [f"{name.replace('_', ' '):<20} {value}" for name, value in row.items()])
 
 
 @device.command(epilog="Example: hushfleet provision device revoke pi-07")

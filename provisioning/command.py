@@ -41,12 +41,12 @@ class OwnerCommand:
         """The public part of the vault. Raises `LocalError(VAULT_MISSING)`."""
         return self.folder.registry()
 
-    def open(self) -> "Vault":
+    def open(self, *, altered: bool = False) -> "Vault":
         """The vault, with the passphrase from where the options say. Raises `LocalError(VAULT_MISSING)` before it asks."""
         from provisioning.vault import Vault  # noqa: PLC0415 -- as above
 
         self.folder.registry()
-        return Vault.open(self.folder.path, self.source.read())
+        return Vault.open(self.folder.path, self.source.read(), altered=altered)
 
     @property
     def policy(self) -> PolicyFile:
@@ -74,6 +74,11 @@ class OwnerCommand:
     def confirm(self, question: str) -> None:
         """Ask, unless `--yes`. Raises as `ask`."""
         ask(question, yes=self.yes, instead="Look at it with --dry-run, then add --yes.")
+
+    def tell_unchecked(self, result: dict[str, Any], lines: Sequence[str]) -> None:
+        """As `tell`, of a registry that was read without the passphrase, which alone shows that nobody changed it."""
+        say("Note: not checked. Only the passphrase shows that nobody changed registry.json.", err=True)
+        self.tell({**result, "checked": False}, lines)
 
     def tell(self, result: dict[str, Any], lines: Sequence[str]) -> None:
         """The result on standard output: as JSON for a program, else these lines."""

@@ -3,6 +3,8 @@
 One JSON file, replaced as a whole, so that a crash leaves the old state or the new one.
 """
 
+import hashlib
+import hmac
 from datetime import datetime
 from functools import cached_property
 
@@ -75,8 +77,9 @@ class BrokerFolder(_Record, frozen=True):
 class VaultContents(_Record, frozen=True, dict=True):
     """The whole public part of a vault. `roster` is the encoded signed roster, empty before the first committee.
 
-    `due` names files of the vault that follow from the registry and are still to be written after a change; `grants` are the
-    sealed key shares that go into them, and stay no longer.
+    `skipped`: how many serial numbers the next roster leaves out, because a lost vault may have used them. `authenticator` is over all
+    the rest, under a key that the passphrase alone opens. `due` names files of the vault that follow from the registry and are still
+    to be written after a change; `grants` are the sealed key shares that go into them, and stay no longer.
     """
 
     version: int
@@ -90,7 +93,9 @@ class VaultContents(_Record, frozen=True, dict=True):
     grants: dict[str, bytes] = {}
     issued: tuple[Issued, ...] = ()
     withdrawn: tuple[Withdrawn, ...] = ()
+    skipped: int = 0
     due: tuple[str, ...] = ()
+    authenticator: bytes = b""
     broker_folder: BrokerFolder | None = None
 
     @property
@@ -169,6 +174,18 @@ class VaultContents(_Record, frozen=True, dict=True):
         """These contents without the device of this id."""
         return msgspec.structs.replace(self, devices=tuple(one for one in self.devices if one.device_id != device_id))
 
+    def sealed(self, key: bytes) -> "VaultContents":
+        """These contents with their authenticator."""
+        return msgspec.structs.replace(self, authenticator=self._authenticator(key))
+
+    def is_sealed(self, key: bytes) -> bool:
+        """True if nothing was changed since `sealed`."""
+        return hmac.compare_digest(self.authenticator, self._authenticator(key))
+
+    def _authenticator(self, key: bytes) -> bytes:
+        rest = msgspec.json.encode(msgspec.structs.replace(self, authenticator=b""))
+        return hashlib.blake2b(rest, digest_size=32, key=key, person=b"hushfleet-vault").digest()
+
     def to_json(self) -> bytes:
         """The file's content."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
@@ -187,4 +204,5 @@ class VaultContents(_Record, frozen=True, dict=True):
 
 def damaged(what: str) -> LocalError:
     """The error for a vault that contradicts itself."""
-    return LocalError(Refusal.VAULT_DAMAGED, what, next_step="Restore your backup of the vault.")
+    next_step = f"Put a backup of the vault in place, then: {typed('provision', 'vault', 'recover', '--roster', 'FILE')}"
+    return LocalError(Refusal.VAULT_DAMAGED, what, next_step=next_step)

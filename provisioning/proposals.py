@@ -126,8 +126,8 @@ def committee(registry: VaultContents, file: PolicyFile, device_ids: Sequence[st
     current = registry.verified
     roster = Roster(
         fleet=registry.fleet,
-        serial=current.roster.serial + 1 if current else 1,
-        key_epoch=current.roster.key_epoch + 1 if current else 0,
+        serial=current.roster.serial + 1 + registry.skipped if current else 1,
+        key_epoch=current.roster.key_epoch + 1 + registry.skipped if current else 0,
         orchestrator_verify_key=orchestrator.verify_key,
         orchestrator_sealing_key=orchestrator.sealing_key,
         orchestrator_sealing_suite=SEALED_BOX,
@@ -165,7 +165,7 @@ def _next(before: VaultContents, after: VaultContents, file: PolicyFile, lines: 
     )
     if candidate == current.roster:
         return Proposal(before, after, None, lines)
-    roster = msgspec.structs.replace(candidate, serial=current.roster.serial + 1)
+    roster = msgspec.structs.replace(candidate, serial=current.roster.serial + 1 + after.skipped)
     told = (_title(current.roster, roster), *differences(current.roster, roster), *_warnings(roster))
     return Proposal(before, after, roster, (*lines, *told))
 

@@ -75,7 +75,8 @@ def unlock(data: bytes, passphrase: Passphrase) -> VaultSecrets:
         locked = decode(_Locked, data, max_bytes=_MAX_BYTES)
         _check(locked)
     except PeerError as error:
-        raise LocalError(Refusal.VAULT_DAMAGED, f"the vault's secrets: {error.message}", next_step="Restore your backup.") from error
+        next_step = "Put a backup of secrets.box in place."
+        raise LocalError(Refusal.VAULT_DAMAGED, f"the vault's secrets: {error.message}", next_step=next_step) from error
     try:
         key = _key(passphrase, locked.salt, PassphraseCost(locked.operations, locked.memory_bytes))
         plain = decode(_Plain, nacl.secret.SecretBox(key).decrypt(locked.box), max_bytes=_MAX_BYTES)

@@ -31,6 +31,7 @@ from provisioning.passphrase import Passphrase
 from provisioning.policy_file import PolicyFile
 from provisioning.policy_text import DEFAULT
 from provisioning.proposals import Proposal
+from provisioning.recovery import Recovery
 from provisioning.strongbox import PassphraseCost, VaultSecrets, lock, unlock
 
 Clock = Callable[[], datetime]
@@ -86,18 +87,25 @@ class Vault:
             folder.write("ca.pem", keys.authority.certificate_pem)
             ca = keys.authority.certificate_pem.decode()
             registry = VaultContents(VERSION, fleet, root.verify_key.raw, broker, ca, due=(REVOCATIONS,))
+            registry = registry.sealed(root.seed())
             folder.write(folder.registry_file.name, registry.to_json())
             return cls._opened(folder, registry, keys, stack, now)
 
     @classmethod
-    def open(cls, path: Path, passphrase: Passphrase, *, now: Clock = certificates.now) -> Self:
-        """Raises `LocalError`: `VAULT_MISSING`, `VAULT_DAMAGED`, `VAULT_PASSPHRASE`, `STATE_IN_USE`."""
+    def open(cls, path: Path, passphrase: Passphrase, *, now: Clock = certificates.now, altered: bool = False) -> Self:
+        """Raises `LocalError`: `VAULT_MISSING`, `VAULT_DAMAGED`, `VAULT_PASSPHRASE`, `STATE_IN_USE`.
+
+        `altered`: also with a registry that something else has changed, for `recover` alone.
+        """
         folder = VaultFolder(path)
         folder.registry()
         with ExitStack() as stack:
             stack.enter_context(folder.locked())
             registry = folder.registry()
-            return cls._opened(folder, registry, _unlock(folder, registry, passphrase), stack, now)
+            keys = _unlock(folder, registry, passphrase)
+            if not altered and not registry.is_sealed(keys.owner.root.seed()):
+                raise damaged(f"{folder.registry_file} was changed by something else than this program")
+            return cls._opened(folder, registry, keys, stack, now)
 
     @classmethod
     def _opened(cls, folder: VaultFolder, registry: VaultContents, keys: Keys, stack: ExitStack, now: Clock) -> Self:
@@ -173,6 +181,10 @@ class Vault:
             self._store(registry, change.bundles)
         return change
 
+    def recover(self, recovery: Recovery) -> None:
+        """Go on from what `recovery` says, under an authenticator of its own."""
+        self._store(recovery.registry, ())
+
     def bundle(self, device_id: str) -> bytes:
         """The content of `NAME.bundle`. `LocalError(NOT_ENROLLED)` before the first roster, or for nobody's id.
 
@@ -201,7 +213,7 @@ class Vault:
         return registry
 
     def _signed(self, registry: VaultContents, roster: Roster, dealing: Dealing | None) -> VaultContents:
-        owner = self._keys.owner
+        owner, registry = self._keys.owner, msgspec.structs.replace(registry, skipped=0)
         if dealing is None:
             return msgspec.structs.replace(registry, roster=encode(owner.sign(roster).signed))
         verified = owner.sign(msgspec.structs.replace(roster, paillier=dealing.public.to_bytes()))
@@ -210,9 +222,12 @@ class Vault:
     def _store(self, registry: VaultContents, bundles: Sequence[str]) -> None:
         files = (REVOCATIONS, *((ROSTER,) if registry.roster else ()), *((BROKER,) if registry.broker_folder else ()))
         due = (*files, *(f"{BUNDLES}/{device_id}.bundle" for device_id in bundles))
-        self.registry = msgspec.structs.replace(registry, due=due)
-        self.folder.write(self.folder.registry_file.name, self.registry.to_json())
+        self._keep(msgspec.structs.replace(registry, due=due))
         self._write_due()
+
+    def _keep(self, registry: VaultContents) -> None:
+        self.registry = registry.sealed(self._keys.owner.root.seed())
+        self.folder.write(self.folder.registry_file.name, self.registry.to_json())
 
     def _write_due(self) -> None:
         if not self.registry.due:
@@ -226,8 +241,7 @@ class Vault:
                 self._write_broker_folder()
             else:
                 self._write_bundle(Path(name).stem)
-        self.registry = msgspec.structs.replace(self.registry, due=(), grants={})
-        self.folder.write(self.folder.registry_file.name, self.registry.to_json())
+        self._keep(msgspec.structs.replace(self.registry, due=(), grants={}))
 
     def _write_broker_folder(self) -> None:
         """The broker's folder, anew where it still is: it may have been carried away."""

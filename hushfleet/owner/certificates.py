@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from hushfleet.documents import EnrolmentRequest
 from hushfleet.errors import LocalError, PeerError, Refusal
+from hushfleet.typed import typed
 
 _EARLY = timedelta(days=1)
 _CA_LIFE = timedelta(days=3652)
@@ -223,4 +224,5 @@ def _wrong(request: EnrolmentRequest, what: str) -> PeerError:
 
 
 def _damaged(what: str) -> LocalError:
-    return LocalError(Refusal.VAULT_DAMAGED, what, next_step="Restore your backup of the vault.")
+    next_step = f"Put a backup of the vault in place, then: {typed('provision', 'vault', 'recover', '--roster', 'FILE')}"
+    return LocalError(Refusal.VAULT_DAMAGED, what, next_step=next_step)

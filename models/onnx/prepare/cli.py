@@ -27,6 +27,14 @@ _SIZE = click.option(
     metavar="AXIS=SIZE",
     help="The size of a named axis. The batch axis needs none.",
 )
+_CHECK = click.option(
+    "--check",
+    "full_check",
+    default="quick",
+    type=click.Choice(("quick", "full")),
+    callback=lambda *given: given[-1] == "full",
+    help="Move all parameters at once, or each by itself, which takes longer.",
+)
 _VALUE = click.option(
     "--value",
     "values",
@@ -64,6 +72,7 @@ def model() -> None:
 @_SIZE
 @_VALUE
 @_RANGE
+@_CHECK
 @click.option("--weights", is_flag=True, help="Take a weight for each row.")
 @click.option("--dropout", is_flag=True, help="Train with the masks of Dropout; without, it passes everything on.")
 @json_option
@@ -124,14 +133,15 @@ def inspect(*, path: Path, logits: str | None, as_json: bool, **options: Any) ->
 
 @model.command(epilog="Example: hushfleet model check net.trainable")
 @_TRAINABLE
+@_CHECK
 @click.option("--seed", default=0, show_default=True, help="Of the random rows and directions.")
 @json_option
-def check(*, trainable: Path, seed: int, as_json: bool) -> None:
+def check(*, trainable: Path, full_check: bool, seed: int, as_json: bool) -> None:
     """Verify a trainable model's hashes, and its gradients by finite differences of the loss."""
     from models.onnx.prepare.check import check_gradients  # noqa: PLC0415 -- as above
     from models.onnx.trainable import load_trainable  # noqa: PLC0415 -- as above
 
-    report = check_gradients(load_trainable(trainable), seed=seed)
+    report = check_gradients(load_trainable(trainable), seed=seed, full=full_check, progress=_progress)
     width = max(map(len, report.errors))
     say(*(f"{name:{width}}  {error:.1e}" for name, error in report.errors.items()), err=as_json)
     say(_verdict(report), err=as_json)

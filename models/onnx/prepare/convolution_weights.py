@@ -31,7 +31,7 @@ def _by_columns(emit: Emitter, laid: Windows, whole: str, windowed: str, sizes: 
     """Any groups: what each tap sees becomes a block of columns, then one product per row and group."""
     group, out, channels = sizes
     steps = math.prod(laid.steps)
-    seen = [emit.reshape(view, ("n", group, channels, steps)) for view in _views(emit, laid, whole)]
+    seen = [emit.reshape(view, ("n", group, channels, steps)) for view in views(emit, laid, whole)]
     columns = emit.op("Concat", *seen, axis=2) if len(seen) > 1 else seen[0]
     products = emit.matmul(emit.reshape(windowed, ("n", group, out, steps)), emit.transpose(columns, [0, 1, 3, 2]))
     summed = emit.reduce_sum(products, [0], keepdims=False)
@@ -44,7 +44,7 @@ def _by_taps(emit: Emitter, laid: Windows, whole: str, windowed: str, sizes: tup
     group, out = sizes
     steps = math.prod(laid.steps)
     windowed = emit.reshape(windowed, ("n", group, out, steps))
-    seen = [emit.reshape(view, ("n", group, 1, steps)) for view in _views(emit, laid, whole)]
+    seen = [emit.reshape(view, ("n", group, 1, steps)) for view in views(emit, laid, whole)]
     sums = [emit.reduce_sum(emit.mul(view, windowed), [0, 3], keepdims=False) for view in seen]
     stacked = [emit.unsqueeze(one, [2]) for one in sums]
     joined = emit.op("Concat", *stacked, axis=2) if len(stacked) > 1 else stacked[0]
@@ -79,7 +79,7 @@ def _row_hits(laid: Windows) -> Array:
     return hits.reshape(-1, rows * columns)
 
 
-def _views(emit: Emitter, laid: Windows, whole: str) -> Iterator[str]:
+def views(emit: Emitter, laid: Windows, whole: str) -> Iterator[str]:
     """For each tap, the elements that it sees: (n, channels, *steps)."""
     padded = _padded(emit, laid, whole, laid.axes)
     return (_strided(emit, laid, padded, tap, laid.axes) for tap in laid.taps())

@@ -7,6 +7,7 @@ import onnxruntime
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, shape_inference
 
 from models.onnx.prepare.model import session, tensor
+from models.onnx.prepare.spelled_out import spell_out
 
 # no kernel, or, as for Celu, not even a definition
 _MISSING = re.compile(r"(?:Could not find an implementation for |Type 'tensor\(double\)' of input parameter \S+ of operator \()(\w+)[()]")
@@ -19,6 +20,7 @@ def open_in_double(model: ModelProto) -> tuple[onnxruntime.InferenceSession, boo
     Operators for which onnxruntime has no float64 run in float32 between two casts. Raises what onnxruntime raises otherwise.
     """
     wide = in_double(model)
+    spell_out(wide)
     # they open in float64, and then do not run
     single = [op_type for op_type in ("LSTM", "GRU", "RNN") if _narrow(wide.graph, op_type)]
     for attempt in range(_MOST_SINGLE):

@@ -15,7 +15,7 @@ from models.onnx.prepare.model import ancestors, declare, session, write
 from models.onnx.prepare.probe import Ranges, sample
 from models.onnx.prepare.refusals import Unsupported
 
-ROWS = 7
+ROWS = 3
 _EDGE, _CLOSE = 1e-5, 2e-4
 _NEEDED = {"softmax-cross-entropy": "softmax", "binary-cross-entropy": "sigmoid"}
 # Width of the inputs; the parameters' factor, 0 for random ones.

@@ -4,12 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from models.onnx.prepare.check import Report, check_gradients
+from models.onnx.prepare.forward import check_forward, check_loss
 from models.onnx.prepare.probe import Ranges
 from models.onnx.prepare.roles import Choice
+from models.onnx.prepare.samples import random_rows
 from models.onnx.prepare.source import PrepareOptions, read_source
 from models.onnx.prepare.writing import build
 from models.onnx.trainable import TrainableModel
+
+FEW = 4  # rows on which losses are compared
 
 
 def prepare(
@@ -28,10 +34,11 @@ def prepare(
     dropout: bool = False,
     yes_these_are_logits: bool = False,
     class_axis: int = 0,
+    full_check: bool = False,
     progress: Callable[[str], None] = lambda _: None,
     checked: Callable[[Report], None] = lambda _: None,
 ) -> TrainableModel:
-    """A trainable model of the inference file at `path`, its gradients checked against finite differences.
+    """A trainable model of the inference file at `path`, its outputs checked against the file's, its gradients against finite differences.
 
     `loss` is softmax-cross-entropy, mse, huber or binary-cross-entropy; `logits` names the output (or inner value) to train
     where it is not the only one. See `PrepareOptions` for the rest. `progress` hears what is being done, `checked` what the check
@@ -45,8 +52,11 @@ def prepare(
     source = read_source(Path(path), options)
     progress("differentiating")
     trainable = build(source, options)
-    progress("comparing with finite differences")
+    progress("comparing with the file and with finite differences")
     # masks differ from run to run, so the check runs without them
     quiet = replace(options, dropout=False)
-    checked(check_gradients(build(read_source(Path(path), quiet), quiet) if dropout else trainable))
+    tried = build(read_source(Path(path), quiet), quiet) if dropout else trainable
+    check_forward(Path(path), source, tried)
+    check_loss(tried, random_rows(tried.manifest, FEW, np.random.default_rng(0)))
+    checked(check_gradients(tried, full=full_check, progress=progress))
     return trainable

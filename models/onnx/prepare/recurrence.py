@@ -14,7 +14,7 @@ from models.onnx.prepare.registry import Context
 
 
 @dataclass(frozen=True, slots=True)
-class Loop:
+class Recurrence:
     """A Scan over axis 0: states as (name, first value, next value's name in the body), scanned values by name, and what it gives."""
 
     nodes: Sequence[NodeProto]
@@ -104,7 +104,7 @@ class Direction:
         last = [self.own(one, 0) if one else self.nothing() for one in grads[1:]]
         return whole, last[0], last[1]
 
-    def scan(self, loop: Loop, *, back: bool) -> tuple[str, ...]:
+    def scan(self, loop: Recurrence, *, back: bool) -> tuple[str, ...]:
         """Last states, then what each step gives, of a loop over all steps; from the end if `back`."""
         kind = helper.np_dtype_to_tensor_dtype(self.at.graph.dtype(self.at.input(0)))
         names = [state[0] for state in loop.states], [name for name, _ in loop.scanned], [state[2] for state in loop.states]

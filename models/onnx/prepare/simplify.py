@@ -1,6 +1,6 @@
 """Rewrites that make training mean what the file means: before shapes are known."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from onnx import NodeProto, helper, numpy_helper
@@ -20,6 +20,15 @@ def simplify(graph: Graph, *, dropout: bool) -> None:
         elif node.op_type == "Dropout":
             del node.input[2:]  # inference, until `drop` says otherwise
             del node.output[1:]
+
+
+def as_inference(nodes: Iterable[NodeProto]) -> None:
+    """Let normalisations keep their statistics and dropout pass everything, in a file that was exported in training mode."""
+    for node in nodes:
+        if node.op_type == "BatchNormalization":
+            _keep_statistics(node)
+        elif node.op_type == "Dropout":
+            del node.input[2:]
 
 
 def drop(graph: Graph, nodes: Sequence[NodeProto]) -> None:

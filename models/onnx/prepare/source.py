@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto
 
 from models.onnx.manifest import Frozen
 from models.onnx.prepare import losses, outputs, reading, roles, scikit, simplify
-from models.onnx.prepare.graph import Graph
+from models.onnx.prepare.graph import Array, Graph
 from models.onnx.prepare.logits import Head, find_head
 from models.onnx.prepare.model import ancestors, reads
 from models.onnx.prepare.probe import Ranges, fold, index_ranges, probe, probe_within
@@ -57,6 +57,7 @@ class Source:
     uses: Uses
     frozen: tuple[Frozen, ...]
     ranges: Ranges
+    filled: Mapping[str, Array]
 
 
 def read_source(path: Path, options: PrepareOptions) -> Source:
@@ -68,6 +69,7 @@ def read_source(path: Path, options: PrepareOptions) -> Source:
 def _understood(path: Path, model: ModelProto, options: PrepareOptions) -> Source:
     scikit.require_gradients(model)
     graph = reading.to_graph(model, options.sizes, options.values)
+    filled = {name: graph.initializers[name] for name in options.values}
     kept = scikit.rewrite(graph)
     simplify.simplify(graph, dropout=options.dropout)
     roles.tie(graph, options.choice.tie)
@@ -92,7 +94,7 @@ def _understood(path: Path, model: ModelProto, options: PrepareOptions) -> Sourc
     probe(graph, ranges)
     fold(graph)
     digest = sha256(path.read_bytes()).hexdigest()
-    return Source(path.stem, digest, graph, head, uses, tuple(frozen), ranges)
+    return Source(path.stem, digest, graph, head, uses, tuple(frozen), ranges, filled)
 
 
 def _require_single(graph: Graph) -> None:

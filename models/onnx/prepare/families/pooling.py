@@ -31,7 +31,7 @@ def average_pool(context: Context) -> Sequence[str | None]:
     laid = windows(context, context.attribute("kernel_shape"), context.shape(0), context.out_shape())
     emit = context.emit
     dtype = context.graph.dtype(context.input(0))
-    shares = emit.mul(context.grad, emit.constant((1.0 / _counts(context, laid)).astype(dtype)))
+    shares = emit.mul(context.grad, emit.constant((1.0 / counts(context, laid)).astype(dtype)))
     ones = emit.constant(np.ones((1, 1, *laid.kernel), dtype))
     single = emit.reshape(shares, ("n", 1, *laid.steps))
     attributes = {"strides": list(laid.strides), "pads": laid.pads, "output_padding": laid.unread}
@@ -58,7 +58,7 @@ def global_max_pool(context: Context) -> Sequence[str | None]:
     return [emit.reshape_to(emit.op("ScatterElements", rows[1], largest, rows[2], axis=2), x)]
 
 
-def _counts(context: Context, laid: Windows) -> Array:
+def counts(context: Context, laid: Windows) -> Array:
     """The number of elements that each window averaged: (1, 1, *steps)."""
     if context.attribute("count_include_pad", 0):
         if context.attribute("ceil_mode", 0):

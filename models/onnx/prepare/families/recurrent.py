@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from models.onnx.prepare.recurrence import Direction, Loop, body
+from models.onnx.prepare.recurrence import Direction, Recurrence, body
 from models.onnx.prepare.registry import Context, derivative
 
 Grads = Sequence[str | None]
@@ -87,7 +87,7 @@ def _simple(side: Direction, kind: str) -> dict[int, str]:
     dy, dh, _ = side.arriving()
     lines = ["a = Add dy dh", "slope = Mul a k", f"through = MatMul slope {side.r}", *_kept(side, "dh", "dh2")]
     scanned = _scanned(side, {"dy": dy, "k": bent}, {})
-    first, slopes = side.scan(Loop(body(*lines), [("dh", dh, "dh2")], scanned, ["slope"]), back=True)
+    first, slopes = side.scan(Recurrence(body(*lines), [("dh", dh, "dh2")], scanned, ["slope"]), back=True)
     return {**side.back_to_inputs(slopes, slopes), 5: first}
 
 
@@ -98,7 +98,7 @@ def _cells(side: Direction) -> dict[int, str]:
     start = side.own(at.input(6), 0) if at.input(6) else side.nothing()
     forward = body("k = Mul f c", "c2 = Add k u", "out = Identity c2")
     moved = [one for one in _scanned(side, {"u": emit.mul(i, g)}, {"f": f}) if one[0] != "off"]
-    _, cells = side.scan(Loop(forward, [("c", start, "c2")], moved, ["out"]), back=False)
+    _, cells = side.scan(Recurrence(forward, [("c", start, "c2")], moved, ["out"]), back=False)
     bent, before = emit.op("Tanh", cells), side.shifted(start, cells)
     dy, dh, dc = side.arriving()
     values = {
@@ -123,7 +123,7 @@ def _cells(side: Direction) -> dict[int, str]:
         "dc2 = Mul e f",
     ]
     states = [("dh", dh, "dh2"), ("dc", dc, "dc2")]
-    first, first_cell, slopes = side.scan(Loop(body(*lines), states, _scanned(side, values, {"f": f}), ["slope"]), back=True)
+    first, first_cell, slopes = side.scan(Recurrence(body(*lines), states, _scanned(side, values, {"f": f}), ["slope"]), back=True)
     return {**side.back_to_inputs(slopes, slopes), 5: first, 6: first_cell}
 
 
@@ -156,7 +156,7 @@ def _reset_after(side: Direction) -> dict[int, str]:
         "dh2 = Add through own",
     ]
     scanned = [one for one in _scanned(side, values, {"z": z}) if one[0] != "off"]
-    first, slopes_h, slopes_x = side.scan(Loop(body(*lines), [("dh", dh, "dh2")], scanned, ["slope", "other"]), back=True)
+    first, slopes_h, slopes_x = side.scan(Recurrence(body(*lines), [("dh", dh, "dh2")], scanned, ["slope", "other"]), back=True)
     return {**side.back_to_inputs(slopes_x, slopes_h), 5: first}
 
 
@@ -192,7 +192,7 @@ def _reset_before(side: Direction) -> dict[int, str]:
         "dh2 = Sum through over own",
     ]
     scanned = [one for one in _scanned(side, values, {"z": z}) if one[0] != "off"]
-    first, slopes = side.scan(Loop(body(*lines), [("dh", dh, "dh2")], scanned, ["slope"]), back=True)
+    first, slopes = side.scan(Recurrence(body(*lines), [("dh", dh, "dh2")], scanned, ["slope"]), back=True)
     sz, sr, sn = side.parts(slopes)
     by_gates = side.across(emit.op("Concat", sz, sr, axis=-1), side.before, hidden, 2)
     by_r = emit.op("Concat", by_gates, side.across(sn, reset, hidden, 1), axis=0)

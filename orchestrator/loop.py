@@ -212,7 +212,8 @@ class Loop:
         linked_s, before = self._linked.seconds, self._orchestrator.state
         match before:
             case NoRound():
-                if self.released < self._goal.wanted and self._around.now_s() >= self._next_round_s:
+                due = self.released < self._goal.wanted and self._around.now_s() >= self._next_round_s
+                if due and before.memory.read_back:
                     self._begin()
             case Collecting():
                 if linked_s - self._phase_s >= before.terms.plan.deadline_s:

@@ -1,6 +1,7 @@
 """`hushfleet orchestrator run`: a job from its file to its last round, or to the next stop."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -8,12 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from hushfleet.errors import LocalError
 from hushfleet.link import Link, Messenger
 from hushfleet.link.mqtt.client import MqttLink
 from hushfleet.privacy import epsilon
 from hushfleet.program.folder import Membership
 from hushfleet.system.clock import now_ms
 from hushfleet.system.signals import stopped_by_signals
+from hushfleet.system.storage import TEMPORARY
 from hushfleet.system.systemd import Notifier, Watch
 from hushfleet.typed import typed
 from orchestrator import give_up, pending_rosters
@@ -35,6 +38,8 @@ from orchestrator.store.stale_topics import removals
 from orchestrator.store.store import Store
 
 _LINK_ALIVE_S = 30.0
+DISK_PAUSE_S = 10.0
+"""The pause before a full or read-only disk is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,24 @@ def run(folder: StateFolder, config: Config, path: Path, console: Console, optio
             if not pays.begun and checked.cost.rho_nano:
                 options.ask(question(checked))
             job = choice.begin(checked) if isinstance(where, Fresh) else choice.go_on(where.job, checked, path, console)
-            interrupted = _rounds(choice, fleet, checked, job, console=console, path=path, options=options)
+            interrupted = _while_the_disk_fills(
+                choice, job, console, lambda job: _rounds(choice, fleet, checked, job, console=console, path=path, options=options)
+            )
     return summary(folder, config, file, interrupted=interrupted)
+
+
+def _while_the_disk_fills(choice: JobChoice, job: BegunJob, console: Console, rounds: Callable[[BegunJob], bool]) -> bool:
+    """Run the rounds; where the disk is full or read-only wait, and go on from the store: what was not stored was not sent."""
+    while True:
+        try:
+            return rounds(job)
+        except LocalError as error:
+            if error.reason not in TEMPORARY:
+                raise
+            Notifier().status(f"{error.reason}: no round begins")
+            console.print(f"{error} It is tried again in {DISK_PAUSE_S:.0f} s.", markup=False, highlight=False, soft_wrap=True)
+            time.sleep(DISK_PAUSE_S)
+            job = choice.store.job() or job
 
 
 def question(checked: CheckedJob) -> str:

@@ -1,5 +1,6 @@
 """`hushfleet orchestrator` as it is typed, over the memory link with others that contribute at once."""
 
+import errno
 import json
 import signal
 
@@ -19,6 +20,7 @@ from orchestrator.config import load
 from orchestrator.job import check as check_module
 from orchestrator.job.holdout import Holdout, Score
 from orchestrator.store.reports import reading
+from orchestrator.store.store import Store
 from tests.support.fleet.orchestrator import TypedOrchestrator
 from tests.support.hand_made_model import hand_made
 from tests.support.jobs import bundle_for, job_fleet, write_holdout, write_job
@@ -393,6 +395,26 @@ class TestJoining:
         for command in (["status"], ["run", str(job)], ["check", str(job)]):
             assert run(["orchestrator", *command, "--state", str(tmp_path / "nowhere")]) == ExitCode.NOT_FOUND
             assert "hushfleet orchestrator join" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trouble", [errno.ENOSPC, errno.EROFS], ids=["full", "read-only"])
+def test_a_disk_that_takes_nothing_for_a_while_stops_no_job(typed, job, monkeypatch, trouble):
+    """Whatever the store was about to keep comes again once there is room."""
+    keep, attempts = Store._persist, []
+
+    def persist(store, changes):
+        attempts.append(changes)
+        if len(attempts) % 3 == 0:
+            raise OSError(trouble, "the disk takes nothing")
+        keep(store, changes)
+
+    monkeypatch.setattr(Store, "_persist", persist)
+    monkeypatch.setattr(run_module, "DISK_PAUSE_S", 0.0)
+
+    done = typed.json("run", job)
+
+    assert (done["finished"], done["rounds_released"]) == (True, 2)
+    assert len(attempts) > 6
 
 
 def test_statuses_of_devices_are_shown(typed, job):

@@ -1,5 +1,7 @@
 """The loop of a job, over the memory link and by a clock that only waiting moves."""
 
+from dataclasses import replace
+
 import pytest
 
 from hushfleet.documents import Outcome, ReceiptStatus, open_receipt
@@ -88,6 +90,22 @@ def test_a_round_begins_when_a_quorum_of_members_is_present(job):
 
     assert not job.others.sent(Kind.PLAN)
     assert job.log.of("waits")[-1] == ("waits", 4, 2)
+
+
+def test_no_round_begins_before_it_is_known_what_others_hold(job):
+    """Statuses may come before the answer."""
+    job.orchestrator._running.state = NoRound(replace(job.orchestrator.state.memory, read_back=False))
+    job.link.before_receiving = lambda: job.messenger.unsubscribe(FLEET_NAME, Kind.ROSTER)
+    job.loop._connections = 1
+    job.orchestrator._hearing.open()
+
+    job.turn(5)
+    assert not job.others.sent(Kind.PLAN)
+    assert job.orchestrator.attendance.enough
+
+    job.link.before_receiving = lambda: None
+    job.link.connections = 2
+    assert job.loop.run()
 
 
 def test_whoever_has_gone_is_not_counted(job):

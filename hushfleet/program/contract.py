@@ -15,7 +15,7 @@ from hushfleet.errors import DataError, LocalError, Refusal
 from hushfleet.labels import sha256
 
 ENDING = ".contract"
-_NEXT = "Make it from a sample: hushfleet provision contract new sample.csv"
+_NEXT = "Make it from a sample with `hushfleet provision contract new`."
 _MOST_LABELS = 100
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]

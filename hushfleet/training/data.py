@@ -64,7 +64,8 @@ def require_classes(targets: Array, classes: int) -> None:
     good = (targets >= 0) & (targets < classes) & (targets == np.floor(targets))
     if not good.all():
         row, expected = int(np.argmin(good)), f"a whole number from 0 to {classes - 1}"
-        raise DataError(Refusal.DATA_LABEL, f"a label is not {expected}", row=row, expected=expected)
+        next_step = "Classes count from 0; a data contract maps other values to them (docs/operations.md)."
+        raise DataError(Refusal.DATA_LABEL, f"a label is not {expected}", row=row, expected=expected, next_step=next_step)
 
 
 def _rows(what: str, values: Array) -> Array:

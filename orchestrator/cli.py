@@ -171,6 +171,7 @@ def run(
                 "accuracy": last.accuracy if last else None,
                 "loss": last.loss if last else None,
                 "archive": summary.job.archive,
+                "absence": summary.job.absence,
             }
         )
     if summary.interrupted:

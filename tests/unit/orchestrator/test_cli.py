@@ -162,7 +162,9 @@ class TestResuming:
 
     def test_an_interrupted_job_goes_on_with_the_round_that_was_open(self, typed, job):
         self.interrupt(typed, job, lambda view: view.open_round == 2 and view.contributions)
-        assert typed.json("status")["job"]["open_round"] == 2
+        job_now = typed.json("status")["job"]
+        assert job_now["open_round"] == 2
+        assert " of 4: " in job_now["absence"]
 
         done = typed.json("run", job)
 

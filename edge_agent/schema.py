@@ -26,8 +26,8 @@ STEPS: tuple[Step, ...] = (
     (
         "CREATE TABLE IF NOT EXISTS journal (number INTEGER PRIMARY KEY, entry BLOB NOT NULL, head BLOB NOT NULL)",
         "CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS sealed (only INTEGER PRIMARY KEY CHECK (only = 1), sealed BLOB NOT NULL)",
     ),
+    ("CREATE TABLE IF NOT EXISTS sealed (only INTEGER PRIMARY KEY CHECK (only = 1), sealed BLOB NOT NULL)",),
 )
 """Step n (from 1) leads from version n - 1 to version n. A step that was released never changes: the next one follows it."""
 

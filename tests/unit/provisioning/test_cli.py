@@ -102,7 +102,7 @@ def commands(group: click.Group = provision, path: tuple[str, ...] = ()) -> dict
 def test_the_commands_are_those_of_the_design():
     assert set(commands()) == {
         "init", "approve", "committee deal", "committee name", "contract new", "broker", "device list", "device show", "device revoke",
-        "policy show", "policy set", "show", "roster export",
+        "policy show", "policy set", "show", "roster export", "vault recover",
     }  # fmt: skip
 
 

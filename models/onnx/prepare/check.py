@@ -18,6 +18,7 @@ import onnxruntime
 from hushfleet.errors import LocalError, Refusal
 from models.onnx.manifest import Parameter
 from models.onnx.prepare.double import open_in_double
+from models.onnx.prepare.forward import check_loss
 from models.onnx.prepare.graph import Array
 from models.onnx.prepare.model import ancestors, reads, session
 from models.onnx.prepare.samples import random_rows
@@ -136,12 +137,13 @@ class _Runner:
         names = [one.gradient for one in trainable.manifest.parameters]
         loss, *gradients = session(model).run([trainable.manifest.loss_output, *names], fed)
         self._loss = float(loss)
+        check_loss(trainable, np.concatenate([one.reshape(-1) for one in parts.values()]), fed, self._loss)
         self._gradients = {name: one.astype(np.float64) for name, one in zip(names, gradients, strict=True)}
         read = {value.name: value.type for value in self._session.get_inputs()}
         self._fed = {name: one.astype(np.float64) if read[name] == "tensor(double)" else one for name, one in fed.items() if name in read}
 
     def decade(self, one: Parameter) -> int:
-        """How much a parameter can move the loss without being moved far: 0 for as much as any other, -1 for a tenth, and so on."""
+        """The power of ten by which a parameter can move the loss without being moved far: 0 for as much as any other, -1 for a tenth."""
         moved = self._unit(one) * self._size(one)
         return max(int(np.floor(np.log10(moved) + 0.01)), _LEAST[self.precision]) if moved > 0 else _LEAST[self.precision]
 
@@ -181,7 +183,7 @@ class _Runner:
         best = float("inf")
         for step, size in steps:
             best = min(best, abs(self._difference(directions, step) - slope) / size)
-            if best < _GOOD * self.tolerance:
+            if best < self.tolerance * (_GOOD if self.rows == ROWS else 1.0):
                 break
         return best
 
@@ -196,7 +198,7 @@ class _Runner:
         return float(np.linalg.norm(self._gradients[one.gradient]))
 
     def _unit(self, one: Parameter) -> float:
-        """How far along its gradient a parameter is moved: so that it moves the loss by one, or as far as it reaches."""
+        """The distance along its gradient that a parameter is moved: so that it moves the loss by one, or as far as it reaches."""
         return min(1.0 / max(self._size(one), 1e-30), _REACH * self._scale(one) * math.sqrt(one.size))
 
     def _scale(self, one: Parameter) -> float:

@@ -4,18 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from models.onnx.prepare.check import Report, check_gradients
-from models.onnx.prepare.forward import check_forward, check_loss
+from models.onnx.prepare.forward import check_forward
 from models.onnx.prepare.probe import Ranges
 from models.onnx.prepare.roles import Choice
-from models.onnx.prepare.samples import random_rows
 from models.onnx.prepare.source import PrepareOptions, read_source
 from models.onnx.prepare.writing import build
 from models.onnx.trainable import TrainableModel
-
-FEW = 4  # rows on which losses are compared
 
 
 def prepare(
@@ -57,6 +52,5 @@ def prepare(
     quiet = replace(options, dropout=False)
     tried = build(read_source(Path(path), quiet), quiet) if dropout else trainable
     check_forward(Path(path), source, tried)
-    check_loss(tried, random_rows(tried.manifest, FEW, np.random.default_rng(0)))
     checked(check_gradients(tried, full=full_check, progress=progress))
     return trainable

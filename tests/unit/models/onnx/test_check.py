@@ -12,10 +12,8 @@ from hushfleet.errors import LocalError, Refusal
 from models.onnx.prepare import check, prepare, registry, simplify
 from models.onnx.prepare.check import check_gradients
 from models.onnx.prepare.double import open_in_double
-from models.onnx.prepare.forward import check_loss
 from models.onnx.prepare.graph import Graph
 from models.onnx.prepare.registry import Context, Derivative
-from models.onnx.prepare.samples import random_rows
 from tests.support.onnx_files import ROWS, mlp, model, node, saved, tensors, value
 from tests.support.refusals import refused
 
@@ -172,10 +170,7 @@ def test_a_forward_pass_that_differs_from_the_file_is_found(tmp_path: Path, monk
 
 
 def test_a_loss_that_is_not_that_of_the_outputs_is_found(tmp_path: Path):
-    trainable = prepare(saved(tmp_path, mlp()), loss="mse")
-    rows = random_rows(trainable.manifest, 4, np.random.default_rng(0))
-    check_loss(trainable, rows)
     other = prepare(saved(tmp_path, mlp()), loss="huber")
     claimed = replace(other, manifest=msgspec.structs.replace(other.manifest, loss="mse"))
     with refused(Refusal.MODEL_GRADIENT, LocalError):
-        check_loss(claimed, rows)
+        check_gradients(claimed)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from hushfleet.errors import LocalError, Refusal
+from hushfleet.system.storage import storage_errors
 
 _FILE = "lock"
 _ATTEMPTS, _PAUSE_S = 5, 0.1
@@ -22,7 +23,9 @@ def folder_locked(folder: Path, *, next_step: str) -> Iterator[None]:
     """Hold the lock of `folder`. Raises `LocalError(STATE_IN_USE)` with the process that holds it, and `next_step`."""
     # A service's user may own the folder while root locks it: never through a link.
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    with os.fdopen(os.open(folder / _FILE, flags, 0o600), "a+") as file:
+    with storage_errors(folder, damaged="Check the disk."):
+        descriptor = os.open(folder / _FILE, flags, 0o600)
+    with os.fdopen(descriptor, "a+") as file:
         if not _lock(file, fcntl.LOCK_EX, _ATTEMPTS):
             raise LocalError(Refusal.STATE_IN_USE, f"{folder} is in use by {_holder(file)}", next_step=next_step)
         file.truncate(0)

@@ -1,6 +1,9 @@
+import errno
+
 import pytest
 
 from hushfleet.audit import verify_job
+from hushfleet.codec import encode
 from hushfleet.documents import ReceiptStatus, open_receipt
 from hushfleet.errors import LocalError, PeerError, PhaseError, Refusal
 from hushfleet.labels import sha256
@@ -9,7 +12,8 @@ from hushfleet.randomness import SystemRandomness
 from hushfleet.rounds.coordinator import Collecting, Decrypting, NoRound
 from hushfleet.rounds.effects import Note, Refused
 from hushfleet.rounds.tasks.train import own
-from hushfleet.wire import Kind, decode_signed
+from hushfleet.wire import Kind, Topic, decode_signed
+from orchestrator.service import HEARD
 from orchestrator.store.archive_folder import Archive
 from tests.support.fleet import make_fleet
 from tests.support.fleet.orchestrator import OrchestratorOnALink
@@ -29,6 +33,80 @@ def connected(folder, fleet=FLEET):
     service = OrchestratorOnALink(folder, fleet)
     service.orchestrator.connect()
     return service
+
+
+class Diary:
+    """The order in which a service stores and acknowledges; while `broken`, nothing can be stored."""
+
+    def __init__(self, service, monkeypatch) -> None:
+        self.lines, self.broken = [], False
+        keep, acknowledge = service.archive.persist, service.messenger.acknowledge
+        service.orchestrator._running._persist = lambda changes: self.store(keep, changes)
+        monkeypatch.setattr(service.messenger, "acknowledge", lambda one: (self.lines.append(one.topic.kind), acknowledge(one)))
+
+    def store(self, keep, changes):
+        if self.broken:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        self.lines.append("stored")
+        keep(changes)
+
+
+class TestAcknowledged:
+    """What is acknowledged to the broker was stored or refused: for every kind of message that the orchestrator hears."""
+
+    STORED = frozenset({Kind.CONTRIBUTION, Kind.PARTIAL})
+    """Kinds whose messages are needed after a restart."""
+    KEPT_ELSEWHERE = frozenset({kind for kind in HEARD if kind.retained} | {Kind.EVIDENCE, Kind.COMPLAINT})
+    """Retained ones come again with every connection; the others are told at once, and nothing rests on them here."""
+
+    def ready(self, service, kind):
+        """A service for which a valid message of `kind` is on its way."""
+        service.orchestrator.start_round()
+        if kind is Kind.CONTRIBUTION:
+            service.others.contribute(service.plan, NAMES[0])
+            return
+        service.contribute(*NAMES[:4])
+        service.orchestrator.end_collection()
+        service.others.answer(encode(service.state.request), service.plan.plan.round, NAMES[0])
+
+    def test_every_kind_has_its_place(self):
+        assert set(HEARD) == self.STORED | self.KEPT_ELSEWHERE
+        assert not self.STORED & self.KEPT_ELSEWHERE
+
+    @pytest.mark.parametrize("kind", sorted(STORED, key=str), ids=str)
+    def test_it_is_stored_first(self, service, monkeypatch, kind):
+        self.ready(service, kind)
+        diary = Diary(service, monkeypatch)
+
+        service.orchestrator.pump()
+
+        assert diary.lines == ["stored", kind]
+
+    @pytest.mark.parametrize("kind", sorted(STORED, key=str), ids=str)
+    def test_what_cannot_be_stored_is_not_acknowledged_and_changes_nothing(self, service, monkeypatch, kind):
+        self.ready(service, kind)
+        diary, before = Diary(service, monkeypatch), service.state
+        diary.broken = True
+
+        with pytest.raises(OSError, match="no space"):
+            service.orchestrator.pump()
+
+        assert diary.lines == []
+        assert service.state is before
+
+    @pytest.mark.parametrize("kind", sorted(HEARD, key=str), ids=str)
+    def test_garbage_is_refused_and_acknowledged(self, service, monkeypatch, kind):
+        self.ready(service, Kind.PARTIAL)
+        service.orchestrator.pump()
+        diary = Diary(service, monkeypatch)
+        diary.broken = True
+        numbered = {"number": service.plan.plan.round} if "{number}" in kind.pattern else {}
+        chunked = {"chunk": 0} if "{chunk}" in kind.pattern else {}
+
+        service.others.messengers[NAMES[0]].send(Topic(FLEET_NAME, kind, device=NAMES[0], **numbered, **chunked), b"garbage")
+        service.orchestrator.pump()
+
+        assert diary.lines == [kind]
 
 
 def test_a_round_from_its_plan_to_its_archive(service):

@@ -253,7 +253,7 @@ class TestApprove:
         ("content", "code", "kind"),
         [
             (b"", ExitCode.REFUSED, "message-malformed"),
-            (b"x" * (1 << 16), ExitCode.REFUSED, "message-too-large"),
+            (b"x" * (1 << 16), ExitCode.USAGE, "file-too-large"),
             (encode(Signed(b"nothing", bytes(64))), ExitCode.REFUSED, "message-malformed"),
             (encode(orchestrator("pi-05", 2).request()), ExitCode.REFUSED, "roster-duplicate"),
         ],

@@ -10,6 +10,7 @@ from typing import Any
 
 from edge_agent.data.room import RowSource
 from edge_agent.folder import DeviceKeys
+from edge_agent.model_follower import ModelFollower
 from edge_agent.reminders import Reminders
 from edge_agent.slot import Clock, SendingSlot
 from edge_agent.store import Store
@@ -120,8 +121,10 @@ class Agent:
         threads: Executor | None = None,
         now_s: Clock = time.monotonic,
         boot_id: bytes | None = None,
+        follower: ModelFollower | None = None,
     ) -> None:
-        """`now_s`: the clock of the sending slot."""
+        """`now_s`: the clock of the sending slot. `follower`: keeps what the fleet releases; None on a device that keeps no model."""
+        self._follower = follower
         self._boot_id = boot_id
         self._strange_words = 0
         self._unstored: Arrived | None = None
@@ -221,8 +224,10 @@ class Agent:
         """Subscribe, and send again what may have been lost."""
         # Its own status first: what is retained of it comes before what this process says of itself.
         own = (Kind.STATUS,) if self._boot_id is not None else ()
-        for kind in (*own, Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE, *(_FOR_MEMBERS if self._member else ())):
+        released = (Kind.RECORD,) if self._follower else ()
+        for kind in (*own, Kind.ROSTER, Kind.PLAN, Kind.RECEIPT, Kind.EVIDENCE, *released, *(_FOR_MEMBERS if self._member else ())):
             self._messenger.subscribe(self._fleet, kind, device=self._addressee(kind))
+        self._fetch_released()
         with self._lock:
             self._carry_out(self._device.offer(Connected()))
             if self._member:
@@ -253,6 +258,8 @@ class Agent:
                     self._carry_out(self._device.offer(Connected()))
                 else:
                     self._messenger.subscribe(self._fleet, kind, digest=self._fetching() if kind is Kind.MODEL else None)
+            if self._reminders.released_due(self._released()):
+                self._fetch_released()
 
     def _handle(self, arrived: Arrived) -> None:
         topic = arrived.topic
@@ -264,7 +271,7 @@ class Agent:
             self._carry_out(self._device.offer(PlanCleared()))
             self._drop_training()
         # Other bytes than the plan names may come first: the device listens on until it has its model.
-        if topic.kind is Kind.MODEL and topic.digest != self._fetching():
+        if topic.kind is Kind.MODEL and topic.digest not in (self._fetching(), self._released()):
             self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=topic.digest)
 
     def _look_for_a_twin(self, arrived: Arrived) -> None:
@@ -294,12 +301,34 @@ class Agent:
             self._read_back(data)
         if kind is Kind.ROSTER:
             self._take_roster(data)
-        if kind in _EVENTS:
+        released = self._released()
+        self._follow(topic, data)
+        if kind in _EVENTS and (kind is not Kind.MODEL or topic.digest != released or topic.digest == self._fetching()):
             self._carry_out(self._device.offer(_EVENTS[kind](data)))
         if kind is Kind.EVIDENCE:
             self._carry_out(self._device.offer(EvidenceArrived(topic.device or "", data)))
         if self._member and kind in _MEMBER_EVENTS:
             self._carry_out(self._member.offer(_MEMBER_EVENTS[kind](data)))
+
+    def _follow(self, topic: Topic, data: bytes) -> None:
+        """Keep what the fleet releases; that follows the orchestrator's word alone."""
+        if self._follower is None:
+            return
+        before = self._released()
+        for happening in self._follower.offer(topic, data, self.roster, lambda: self.models):
+            self._report(self.device_id, happening)
+        if self._released() != before:
+            self._fetch_released()
+            if before is not None and before != self._fetching():
+                self._messenger.unsubscribe(self._fleet, Kind.MODEL, digest=before)
+
+    def _released(self) -> str | None:
+        """The hash, in hex, of the released model that is still to be fetched."""
+        return self._follower.wanted if self._follower else None
+
+    def _fetch_released(self) -> None:
+        if (digest := self._released()) is not None:
+            self._messenger.subscribe(self._fleet, Kind.MODEL, digest=digest)
 
     def _take_roster(self, data: bytes) -> None:
         """One step for both sides: device and member follow the same roster, stored in one transaction."""

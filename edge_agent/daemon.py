@@ -15,12 +15,13 @@ from pathlib import Path
 
 from edge_agent.agent import Agent, Enrolment, Happening, Work
 from edge_agent.config import Config
-from edge_agent.data.check import builder, configured_trainers
+from edge_agent.data.check import builder, configured_trainers, contract_of
 from edge_agent.data.keeper import DataKeeper, Told
 from edge_agent.data.room import DataRoom, KnownRows
 from edge_agent.data.verdict import Verdict
 from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.logs import LOG, RecentProblems
+from edge_agent.model_follower import ModelFollower
 from edge_agent.store import Store
 from edge_agent.trainers import TrainingThread
 from hushfleet import __version__
@@ -218,7 +219,17 @@ def run(folder: StateFolder, config: Config) -> None:
         threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "answer")
         told = Told(lambda text: LOG.info("%s", text))
         room = DataRoom(folder.path, config.data, progress=told, tell=_tell) if config.training.enabled else None
-        agent = Agent(enrolment, store, messenger, _work(config, room), member=None, report=report, threads=threads, boot_id=voice.boot_id)
+        agent = Agent(
+            enrolment,
+            store,
+            messenger,
+            _work(config, room),
+            member=None,
+            report=report,
+            threads=threads,
+            boot_id=voice.boot_id,
+            follower=ModelFollower(folder.path, fleet.fleet, contract_of(config)),
+        )
         keeper = DataKeeper(room, lambda: agent.models, warn=lambda text: LOG.error("%s", text)) if room else None
         daemon = Daemon(agent, messenger, fleet, voice, notifier=notifier, watch=watch, folder=folder.path, keeper=keeper)
         LOG.info("Agent %s of fleet %s, version %s, state in %s.", keys.device_id, fleet.fleet, __version__, folder.path)
@@ -253,7 +264,7 @@ def require_64_bit(max_size: int = sys.maxsize) -> None:
 
 def _work(config: Config, room: DataRoom | None) -> Work:
     if room is None:
-        return Work({}, KnownRows(_no_rows), enabled=False)
+        return Work(configured_trainers(config), KnownRows(_no_rows), builder(config), enabled=False)
     return Work(configured_trainers(config), room, builder(config), executor=TrainingThread(config.training.nice))
 
 

@@ -55,7 +55,7 @@ class Reminders:
     deadline_s: float = _UNKNOWN_DEADLINE_S
 
     def __post_init__(self) -> None:
-        self._roster, self._model, self._receipt = (Pauses(self.now_s, self.randomness) for _ in range(3))
+        self._roster, self._model, self._receipt, self._released = (Pauses(self.now_s, self.randomness) for _ in range(4))
 
     def due(self, state: DeviceState, incomplete: Iterable[Incomplete]) -> Iterator[Kind]:
         """`ROSTER` and `MODEL`: subscribe again, for they are retained. `CONTRIBUTION`: send it again."""
@@ -70,6 +70,10 @@ class Reminders:
             yield Kind.MODEL
         if self._receipt.due(state.memory.sent, first_s=min(max(self.deadline_s / 4, CONFIRM_S[0]), CONFIRM_S[1]), lasts_s=self.deadline_s):
             yield Kind.CONTRIBUTION
+
+    def released_due(self, digest: str | None) -> bool:
+        """True if the released model of this hash, which has not come, is to be asked for again."""
+        return self._released.due(digest, first_s=ASK_S)
 
     def heard(self) -> None:
         """Postpone sending again: a receipt came, perhaps for a part, so the orchestrator knows of the contribution."""

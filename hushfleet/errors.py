@@ -95,6 +95,9 @@ class Refusal(StrEnum):
     MODEL_TOO_LARGE = "model-too-large"
     MODEL_NAME = "model-name"
     MODEL_ABSENT = "model-absent"
+    MODEL_NONE = "model-none"
+    RECORD_FLEET = "record-fleet"
+    RECORD_OLDER = "record-older"
     TRAINING_DISABLED = "training-disabled"
     ARCHITECTURE_INVALID = "architecture-invalid"
 

@@ -18,13 +18,15 @@ from hushfleet.program.contract import Contract, load_contract
 from hushfleet.training import Architecture, Data, GlobalModel
 from hushfleet.typed import typed
 from models import mlp, softmax
-from models.evaluation import Metrics, Model, evaluate
+from models.evaluation import Metrics, Model, evaluate, predict
+from models.onnx.inference import InferenceModel
 from models.onnx.trainable import TrainableModel, load_trainable
 from models.onnx.trainer import OnnxTrainer
 
 __all__ = [
     "FAMILIES",
     "Family",
+    "InferenceModel",
     "Metrics",
     "Model",
     "ModelName",
@@ -37,6 +39,7 @@ __all__ = [
     "names_a_file",
     "parse",
     "placed",
+    "predict",
     "score",
     "trainer",
 ]

@@ -20,6 +20,9 @@ class Model(Trainer, Protocol):
     def outputs(self, parameters: FloatArray, features: Array) -> FloatArray:
         """Raw outputs (n, k) at `parameters` (d,), before any softmax or sigmoid."""
 
+    def made_up(self, rows: int) -> tuple[Array, Array]:
+        """Features and targets that `check` takes."""
+
     def initial(self, randomness: Randomness) -> GlobalModel:
         """The model to start from, version 0."""
 

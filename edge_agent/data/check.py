@@ -11,7 +11,7 @@ from edge_agent.store import Store
 from edge_agent.trainers import Build, Trainers
 from hushfleet.documents import VerifiedRoster
 from hushfleet.errors import LocalError
-from hushfleet.program.contract import load_contract
+from hushfleet.program.contract import Contract, load_contract
 from hushfleet.training import Trainer
 from models import catalogue
 
@@ -22,11 +22,14 @@ def configured_trainers(config: Config) -> dict[bytes, Trainer]:
     return {trainer.architecture.digest: trainer for trainer in trainers}
 
 
+def contract_of(config: Config) -> Contract | None:
+    """The contract of this device's data, if it has one. Raises `LocalError(CONFIG_INVALID)`."""
+    return load_contract(config.data.contract) if config.data is not None and config.data.contract is not None else None
+
+
 def builder(config: Config) -> Build:
     """Builds a model by the name in a plan: of a family, or of a family with this device's data contract. Raises `LocalError`."""
-    if config.data is None or config.data.contract is None:
-        return catalogue.built_in
-    contract = load_contract(config.data.contract)
+    contract = contract_of(config)
     return lambda name: catalogue.built_in(name, contract)
 
 

@@ -10,11 +10,22 @@ from hushfleet.errors import LocalError, Refusal
 Array = npt.NDArray[Any]
 
 
+class GraphInput(Protocol):
+    """One input of a graph. A name in `shape` stands for any size; the first is that of the rows."""
+
+    name: str
+    shape: Sequence[int | str | None]
+    type: str
+
+
 class GraphSession(Protocol):
     """The part of onnxruntime's `InferenceSession` that is used."""
 
-    def run(self, output_names: Sequence[str], input_feed: Mapping[str, Array]) -> Sequence[Array]:
-        """The named outputs."""
+    def get_inputs(self) -> Sequence[GraphInput]:
+        """The inputs in their order."""
+
+    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array]) -> Sequence[Array]:
+        """The named outputs, or all for None."""
 
 
 def open_session(graph: bytes, threads: int = 1) -> GraphSession:

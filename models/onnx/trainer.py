@@ -70,6 +70,10 @@ class OnnxTrainer:
             parts.append(_without_activation(values.reshape(len(rows), -1).astype(np.float64), manifest.logits.activation))
         return np.concatenate(parts)
 
+    def inference_file(self, parameters: npt.NDArray[np.float32]) -> bytes:
+        """The ONNX file with these values (d,)."""
+        return self._trainable.inference_file(parameters)
+
     def initial(self, randomness: Randomness) -> GlobalModel:  # noqa: ARG002 -- every family starts through one signature
         """The values of the original file."""
         return GlobalModel(0, self._trainable.initial)

@@ -11,18 +11,21 @@ import numpy as np
 from edge_agent.agent import Agent, Enrolment, Work
 from edge_agent.daemon import Daemon, Voice
 from edge_agent.data.room import KnownRows
+from edge_agent.model_follower import ModelFollower
 from edge_agent.reminders import Reminders
 from edge_agent.slot import NoWaiting
 from edge_agent.store import Store
 from edge_agent.trainers import SameThread
-from hushfleet.documents import VerifiedPlan, VerifiedRoster
+from hushfleet.documents import RoundRecord, VerifiedPlan, VerifiedRoster, sign_record
 from hushfleet.link import MemoryBroker, Messenger
 from hushfleet.program.folder import Membership
 from hushfleet.rounds.effects import Refused, ZeroContributed
+from hushfleet.signing import SigningKey
 from hushfleet.system.systemd import Notifier, Watch
-from hushfleet.training import Data
+from hushfleet.training import Data, GlobalModel
 from hushfleet.wire import DeviceStatus, Kind, Topic, encode_signed, open_status
 from models import catalogue
+from tests.support import documents
 from tests.support.fleet import allowing, make_fleet
 
 TRAINER = catalogue.trainer("softmax:4x2")
@@ -49,6 +52,8 @@ class AgentOnALink:
     now_s: Any = field(default_factory=NoWaiting)
     trainer: Any = TRAINER
     rows: Any = None
+    follows: bool = False
+    recorded: int = 0
     reports: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -78,6 +83,7 @@ class AgentOnALink:
             reminders=self.reminders,
             threads=self.threads,
             now_s=self.now_s,
+            follower=ModelFollower(self.folder, FLEET_NAME) if self.follows else None,
         )
         if self.connects:
             self.agent.connect()
@@ -89,6 +95,16 @@ class AgentOnALink:
 
     def publish(self, kind: Kind, data: bytes, **fields: object) -> None:
         self.orchestrator.send(Topic(FLEET_NAME, kind, **fields), data)
+
+    def release(self, record: RoundRecord, model: GlobalModel, *, signer: SigningKey | None = None) -> None:
+        """A record and the model that it states, as the broker retains them; the orchestrator's unless there is another `signer`."""
+        signed = sign_record(record, signer or FLEET.parties.orchestrator.signing)
+        if self.recorded:
+            self.publish(Kind.RECORD, b"", number=self.recorded, chunk=0)
+        self.recorded = record.round
+        self.publish(Kind.RECORD, encode_signed(signed), number=record.round, chunk=0)
+        self.publish(Kind.MODEL, model.to_bytes(), digest=record.result.model_after.hex(), chunk=0)
+        self.agent.pump()
 
     @staticmethod
     def signed(document: VerifiedRoster | VerifiedPlan) -> bytes:
@@ -123,6 +139,14 @@ def _text(report: Any) -> str:  # noqa: ANN401 -- any of the happenings
         case ZeroContributed(reason):
             return reason
     return str(report.text)
+
+
+def released(version: int, *, before: GlobalModel | None = None, **changes: object) -> tuple[RoundRecord, GlobalModel]:
+    """The model of this version and the record of its round, whose number is the version's; `changes` replace fields of the record."""
+    model = GlobalModel(version, np.linspace(-version, version, TRAINER.architecture.dimension, dtype=np.float32))
+    fields = {"fleet": FLEET_NAME, "key_id": FLEET.roster.key_id, "round": version, "rho_nano": 10**7, **changes}
+    digests = {"model_before": (before or FLEET.model).digest, "model_after": model.digest, "version_after": version}
+    return documents.record(**(digests | fields)), model
 
 
 class OnDemand(Executor):

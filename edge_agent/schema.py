@@ -28,6 +28,7 @@ STEPS: tuple[Step, ...] = (
         "CREATE TABLE IF NOT EXISTS place (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
     ("CREATE TABLE IF NOT EXISTS sealed (only INTEGER PRIMARY KEY CHECK (only = 1), sealed BLOB NOT NULL)",),
+    ("CREATE TABLE IF NOT EXISTS done (only INTEGER PRIMARY KEY CHECK (only = 1), plan_hash BLOB NOT NULL)",),
 )
 """Step n (from 1) leads from version n - 1 to version n. A step that was released never changes: the next one follows it."""
 

@@ -217,7 +217,7 @@ class Store:
         """The device machine's state as of the last transaction. `read_back` False: others have still to be asked what they hold of it."""
         stopped = self._stopped(Refusal.EQUIVOCATION, Refusal.ROSTER_CONFLICT)
         rolled_back, roster = self._stopped(Refusal.STORE_ROLLED_BACK), self.roster(root)
-        memory = device.DeviceMemory(self.ledger(), self.seen(), stopped, self._sent(), rolled_back, read_back)
+        memory = device.DeviceMemory(self.ledger(), self.seen(), stopped, self._sent(), rolled_back, read_back, self._done())
         return device.Idle(memory, roster) if roster else device.Unenrolled(memory)
 
     def member_state(self, root: VerifyKey, *, read_back: bool = True) -> member.MemberState:
@@ -249,6 +249,10 @@ class Store:
     def _stopped(self, *reasons: str) -> frozenset[bytes]:
         rows = self._connection.execute("SELECT key_id, reason FROM stopped")
         return frozenset(key_id for key_id, reason in rows if reason in reasons)
+
+    def _done(self) -> bytes:
+        row = self._connection.execute("SELECT plan_hash FROM done").fetchone()
+        return row[0] if row else b""
 
     def _sent(self) -> device.Sent | None:
         row = self._connection.execute("SELECT key_id, round, hash FROM contribution").fetchone()
@@ -283,6 +287,7 @@ class Store:
         self._run("INSERT INTO ledger VALUES (?, ?, ?, ?)", entry.key_id, entry.round_number, entry.kind.value, entry.rho_nano)
         values = (entry.key_id, entry.round_number, sha256(change.sealed))
         self._run("INSERT OR REPLACE INTO contribution VALUES (1, ?, ?, ?)", *values)
+        self._run("INSERT OR REPLACE INTO done VALUES (1, ?)", change.plan_hash)
         self._run("DELETE FROM sealed")
         if len(change.sealed) <= _MOST_IN_ROW:
             self._run("INSERT INTO sealed VALUES (1, ?)", change.sealed)

@@ -93,8 +93,9 @@ class DeviceMemory:
     """Everything durable but the roster, in every phase.
 
     `seen` is the highest validly signed round per key id; `stopped` the key ids under which nothing is done any more; `sent` the
-    contribution that waits for its receipt. `rolled_back` are the key ids under which this store has forgotten something, until the
-    owner says how to go on; `read_back` is False from a start until it is known what others hold of this device (PROTOCOL 8).
+    contribution that waits for its receipt, `done` the hash of the plan that it last contributed to. `rolled_back` are the key ids
+    under which this store has forgotten something, until the owner says how to go on; `read_back` is False from a start until it is
+    known what others hold of this device (PROTOCOL 8).
     """
 
     ledger: Ledger
@@ -103,6 +104,7 @@ class DeviceMemory:
     sent: Sent | None = None
     rolled_back: frozenset[bytes] = frozenset()
     read_back: bool = True
+    done: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +225,8 @@ def _on_plan(device: Device, state: Enrolled, event: PlanArrived, _: Randomness)
         waiting = event.data if where is Standing.WAIT else state.waiting
         reason = Refusal.ROSTER_OLDER if where is Standing.WAIT else Refusal.PLAN_ROSTER
         return _out(replace(state, waiting=waiting), reason), (Note(f"round {plan.plan.round}: {where.value}"),)
-    if not isinstance(state, Idle) and state.terms.plan_hash == plan.digest:
-        return state, ()
+    if plan.digest == state.memory.done or (not isinstance(state, Idle) and state.terms.plan_hash == plan.digest):
+        return state, ()  # as after every new connection
     if plan.plan.key_id != state.roster.key_id:
         # Before anything is remembered: key ids that do not exist would fill the store.
         raise FaultyOrchestrator(Refusal.PLAN_KEY, f"round {plan.plan.round} is for another key or committee")
@@ -310,8 +312,8 @@ def _on_done(device: Device, state: Working, event: TaskDone, randomness: Random
     contribution = contribution_of(terms, device.device_id, device.signing_key, encoded, randomness)
     sent = Sent(plan.key_id, plan.round, sealed_contribution(terms, device.device_id, contribution))
     ledger = _charged(state.memory.ledger, plan, state.roster)
-    after = Idle(replace(state.memory, ledger=ledger, sent=sent), state.roster, state.waiting)
-    keep = Persist((KeepContribution(ledger.events[-1], sent.sealed),))
+    after = Idle(replace(state.memory, ledger=ledger, sent=sent, done=terms.plan_hash), state.roster, state.waiting)
+    keep = Persist((KeepContribution(ledger.events[-1], sent.sealed, terms.plan_hash),))
     return after, (*notes, keep, _publication(device, state.roster, sent))
 
 

@@ -76,10 +76,11 @@ class KeepSeen:
 
 @dataclass(frozen=True, slots=True)
 class KeepContribution:
-    """Store the ledger charge together with the finished bytes: one transaction (PROTOCOL 5.2)."""
+    """Store the ledger charge together with the finished bytes: one transaction (PROTOCOL 5.2). `plan_hash` names the plan they are for."""
 
     entry: LedgerEntry
     sealed: bytes = field(repr=False)
+    plan_hash: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

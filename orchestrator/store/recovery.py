@@ -78,6 +78,10 @@ def _take(store: Store, job: BegunJob, name: str, found: RoundArchive, opened: t
                 archive_hash=digest(found.files()),
             )
         )
+        of_round = select(rounds.c.id).where(rounds.c.key_id == plan.key_id, rounds.c.number == plan.round)
+        kept = {"round_id": connection.execute(of_round).scalar_one(), "kept": b"", "whole_hash": b"", "size": 0, "accepted_at": 0.0}
+        if record.device_ids:
+            connection.execute(insert(accepted), [kept | {"device_id": name} for name in record.device_ids])
         result = sha256(progress.result)
         values = {"version": progress.version, "progress": sha256(progress.to_bytes()), "result": result}
         best = {"best_version": progress.version, "best_result": result, "best_score": None}

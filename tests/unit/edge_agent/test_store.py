@@ -183,7 +183,7 @@ class TestOneTransaction:
 
         store.persist((LARGE,))
 
-        assert [word for word, _ in seen if word != "SELECT"] == ["BEGIN", "INSERT", "INSERT", "DELETE", "INSERT", "COMMIT"]
+        assert [word for word, _ in seen if word != "SELECT"] == ["BEGIN", *["INSERT"] * 3, "DELETE", "INSERT", "COMMIT"]
         assert {data for _, data in seen} == {LARGE.sealed}
 
     @pytest.mark.parametrize("contribution", ["small", "large"])

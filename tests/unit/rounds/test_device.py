@@ -192,6 +192,12 @@ class TestPlan:
         after = assert_refused(Refusal.PLAN_ROUND_REPEATED, FaultyOrchestrator, state, arrived(FLEET.plan(1, deadline_s=601)))
         assert after == state
 
+    def test_the_plan_of_its_contribution_may_come_again_without_a_word(self):
+        """As after every new connection."""
+        state, _ = contributed()
+
+        assert step(state, arrived(FLEET.plan())) == (state, ())
+
     def test_a_round_below_one_contributed_to_is_refused_even_if_nothing_was_seen(self):
         state, _ = contributed(plan=FLEET.plan(5))
         forgetful = replace(state, memory=replace(state.memory, seen={}))

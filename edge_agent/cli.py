@@ -3,11 +3,12 @@
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from edge_agent.cli_config import config
+from edge_agent.cli_model import model, predict
+from edge_agent.cli_state import folder_of, service_option
 from edge_agent.config import ENVIRONMENT, Config, load
 from hushfleet.errors import PeerError
 from hushfleet.program.output import ask_to_replace
@@ -15,11 +16,7 @@ from hushfleet.program.settings import strange_variables
 from hushfleet.program.terminal import ask, config_option, json_option, print_json, say, state_option, yes_option
 from hushfleet.typed import typed
 
-if TYPE_CHECKING:
-    from edge_agent.folder import StateFolder
-
 _STATE, _CONFIG = state_option(ENVIRONMENT, "agent"), config_option(ENVIRONMENT, "agent")
-_SERVICE = click.option("--service", is_flag=True, help="The service's state folder, /var/lib/hushfleet-agent. Needs root.")
 
 
 @click.group(epilog="Example: hushfleet agent enrol --name pi-01, then: hushfleet agent join pi-01.bundle, then: hushfleet agent run")
@@ -34,14 +31,14 @@ def agent() -> None:
 @click.option("--out", default=".", type=click.Path(file_okay=False, exists=True, path_type=Path), help="Where NAME.request goes.")
 @click.option("--anew", is_flag=True, help="Forget the keys that are here, and the ledger.")
 @_STATE
-@_SERVICE
+@service_option
 @yes_option
 @json_option
 def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, service: bool, yes: bool, as_json: bool) -> None:
     """Make this device's keys, here and nowhere else, and write NAME.request for the fleet's owner."""
     from edge_agent import enrolment  # noqa: PLC0415 -- the cryptography, when it is needed
 
-    folder, device_id = _folder(state, service=service), _id(name or _host_name())
+    folder, device_id = folder_of(state, service=service), _id(name or _host_name())
     if anew and enrolment.enrolled(folder):
         ask("New keys mean a new device to the fleet, and an empty ledger: what was spent of its budget is forgotten. Go on?", yes=yes)
     ask_to_replace(out / f"{device_id}.request", yes=yes)
@@ -63,7 +60,7 @@ def enrol(*, name: str | None, out: Path, anew: bool, state: Path | None, servic
 @agent.command(epilog="Example: hushfleet agent join pi-01.bundle")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @_STATE
-@_SERVICE
+@service_option
 @_CONFIG
 @yes_option
 @json_option
@@ -71,7 +68,7 @@ def join(*, bundle: Path, state: Path | None, service: bool, config_path: Path |
     """Join the fleet whose owner made BUNDLE from this device's request."""
     from edge_agent.enrolment import join_fleet  # noqa: PLC0415 -- as above
 
-    folder = _folder(state, service=service)
+    folder = folder_of(state, service=service)
     offer = join_fleet(folder, bundle, yes=yes, config=load(config_path, needs_data=False), err=as_json)
     if as_json:
         print_json({"fleet": offer.bundle.fleet, "root_fingerprint": offer.root_fingerprint, "member": offer.is_member})
@@ -91,12 +88,12 @@ def run(*, state: Path | None, config_path: Path | None) -> None:
     from edge_agent.logs import start_logging  # noqa: PLC0415 -- with it
 
     start_logging(settings.log.level)
-    daemon.run(_folder(state), settings)
+    daemon.run(folder_of(state), settings)
 
 
 @agent.command(epilog="Example: hushfleet agent status --json. With --check, exit code 1: somebody has to act.")
 @_STATE
-@_SERVICE
+@service_option
 @click.option("--check", is_flag=True, help="Exit with 1 if the training data are not usable or the device has stopped.")
 @json_option
 @click.pass_context
@@ -104,7 +101,7 @@ def status(ctx: click.Context, *, state: Path | None, service: bool, check: bool
     """Show this device's fleet, keys, data, round and what is left of its privacy budget. Works while the agent runs."""
     from edge_agent.status import read_status  # noqa: PLC0415 -- as above
 
-    found = read_status(_folder(state, service=service))
+    found = read_status(folder_of(state, service=service))
     if as_json:
         print_json(found.as_json())
     else:
@@ -115,14 +112,14 @@ def status(ctx: click.Context, *, state: Path | None, service: bool, check: bool
 
 @agent.command(epilog="Example: hushfleet agent recover")
 @_STATE
-@_SERVICE
+@service_option
 @yes_option
 @json_option
 def recover(*, state: Path | None, service: bool, yes: bool, as_json: bool) -> None:
     """Go on with a state folder that was moved, copied or restored, once no other copy of it runs."""
     from edge_agent.recovery import recover as go_on  # noqa: PLC0415 -- as above
 
-    folder = _folder(state, service=service)
+    folder = folder_of(state, service=service)
     ask("Is this the only copy of this device's state folder that runs, now and later? Two copies betray what it contributes.", yes=yes)
     stopped = go_on(folder)
     say("This device's store lives here from now on.", err=as_json)
@@ -133,6 +130,8 @@ def recover(*, state: Path | None, service: bool, yes: bool, as_json: bool) -> N
 
 
 agent.add_command(config)
+agent.add_command(model)
+agent.add_command(predict)
 
 
 @agent.command(epilog="Example: sudo hushfleet agent install pi-01.bundle")
@@ -167,14 +166,6 @@ def uninstall(*, purge: bool, dry_run: bool, yes: bool) -> None:
         ask("This removes the device's keys and ledger: it has to be enrolled anew. Go on?", yes=yes)
     machine = installing.TargetMachine()
     installing.carry_out(installing.uninstall(machine, purge=purge), machine, dry_run=dry_run)
-
-
-def _folder(state: Path | None, *, service: bool = False) -> "StateFolder":
-    from edge_agent.folder import SERVICE_STATE, StateFolder, default_state  # noqa: PLC0415 -- as above
-
-    if service and state is not None:
-        raise click.UsageError("--service and --state exclude each other")
-    return StateFolder((state or (SERVICE_STATE if service else default_state())).absolute())
 
 
 def _id(name: str) -> str:

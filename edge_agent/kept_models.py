@@ -67,7 +67,10 @@ class KeptModel:
     card: Card
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file beside the card. `LocalError(MODEL_DAMAGED)` unless they are those that the card names."""
+        """The bytes of a file beside the card. `LocalError`: `MODEL_NAME` if the version has no such file, `MODEL_DAMAGED` for others."""
+        if name not in self.card.files:
+            message = f"version {self.card.version} of {self.card.job} has no {name}; it has {', '.join(self.card.files)}"
+            raise LocalError(Refusal.MODEL_NAME, message, next_step="For the values: " + typed("agent", "model", "export", "model.npz"))
         try:
             found = (self.folder / name).read_bytes()
         except OSError as error:

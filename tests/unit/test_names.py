@@ -10,6 +10,7 @@ PAGES = sorted([*(ROOT / "docs").rglob("*.md"), *ROOT.glob("*.md"), ROOT / "syst
 
 ALLOWED = {
     "NAME": "a placeholder, as in NAME.request",
+    "JOB": "a placeholder, as in JOB/VERSION",
     "NAME.2": "the second of two parameters called NAME",
     "ALERT": "the beginning of a line that a program prints",
     "HUSHFLEET_AGENT_BROKER_PORT": "made from the names of a table and its key",

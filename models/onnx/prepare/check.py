@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from time import monotonic
 
 import numpy as np
 import onnx
@@ -26,6 +27,7 @@ from models.onnx.trainable import TrainableModel
 
 ROWS, FEWEST, DIRECTIONS, ATTEMPTS = 16, 2, 3, 4
 DOUBLE, MIXED, SINGLE = "float64", "float64 and float32", "float32"
+QUICK_S = 20
 MOST_BYTES = 200 << 20
 """The most that all values of a forward pass together may take: large nets are checked with fewer rows."""
 
@@ -45,12 +47,14 @@ _REACH = 1e3  # times its own size that a parameter may be moved, per unit of th
 class Report:
     """Largest error by parameter, relative to the slope's natural size, and in what precision and with how many rows it was found.
 
-    Parameters that were moved together share the error of their joint direction.
+    Parameters that were moved together share the error of their joint direction. `left_out`: those that hardly move the loss and that
+    a quick check had no time for.
     """
 
     errors: Mapping[str, float]
     precision: str
     rows: int = ROWS
+    left_out: Sequence[str] = ()
 
     @property
     def worst(self) -> float:
@@ -78,15 +82,21 @@ def check_gradients(
     all. `LocalError(MODEL_GRADIENT)` names the parameters that fail.
     """
     left: Sequence[Parameter] = trainable.manifest.parameters
+    deadline = math.inf if full else monotonic() + QUICK_S
     errors: dict[str, float] = {}
     for attempt in range(ATTEMPTS):
-        runner = _Runner(trainable, seed + attempt)
+        runner = _Runner(trainable, seed + attempt, deadline)
         progress(f"comparing {len(left)} gradients with differences in {runner.precision}, {runner.rows} rows")
         errors.update(_alone(runner, left, progress) if full else _jointly(runner, left))
-        report = Report({one.name: errors[one.name] for one in trainable.manifest.parameters}, runner.precision, runner.rows)
+        known = {one.name: errors[one.name] for one in trainable.manifest.parameters if one.name in errors}
+        missing = [one.name for one in trainable.manifest.parameters if one.name not in errors]
+        report = Report(known, runner.precision, runner.rows, missing)
         left = [one for one in trainable.manifest.parameters if one.name in report.failed]
         if not left:
             return report
+        if monotonic() > deadline:
+            message = f"{len(left)} gradients could not be told from finite differences of the loss in {QUICK_S} s"
+            raise LocalError(Refusal.MODEL_GRADIENT, message, next_step="Take the time that it needs: --check full.")
     listed = ", ".join(f"{name!r} by {report.errors[name]:.2g}" for name in report.failed)
     message = f"gradients differ from finite differences of the loss (at most {report.tolerance:.0e} allowed): {listed}"
     raise LocalError(Refusal.MODEL_GRADIENT, message, next_step="This is a fault of the tool: please report it with the file.")
@@ -104,11 +114,15 @@ def _alone(runner: "_Runner", parameters: Sequence[Parameter], progress: Callabl
 def _jointly(runner: "_Runner", parameters: Sequence[Parameter]) -> dict[str, float]:
     """The error of all together, those that move the loss by about as much; where it is too large, of each half; at last of one alone."""
     found: dict[str, float] = {}
-    for decade, group in groupby(sorted(parameters, key=runner.decade), key=runner.decade):
+    for decade, group in groupby(sorted(parameters, key=runner.decade, reverse=True), key=runner.decade):
         members = list(group)
+        if runner.is_late and found:
+            break  # what is left hardly moves the loss
         error = runner.joint_error(members, decade)
         if error <= runner.tolerance:
             found |= {one.name: error for one in members}
+        elif runner.is_late:
+            found |= dict.fromkeys((one.name for one in members), error)
         elif len(members) == 1:
             found[members[0].name] = runner.error(members[0])
         else:
@@ -120,7 +134,8 @@ def _jointly(runner: "_Runner", parameters: Sequence[Parameter]) -> dict[str, fl
 class _Runner:
     """`train.onnx` with one batch and one set of parameters."""
 
-    def __init__(self, trainable: TrainableModel, seed: int) -> None:
+    def __init__(self, trainable: TrainableModel, seed: int, deadline: float) -> None:
+        self._deadline = deadline
         self._random = np.random.default_rng(seed)
         self._manifest = trainable.manifest
         model = onnx.load_from_string(trainable.train)
@@ -141,6 +156,11 @@ class _Runner:
         self._gradients = {name: one.astype(np.float64) for name, one in zip(names, gradients, strict=True)}
         read = {value.name: value.type for value in self._session.get_inputs()}
         self._fed = {name: one.astype(np.float64) if read[name] == "tensor(double)" else one for name, one in fed.items() if name in read}
+
+    @property
+    def is_late(self) -> bool:
+        """True if the time of a quick check is over."""
+        return monotonic() > self._deadline
 
     def decade(self, one: Parameter) -> int:
         """The power of ten by which a parameter can move the loss without being moved far: 0 for as much as any other, -1 for a tenth."""
@@ -183,7 +203,7 @@ class _Runner:
         best = float("inf")
         for step, size in steps:
             best = min(best, abs(self._difference(directions, step) - slope) / size)
-            if best < self.tolerance * (_GOOD if self.rows == ROWS else 1.0):
+            if self.is_late or best < self.tolerance * (_GOOD if self.rows == ROWS else 1.0):
                 break
         return best
 

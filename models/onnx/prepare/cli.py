@@ -25,7 +25,7 @@ _SIZE = click.option(
     multiple=True,
     callback=lambda *given: _sizes(given[-1]),
     metavar="AXIS=SIZE",
-    help="The size of a named axis. The batch axis needs none.",
+    help="The size of an axis by its name, or as INPUT:AXIS. The batch axis needs none.",
 )
 _CHECK = click.option(
     "--check",
@@ -248,11 +248,18 @@ def _count(shape: Sizes) -> int:
 
 def _verdict(report: "Report") -> str:
     found = f"largest error {report.worst:.1e}, {report.tolerance:.0e} allowed"
-    return f"gradients agree with finite differences in {report.precision}: {found}"
+    rest = f"; {len(report.left_out)} that hardly move the loss were not compared: --check full" if report.left_out else ""
+    return f"gradients agree with finite differences in {report.precision}: {found}{rest}"
 
 
 def _checked(report: "Report") -> dict[str, Any]:
-    return {"errors": dict(report.errors), "worst": report.worst, "tolerance": report.tolerance, "precision": report.precision}
+    return {
+        "errors": dict(report.errors),
+        "worst": report.worst,
+        "tolerance": report.tolerance,
+        "precision": report.precision,
+        "left_out": list(report.left_out),
+    }
 
 
 def _facts(trainable: "TrainableModel") -> dict[str, Any]:

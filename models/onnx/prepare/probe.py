@@ -70,6 +70,20 @@ def _finite(graph: Graph, ranges: Ranges) -> bool:
     return all(np.isfinite(one).all() for one in running.run(results, {name: one for name, one in fed.items() if name in read}))
 
 
+def require_independent(graph: Graph, output: str, ranges: Ranges) -> None:
+    """`Unsupported` if a row of `output` follows from other rows than its own: its axis 0 then is no batch of examples."""
+    running = session(forward_model(graph, [output]))
+    read = {value.name for value in running.get_inputs()}
+    fed = {name: one for name, one in sample(graph, ROWS[1], ranges, seed=2).items() if name in read}
+    straight = running.run([output], fed)[0]
+    turned = running.run([output], {name: one[::-1].copy() for name, one in fed.items()})[0][::-1]
+    if straight.shape == turned.shape and not np.allclose(
+        straight, turned, rtol=1e-3, atol=1e-3 * float(np.abs(straight).max(initial=0.0))
+    ):
+        step = "Its axis 0 must be a batch of examples, each by itself; steps of one sequence are none. Export with a batch axis."
+        raise Unsupported(f"a row of {output!r} changes with the rows beside it", next_step=step)
+
+
 def sample(graph: Graph, rows: int, ranges: Ranges, seed: int = 0, width: float = 1.0) -> dict[str, Array]:
     """Random inputs of this many rows: normal numbers times `width`, numbers in their range where there is one."""
     generator = np.random.default_rng(seed)

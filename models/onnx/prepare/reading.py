@@ -224,7 +224,7 @@ def to_graph(model: ModelProto, sizes: Mapping[str, int], values: Mapping[str, f
         graph.initializers[value.name] = numpy_helper.to_array(value)
     for node in model.graph.node:
         if node.op_type == "Constant" and node.domain in {"", "ai.onnx"}:
-            graph.initializers[node.output[0]] = _constant(node)
+            graph.initializers[node.output[0]] = stored_value(node)
         else:
             node.name = node.name or f"{node.op_type}_{len(graph.nodes)}"
             graph.nodes.append(node)
@@ -232,7 +232,8 @@ def to_graph(model: ModelProto, sizes: Mapping[str, int], values: Mapping[str, f
     return graph
 
 
-def _constant(node: NodeProto) -> Array:
+def stored_value(node: NodeProto) -> Array:
+    """The value of a Constant node. `Unsupported` for text."""
     one = node.attribute[0]
     value = helper.get_attribute_value(one)
     if isinstance(value, TensorProto):

@@ -115,10 +115,17 @@ def _replace(graph: Graph, old: str, new: str) -> None:
 
 
 def rename_input(node: NodeProto, old: str, new: str) -> None:
-    """Let a node read `new` where it read `old`."""
+    """Let a node, and what its subgraphs read from outside, read `new` where it read `old`."""
     for index, name in enumerate(node.input):
         if name == old:
             node.input[index] = new
+    for one in node.attribute:
+        for graph in [one.g] if one.HasField("g") else one.graphs:
+            for inner in graph.node:
+                rename_input(inner, old, new)
+            for output in graph.output:
+                if output.name == old:
+                    graph.node.append(helper.make_node("Identity", [new], [old], name=f"{node.name}/{old}"))
 
 
 def _require_matches(patterns: Sequence[str], names: Sequence[str] | Counter[str], what: str) -> None:

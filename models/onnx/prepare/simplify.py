@@ -7,6 +7,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from models.onnx.prepare.graph import Graph, attribute
 from models.onnx.prepare.model import reads
+from models.onnx.prepare.reading import stored_value
 
 
 def simplify(graph: Graph, *, dropout: bool) -> None:
@@ -63,7 +64,11 @@ def inline_constant_branches(graph: Graph) -> bool:
         branch = attribute(node, "then_branch" if condition.any() else "else_branch")
         for stored in branch.initializer:
             graph.initializers[stored.name] = numpy_helper.to_array(stored)
-        nodes += branch.node
+        for inner in branch.node:
+            if inner.op_type == "Constant":
+                graph.initializers[inner.output[0]] = stored_value(inner)
+            else:
+                nodes.append(inner)
         nodes += [
             helper.make_node("Identity", [inner.name], [outer], name=f"{node.name}/{outer}")
             for inner, outer in zip(branch.output, node.output, strict=True)

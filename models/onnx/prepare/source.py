@@ -13,7 +13,7 @@ from models.onnx.prepare import losses, outputs, reading, roles, scikit, simplif
 from models.onnx.prepare.graph import Array, Graph
 from models.onnx.prepare.logits import Head, find_head
 from models.onnx.prepare.model import ancestors, reads
-from models.onnx.prepare.probe import Ranges, fold, index_ranges, probe, probe_within
+from models.onnx.prepare.probe import Ranges, fold, index_ranges, probe, probe_within, require_independent
 from models.onnx.prepare.refusals import Unsupported
 from models.onnx.prepare.uses import Uses
 
@@ -78,15 +78,17 @@ def _understood(path: Path, model: ModelProto, options: PrepareOptions) -> Sourc
     if batch:
         simplify.static_batch(graph, batch)
     ranges: Ranges = {**index_ranges(graph), **options.ranges}
-    graph.parameters = [name for name, value in graph.initializers.items() if value.dtype.kind == "f"]
+    graph.parameters = _floats(graph)
     ranges = probe_within(graph, ranges)
     while simplify.inline_constant_branches(graph):
+        graph.parameters = _floats(graph)
         probe(graph, ranges)
     uses = Uses(graph, kept)
     graph.parameters = [name for name, why in uses.reasons.items() if not why]
     output = outputs.find_output(graph, options.logits)
     head = find_head(graph, output, options.loss, ranges, as_they_are=options.as_they_are)
     losses.require_rows(graph, head.logits)
+    require_independent(graph, head.logits, ranges)
     head = replace(head, axis=_class_axis(graph, head, options))
     relevant = {name for node in ancestors(graph.nodes, [head.logits]) for name in reads(node)}
     frozen = roles.choose(graph, uses, relevant, options.choice)
@@ -95,6 +97,10 @@ def _understood(path: Path, model: ModelProto, options: PrepareOptions) -> Sourc
     fold(graph)
     digest = sha256(path.read_bytes()).hexdigest()
     return Source(path.stem, digest, graph, head, uses, tuple(frozen), ranges, filled)
+
+
+def _floats(graph: Graph) -> list[str]:
+    return [name for name, value in graph.initializers.items() if value.dtype.kind == "f"]
 
 
 def _require_single(graph: Graph) -> None:
@@ -123,5 +129,5 @@ def _stored_batch(model: ModelProto, graph: Graph) -> int:
     """The number of rows that the file fixes, 0 if it leaves it open."""
     for value in model.graph.input:
         if value.name in graph.inputs and value.type.tensor_type.elem_type != TensorProto.UNDEFINED:
-            return int(value.type.tensor_type.shape.dim[0].dim_value)
+            return max(int(value.type.tensor_type.shape.dim[0].dim_value), 0)
     return 0

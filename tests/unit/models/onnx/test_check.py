@@ -174,3 +174,16 @@ def test_a_loss_that_is_not_that_of_the_outputs_is_found(tmp_path: Path):
     claimed = replace(other, manifest=msgspec.structs.replace(other.manifest, loss="mse"))
     with refused(Refusal.MODEL_GRADIENT, LocalError):
         check_gradients(claimed)
+
+
+def test_a_quick_check_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch):
+    path = Path(__file__).parents[3] / "golden" / "onnx" / "lenet.script.onnx"
+    trainable = prepare(path, loss="softmax-cross-entropy")
+    monkeypatch.setattr(check, "QUICK_S", -1)
+    late = check_gradients(trainable)
+    assert late.errors
+    assert not late.failed
+    monkeypatch.setitem(check._TOLERANCES, "float64", 0.0)
+    with pytest.raises(LocalError) as caught:
+        check_gradients(trainable)
+    assert "--check full" in caught.value.next_step

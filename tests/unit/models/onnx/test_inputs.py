@@ -90,3 +90,14 @@ def test_a_slice_with_a_huge_end_does_not_cut_the_rows(tmp_path: Path):
     nodes = [node("MatMul", "x w", "h"), node("Slice", "h begin end axes", "z")]
     stored = tensors(w=(4, 3)) | {"begin": np.array([0, 0]), "end": np.array([10_000_000, 10_000_000]), "axes": np.array([0, 1])}
     assert prepare(saved(tmp_path, model(nodes, [value("x", ROWS, 4)], [value("z", ROWS, 3)], stored)), loss="mse")
+
+
+def test_open_axes_without_a_name_are_sized_by_input_and_number(tmp_path: Path):
+    nodes = [node("Gather", "h first", "s", axis=1), node("Concat", "x s", "j", axis=1), node("MatMul", "j w", "z")]
+    stored = tensors(w=(7, 2)) | {"first": np.array(0)}
+    inputs = [value("x", None, None), value("turned", 2, None, 3)]
+    nodes.insert(0, node("Transpose", "turned", "h", perm=[1, 0, 2]))
+    file = model(nodes, inputs, [value("z", None, 2)], stored)
+    assert "--size x:1=" in refusal(tmp_path, file).next_step
+    trainable = prepare(saved(tmp_path, file), loss="mse", sizes={"x:1": 4})
+    assert [(one.name, one.shape) for one in trainable.manifest.features] == [("x", (4,)), ("turned", (2, 3))]

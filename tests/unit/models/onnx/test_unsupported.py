@@ -173,3 +173,9 @@ def test_a_forest_is_told_that_no_gradient_trains_it_and_nothing_of_its_export(t
 
     assert "no gradient trains" in told
     assert "axis" not in told
+
+
+def test_rows_that_are_no_examples_each_by_itself(tmp_path: Path):
+    error = refusal(tmp_path, after([node("CumSum", "h axis", "z")], {"axis": np.array(0)}))
+    assert "changes with the rows beside it" in error.message
+    assert "batch axis" in error.next_step

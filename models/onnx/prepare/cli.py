@@ -69,6 +69,7 @@ def model() -> None:
 @click.option("--tie", multiple=True, metavar="PATTERN", help="Train tensors that hold the same values as one.")
 @click.option("--yes-these-are-logits", is_flag=True, help="Take the output as logits though its values look like probabilities.")
 @click.option("--class-axis", default=0, type=click.IntRange(0), help="The axis of the logits that holds the classes; rows are 0.")
+@click.option("--classes", default=0, type=click.IntRange(0), help="Give the last layer this many classes anew. 0: as in the file.")
 @_SIZE
 @_VALUE
 @_RANGE

@@ -13,6 +13,7 @@ from models.onnx.prepare import losses, outputs, reading, roles, scikit, simplif
 from models.onnx.prepare.graph import Array, Graph
 from models.onnx.prepare.logits import Head, find_head
 from models.onnx.prepare.model import ancestors, reads
+from models.onnx.prepare.new_head import renew_head
 from models.onnx.prepare.probe import Ranges, fold, index_ranges, probe, probe_within, require_independent
 from models.onnx.prepare.refusals import Unsupported
 from models.onnx.prepare.uses import Uses
@@ -26,7 +27,8 @@ class PrepareOptions:
 
     `sizes` gives sizes to named axes, `values` numbers to whole inputs, `ranges` bounds to inputs, inclusive; `weights`: take a
     weight per row; `dropout`: train with its masks; `as_they_are`: the output is logits even if its values look like
-    probabilities; `class_axis`: the axis of the logits that holds the classes, where the rows' is 0, and 0 is what the values say.
+    probabilities; `class_axis`: the axis of the logits that holds the classes, where the rows' is 0, and 0 is what the values say;
+    `classes`: give the last layer this many anew, 0 for those of the file.
     """
 
     loss: str
@@ -39,6 +41,7 @@ class PrepareOptions:
     dropout: bool = False
     as_they_are: bool = False
     class_axis: int = 0
+    classes: int = 0
 
     def __post_init__(self) -> None:
         if self.loss not in losses.LOSSES:
@@ -90,6 +93,8 @@ def _understood(path: Path, model: ModelProto, options: PrepareOptions) -> Sourc
     losses.require_rows(graph, head.logits)
     require_independent(graph, head.logits, ranges)
     head = replace(head, axis=_class_axis(graph, head, options))
+    if options.classes:
+        renew_head(graph, head.logits, options.classes)
     relevant = {name for node in ancestors(graph.nodes, [head.logits]) for name in reads(node)}
     frozen = roles.choose(graph, uses, relevant, options.choice)
     _require_single(graph)

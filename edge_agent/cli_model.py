@@ -53,7 +53,9 @@ def show(*, version: int | None, state: Path | None, service: bool, as_json: boo
     if as_json:
         print_json(_card(found))
         return
-    say(*(f"{name:<14} {'-' if value in (None, '') else value}" for name, value in _card(found).items()))
+    told = {name: value for name, value in _card(found).items() if name != "files"}
+    say(*(f"{name:<14} {'-' if value in (None, '') else value}" for name, value in told.items()))
+    say(*(f"{name:<14} sha256 {digest}" for name, digest in found.card.files.items()))
 
 
 @model.command(epilog="Example: hushfleet agent model export model.npz, or model.onnx where there is one, or - for standard output")

@@ -4,6 +4,7 @@
 |---|---|
 | `device.keys` | id, Ed25519 and X25519 key |
 | `agent.db`, `contribution.blob` | `edge_agent.store` |
+| `models/` | `edge_agent.kept_models` |
 | `problems.json` | `edge_agent.logs` |
 """
 

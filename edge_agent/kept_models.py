@@ -1,7 +1,8 @@
 """The models that a device keeps of its fleet, in `models/` of its state folder: `JOB/VERSION/` with `model.npz` and `card.json`.
 
-A version comes into being by one rename, so a crash leaves all of it or nothing. `current.json` names the version to use and is replaced
-whole, for programs that watch a file; it follows from the cards and from `pin.json`, and whoever changes one of these settles it anew.
+A version comes into being by one rename, so the end of a process leaves all of it or nothing. Nothing waits for the disk: what a power cut
+spoils is dropped at the next start and fetched again. `current.json` names the version to use and is replaced whole, for programs that
+watch a file; it follows from the cards and from `pin.json`, and whoever changes one of these settles it anew.
 """
 
 import json
@@ -15,7 +16,7 @@ import msgspec
 
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
-from hushfleet.system.durable import sync_folder, write_durably
+from hushfleet.system.durable import write_durably, write_quickly
 from hushfleet.typed import typed
 
 FOLDER = "models"
@@ -81,7 +82,7 @@ class KeptModel:
 
     def _damaged(self, name: str) -> LocalError:
         message = f"{self.folder / name} is not the file that its card describes"
-        step = "Remove the folder of this version; the agent fetches the newest one again."
+        step = "Restart the agent: it drops what is damaged and fetches the newest version again."
         return LocalError(Refusal.MODEL_DAMAGED, message, next_step=step)
 
 
@@ -130,19 +131,17 @@ class KeptModels:
         return found
 
     def add(self, card: Card, files: Mapping[str, bytes]) -> KeptModel:
-        """Keep one more version and make it known. OSError if the disk does not take it; then nothing has changed."""
+        """Keep one more version and make it known. OSError if the disk does not take it; then what was kept is as it was."""
         card = msgspec.structs.replace(card, files={name: sha256(content).hex() for name, content in files.items()})
         coming, place = self.folder / _COMING, self.folder / card.job / f"{card.version:08d}"
         shutil.rmtree(coming, ignore_errors=True)
         coming.mkdir(mode=0o700, parents=True)
         for name, content in files.items():
-            write_durably(coming / name, content)
-        write_durably(coming / CARD, _readable(card))
+            write_quickly(coming / name, content)
+        write_quickly(coming / CARD, _readable(card))
         place.parent.mkdir(mode=0o700, exist_ok=True)
         shutil.rmtree(place, ignore_errors=True)  # a version without a whole card
         coming.rename(place)
-        sync_folder(place.parent)
-        sync_folder(self.folder)
         self.settle()
         self._prune()
         return KeptModel(place, card)
@@ -168,7 +167,18 @@ class KeptModels:
             file = self.folder / _CURRENT
             if file.exists() and file.read_bytes() == text:
                 return
-            write_durably(file, text, mode=0o644)
+            write_quickly(file, text, mode=0o644)
+
+    def sweep(self) -> None:
+        """Drop what is not as its card says, so that it is fetched again. For the agent, when it starts."""
+        for one in self.versions():
+            try:
+                for name in one.card.files:
+                    one.content(name)
+            except LocalError:
+                shutil.rmtree(one.folder, ignore_errors=True)
+        if self.folder.exists():
+            self.settle()
 
     def next_job(self, model: str) -> str:
         """A name for a job that begins: the model's, and a number that no job of that model here has had since the latest one."""

@@ -67,7 +67,7 @@ class ModelFollower:
         self._plans: dict[bytes, TrainTask] = {}
         self._wanted: _Wanted | None = None
         self._latest = b""
-        self._kept.settle()
+        self._kept.sweep()
 
     @property
     def wanted(self) -> str | None:

@@ -102,5 +102,9 @@ class Predictor:
         model = self._model
         values = model.architecture.join({name: one.astype(np.float64) for name, one in self.arrays.items()})
         _, targets = model.made_up(max(1, len(table)))
-        model.check(table, targets[: len(table)])
+        try:
+            model.check(table, targets[: len(table)])
+        except DataError as error:
+            step = "Give the features that the model was trained on, in their order; for files: " + typed("agent", "predict", "--help")
+            raise DataError(error.reason, error.what, row=error.row, next_step=step) from error
         return catalogue.predict(model, GlobalModel(self.version, values.astype(np.float32)), table)

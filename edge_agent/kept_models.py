@@ -17,6 +17,7 @@ import msgspec
 from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.system.durable import write_durably, write_quickly
+from hushfleet.system.folders import require_private
 from hushfleet.typed import typed
 
 FOLDER = "models"
@@ -147,16 +148,19 @@ class KeptModels:
         return KeptModel(place, card)
 
     def pin(self, wanted: KeptModel) -> None:
-        """Use this version until `unpin`. `LocalError(MODEL_NONE)` if it went meanwhile."""
+        """Use this version until `unpin`. `LocalError`: `MODEL_NONE` if it went meanwhile, `FOLDER_UNSAFE`."""
+        self._require_own()
         pin = Pin(wanted.card.job, wanted.card.version)
         write_durably(self.folder / _PIN, _readable(pin), mode=0o644)
         if self.pinned() is None:
-            self.unpin()
+            (self.folder / _PIN).unlink(missing_ok=True)
             self.find(pin.version, pin.job)
         self.settle()
 
     def unpin(self) -> None:
-        """Use the latest release again."""
+        """Use the latest release again. `LocalError`: `MODEL_NONE` if there is none, `FOLDER_UNSAFE`."""
+        self.current()
+        self._require_own()
         (self.folder / _PIN).unlink(missing_ok=True)
         self.settle()
 
@@ -185,6 +189,13 @@ class KeptModels:
         stem = re.sub(r"[^a-z0-9]+", "-", model.lower().rpartition("/")[2]).strip("-") or "model"
         taken = [path.name.rpartition("-") for path in self.folder.glob(f"{stem}-*")]
         return f"{stem}-{1 + max((int(number) for name, _, number in taken if name == stem and number.isdigit()), default=0)}"
+
+    def _require_own(self) -> None:
+        """Root pins in a folder of the service's user, who could leave a link there."""
+        if self.folder.is_symlink():
+            message = f"{self.folder} is a link, not the agent's own folder"
+            raise LocalError(Refusal.FOLDER_UNSAFE, message, next_step="See who made it, remove it, and restart the agent.")
+        require_private(self.folder)
 
     def _chosen(self) -> KeptModel | None:
         return self.pinned() or next(iter(self.versions()), None)

@@ -9,6 +9,7 @@ import msgspec
 from edge_agent.data.verdict import read_verdict
 from edge_agent.enrolment import enrolled
 from edge_agent.folder import DeviceKeys, StateFolder
+from edge_agent.kept_models import KeptModels
 from edge_agent.logs import RecentProblems
 from edge_agent.store import Store
 from hushfleet.documents import VerifiedRoster
@@ -60,6 +61,8 @@ class Status:
     """Whole days until this device's certificate ends, negative once it has; None before it joined."""
     certificate_line: str = ""
     healthy: bool = True
+    model: dict[str, Any] | None = None
+    """The version of the fleet's model in use here: its job, number, date, and if it is pinned. None before the first release."""
 
     def as_json(self) -> dict[str, object]:
         """The fields by name, for `--json`."""
@@ -87,10 +90,16 @@ class Status:
                 ("budget", self._budget()),
                 ("certificate", self.certificate_line),
             ]
-        rows += [("data", self.data_line)]
+        rows += [("data", self.data_line), ("model", self._model())]
         rows += [("stopped", _STOPS.get(reason, _CONTRADICTION)) for reason in self.stops]
         rows += [("privacy", "took part in a plan without privacy")] if self.without_privacy else []
         return rows + [("problem", f"{one['at']} {one['text']}") for one in self.problems]
+
+    def _model(self) -> str:
+        if self.model is None:
+            return "none released yet"
+        pinned = ", pinned" if self.model["pinned"] else ""
+        return f"version {self.model['version']} of {self.model['job']}, since {self.model['date']}{pinned}"
 
     def _budget(self) -> str:
         left = "" if self.rounds_left is None else f"; about {self.rounds_left} more rounds like the last"
@@ -141,8 +150,17 @@ def _status(folder: StateFolder, device_id: str, fleet: Membership | None, store
         else f"not looked at yet; the running agent does, or: {typed('agent', 'config', 'check', '--data')}",
         certificate_days=days_left(day) if day else None,
         certificate_line=certificate_text(day),
+        model=_model_in_use(folder),
         healthy=not stops and (verdict is None or verdict.healthy) and (day == 0 or days_left(day) >= 0),
     )
+
+
+def _model_in_use(folder: StateFolder) -> dict[str, Any] | None:
+    kept = KeptModels(folder.path)
+    if not kept.versions():
+        return None
+    card, pinned = kept.current().card, kept.pinned() is not None
+    return {"job": card.job, "version": card.version, "date": card.date, "pinned": pinned}
 
 
 def _rounds_left(ledger: Ledger, roster: VerifiedRoster | None) -> int | None:

@@ -235,3 +235,15 @@ def test_a_damaged_file_is_not_used(state):
     (found.folder / "model.npz").write_bytes(b"PK")
     with refused(Refusal.MODEL_DAMAGED, LocalError):
         Predictor(found).predict(ROWS)
+
+
+def test_root_pins_through_no_link(state, tmp_path):
+    found = KeptModels(state).current()
+    (state / "models").rename(tmp_path / "elsewhere")
+    (state / "models").symlink_to(tmp_path / "elsewhere")
+    before = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
+
+    for change in (lambda: KeptModels(state).pin(found), KeptModels(state).unpin):
+        with refused(Refusal.FOLDER_UNSAFE, LocalError):
+            change()
+    assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == before

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from edge_agent.folder import StateFolder
+from edge_agent.kept_models import Card, KeptModels
 from edge_agent.logs import LOG, RecentProblems
 from edge_agent.status import read_status
 from edge_agent.store import Store
@@ -84,3 +85,18 @@ def test_as_json_it_is_one_object_without_secrets(tmp_path, make):
     assert json.loads(text)["device_id"] == MEMBER
     for secret in (folder.path / "device.keys", folder.tls_key):
         assert secret.read_bytes()[:32].hex() not in text
+
+
+def test_the_model_in_use_is_shown(tmp_path):
+    folder, fleet = joined(tmp_path / "state", DEVICE)
+    assert "none released yet" in "\n".join(read_status(folder).as_lines())
+    digest, date = "00" * 32, "2026-01-01T00:00:00+00:00"
+    hashes = {"key_id": fleet.roster.key_id.hex(), "architecture": digest, "parameters": digest, "record": digest}
+    numbers = {"version": 7, "key_epoch": 0, "round": 9, "contributors": 4, "rho_nano": 0, "epsilon": None, "delta": 1e-6}
+    kept = KeptModels(folder.path)
+    kept.add(Card(job="net-1", fleet="testers", model="net", loss="mse", date=date, **hashes, **numbers), {})
+    kept.pin(kept.current())
+    status = read_status(folder)
+
+    assert status.as_json()["model"] == {"job": "net-1", "version": 7, "date": date, "pinned": True}
+    assert f"version 7 of net-1, since {date}, pinned" in "\n".join(status.as_lines())

@@ -140,13 +140,11 @@ class _Runner:
         self._manifest = trainable.manifest
         model = onnx.load_from_string(trainable.train)
         alone = _loss_alone(model, trainable.manifest.loss_output)
-        self._session, self.precision = _open(alone)
+        self._session, self.precision = _open(alone, [one.input for one in trainable.manifest.parameters])
         self.rows = _rows(alone)
         self._directions = DIRECTIONS if self.rows == ROWS else 1
         self.tolerance = _TOLERANCES[self.precision]
-        noise: Array = np.asarray(self._random.standard_normal(trainable.initial.size))
-        moved: Array = trainable.initial + 1e-2 * (float(np.abs(trainable.initial).mean()) + 1e-2) * noise
-        parts = trainable.architecture.split(moved)
+        parts = {name: self._near(value) for name, value in trainable.architecture.split(trainable.initial).items()}
         fed: dict[str, Array] = {one.input: parts[one.name].astype(np.float32) for one in trainable.manifest.parameters}
         fed.update(random_rows(trainable.manifest, self.rows, self._random))
         names = [one.gradient for one in trainable.manifest.parameters]
@@ -214,6 +212,10 @@ class _Runner:
             losses.append(float(self._session.run([self._manifest.loss_output], {**self._fed, **moved})[0]))
         return (losses[0] - losses[1]) / (2 * step)
 
+    def _near(self, value: Array) -> Array:
+        """A parameter slightly moved, so that no unit stands on a kink."""
+        return np.asarray(value + 1e-2 * (float(np.abs(value).mean()) + 1e-3) * self._random.standard_normal(value.shape))
+
     def _size(self, one: Parameter) -> float:
         return float(np.linalg.norm(self._gradients[one.gradient]))
 
@@ -255,9 +257,9 @@ def _loss_alone(model: onnx.ModelProto, loss: str) -> onnx.ModelProto:
     return alone
 
 
-def _open(model: onnx.ModelProto) -> tuple[onnxruntime.InferenceSession, str]:
+def _open(model: onnx.ModelProto, parameters: Sequence[str]) -> tuple[onnxruntime.InferenceSession, str]:
     try:
-        opened, double = open_in_double(model)
+        opened, double = open_in_double(model, parameters)
     except Exception:  # noqa: BLE001 -- onnxruntime's kinds share no base; a file that is wrong itself fails in the next line too
         return session(model), SINGLE
     return opened, DOUBLE if double else MIXED

@@ -1,12 +1,13 @@
 """A float32 file as float64, for checks that need more digits than the device does."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper, shape_inference
 
-from models.onnx.prepare.model import session, tensor
+from models.onnx.prepare.model import reads, session, tensor
 from models.onnx.prepare.spelled_out import spell_out
 
 # no kernel, or, as for Celu, not even a definition
@@ -14,23 +15,36 @@ _MISSING = re.compile(r"(?:Could not find an implementation for |Type 'tensor\(d
 _MOST_SINGLE = 20
 
 
-def open_in_double(model: ModelProto) -> tuple[onnxruntime.InferenceSession, bool]:
-    """A session of the model in float64, and whether all of it is.
+def open_in_double(model: ModelProto, parameters: Sequence[str] = ()) -> tuple[onnxruntime.InferenceSession, bool]:
+    """A session of the model in float64, and whether all of it is, as far as it depends on `parameters` (none: on anything).
 
     Operators for which onnxruntime has no float64 run in float32 between two casts. Raises what onnxruntime raises otherwise.
     """
     wide = in_double(model)
-    spell_out(wide)
-    # they open in float64, and then do not run
+    moving = _depending(wide.graph, parameters)
+    spell_out(wide, moving)
+    # recurrent layers open in float64, and then do not run
     single = [op_type for op_type in ("LSTM", "GRU", "RNN") if _narrow(wide.graph, op_type)]
-    for attempt in range(_MOST_SINGLE):
+    for _ in range(_MOST_SINGLE):
         try:
-            return session(wide), attempt == 0 and not single
+            opened = session(wide)
         except Exception as error:
             found = _MISSING.search(str(error))
             if found is None or not _narrow(wide.graph, found[1]):
                 raise
+            single.append(found[1])
+        else:
+            return opened, not any(node.op_type in single and moving.intersection(node.output) for node in model.graph.node)
     raise AssertionError("more operators without float64 than a graph has")
+
+
+def _depending(graph: GraphProto, parameters: Sequence[str]) -> set[str]:
+    """Values that follow from parameters; all values without any."""
+    moving = set(parameters)
+    for node in graph.node:
+        if not parameters or moving.intersection(reads(node)):
+            moving.update(node.output)
+    return moving - {""}
 
 
 def _narrow(graph: GraphProto, op_type: str) -> bool:

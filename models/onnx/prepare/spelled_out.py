@@ -15,14 +15,16 @@ from models.onnx.prepare.refusals import Unsupported
 from models.onnx.prepare.registry import Context
 from models.onnx.prepare.windows import windows
 
+_MOST_TAPS = 64
 
-def spell_out(model: ModelProto) -> None:
-    """Replace the nodes that can be replaced; those whose sizes are not known stay."""
+
+def spell_out(model: ModelProto, values: set[str]) -> None:
+    """Replace the nodes that make one of these values; those whose sizes are not known, or whose kernels are large, stay."""
     graph = _known(model)
     nodes: list[NodeProto] = []
     stored = {}
     for number, node in enumerate(model.graph.node):
-        rule = _RULES.get(node.op_type)
+        rule = _RULES.get(node.op_type) if values.intersection(node.output) else None
         emit = Emitter(graph, f"wide/{number}")
         try:
             written = rule(Context(node, [], graph, emit)) if rule else None
@@ -55,6 +57,8 @@ def _conv(at: Context) -> str:
     """A sum over the taps of the kernel, a product of matrices for each."""
     emit, group = at.emit, int(at.attribute("group", 1))
     out, channels, *kernel = (int(size) for size in at.shape(1))
+    if math.prod(kernel) > _MOST_TAPS:
+        raise at.refusal("its kernel is large")
     laid = windows(at, kernel, at.shape(0), at.out_shape())
     steps = math.prod(laid.steps)
     weights = emit.reshape(at.input(1), (group, out // group, channels, math.prod(kernel)))

@@ -39,6 +39,7 @@ class RoundReport:
     reason: str
     devices: int
     members: tuple[int, ...]
+    """Those whose answers hold, by index. A sum that opens is the true one, whoever answered."""
     rho_nano: int
 
 
@@ -82,10 +83,10 @@ class JobReport:
     def lines(self) -> tuple[str, ...]:
         """The report for a person: what holds, and then what is missing, begins later, or was not looked at."""
         quorum = min((len(one.members) for one in self.rounds if one.outcome is Outcome.RELEASED), default=0)
-        holds = "every signature and proof" if not (self.gaps or self.unchecked) else "what is here and was checked"
+        holds = "every signature, device's proof and sum" if not (self.gaps or self.unchecked) else "what is here and was checked"
         first = self.rounds[0].number
         released = f"{self.released} of {len(self.rounds)} rounds of {self.fleet} released a model"
-        opened = f"{quorum} or more members opened each sum; model {self.result_digest.hex()[:16]}"
+        opened = f"{quorum} or more members' answers stand behind each sum; model {self.result_digest.hex()[:16]}"
         lines = [f"{'INCOMPLETE' if self.gaps else 'verified'}: {released}; {holds} holds, {opened}"]
         lines += [f"missing: {gap}; what they cost is not in rho, which is more than {self.rho_nano / 1e9:.4f}" for gap in self.gaps]
         lines += [f"nothing is here of key epoch {epoch}: no round was run under it, or all are missing" for epoch in self.empty_epochs]
@@ -209,19 +210,25 @@ def _check_round(one: _Round, before: Progress, randomness: Randomness) -> tuple
         return before, _check_aborted(one, randomness)
     total = _check_cohort(one, one.request, randomness)
     answers = _check_answers(one, total)
+    faulty = total.faulty(answers)
     one.require(len(answers) >= one.terms.roster.threshold, f"{len(answers)} answers are no quorum")
-    after = _released(one, total, answers, before)
+    try:
+        after = _released(one, total, answers, before)
+    except PeerError as error:
+        raise next(iter(faulty.values()), error) from error
     one.require(one.record.result == one.task.result(before, after), "the record states another model")
     one.require(one.archive.after == after.result, "the file after is not what the sum gives")
-    return after, tuple(sorted(answers))
+    return after, tuple(sorted(answers.keys() - faulty.keys()))
 
 
 def _check_aborted(one: _Round, randomness: Randomness) -> tuple[int, ...]:
-    """The request and the answers of a round that ended without a release, if it came so far; the members that answered."""
+    """The request and the answers of a round that ended without a release, if it came so far; the members whose answers hold."""
     if not one.record.root:
         one.require(one.archive.request is None and not one.archive.answers, "its record says that the committee was not asked")
         return ()
-    return tuple(sorted(_check_answers(one, _check_cohort(one, one.request, randomness))))
+    total = _check_cohort(one, one.request, randomness)
+    answers = _check_answers(one, total)
+    return tuple(sorted(answers.keys() - total.faulty(answers).keys()))
 
 
 def _released(one: _Round, total: Sum, answers: Mapping[int, Answer], before: Progress) -> Progress:
@@ -250,7 +257,7 @@ def _check_cohort(one: _Round, request: DecryptionRequest, randomness: Randomnes
 
 
 def _check_answers(one: _Round, total: Sum) -> dict[int, Answer]:
-    """Every member answer: its signature, that it is for this cohort, its proof."""
+    """Every member answer: its signature, its form, that it is for this cohort."""
     answers: dict[int, Answer] = {}
     for index, member_id in enumerate(one.terms.roster.roster.committee, start=1):
         if index in one.archive.answers:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hushfleet.documents import GrantedShare, Plan, VerifiedPlan, VerifiedRoster
 from hushfleet.encryption.sealing import SealingKey
-from hushfleet.errors import FaultyDevice
+from hushfleet.errors import FaultyDevice, FaultyMember
 from hushfleet.privacy import EncodedVector
 from hushfleet.privacy.blocks import encoded_length, padded_dimension
 from hushfleet.privacy.plan_integers import PlanIntegers
@@ -221,9 +221,13 @@ class Sum(Protocol):
     def open(self, answers: Mapping[int, Answer], *, executor: Executor | None = None) -> npt.NDArray[np.int64]:
         """The plain sum, int64 `(length,)`, from checked answers by member index.
 
-        Raises `LocalError(COMBINE_TOO_FEW)` below the threshold, and where a further answer may help; `FaultyMember` for an answer
-        that is proven wrong: the others may open the sum; `PeerError` for answers that give no sum.
+        Raises `LocalError(COMBINE_TOO_FEW)` below the threshold, and where a further answer may help; `PeerError` for answers that give
+        no sum: `faulty` says which of them are proven wrong, and the others may open it.
         """
+
+
+    def faulty(self, answers: Mapping[int, Answer]) -> Mapping[int, FaultyMember]:
+        """Index -> reason, for every checked answer that is proven wrong; none where a scheme's answers prove nothing."""
 
 
 class OrchestratorScheme(Scheme, Protocol):

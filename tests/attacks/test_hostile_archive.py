@@ -150,7 +150,7 @@ class TestGaps:
     def test_the_whole_archive_says_that_everything_holds(self, archive: Path) -> None:
         report = verified(archive)
 
-        assert "every signature and proof holds" in report.summary()
+        assert "every signature, device's proof and sum holds" in report.summary()
         assert (report.gaps, report.unchecked, len(report.rounds)) == ((), (), ROUNDS)
 
     def test_a_left_out_round_is_named_and_rho_is_called_too_low(self, archive: Path) -> None:
@@ -176,7 +176,7 @@ class TestGaps:
 
         report = verified(archive)
 
-        assert "every signature and proof holds" in report.summary()
+        assert "every signature, device's proof and sum holds" in report.summary()
         assert report.rho_nano < whole
 
     @pytest.mark.parametrize("name", ["request", "answer-1"])

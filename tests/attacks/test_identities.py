@@ -63,11 +63,13 @@ def let_in(broker: Broker, card: Card, folder: Path, fleet: ChangingFleet | None
         if fleet is None:
             return True
         name = fleet.founded.vault.registry.fleet
+        orchestrator = card.name == fleet.orchestrator
+        # The orchestrator clears what others left behind: it may publish on every topic of the fleet.
         wanted = {
-            build(Topic(name, Kind.PLAN)): card.name == fleet.orchestrator,
+            build(Topic(name, Kind.PLAN)): orchestrator,
             build(Topic(name, Kind.STATUS, device=card.name)): True,
-            build(Topic(name, Kind.PARTIAL, device=card.name, number=1, chunk=0)): card.name in fleet.committee,
-            build(Topic(name, Kind.STATUS, device="nobody")): False,
+            build(Topic(name, Kind.PARTIAL, device=card.name, number=1, chunk=0)): orchestrator or card.name in fleet.committee,
+            build(Topic(name, Kind.STATUS, device="nobody")): orchestrator,
         }
         assert {topic: one.publish(topic, b"x") != NOT_AUTHORIZED for topic in wanted} == wanted, card.name
         return True

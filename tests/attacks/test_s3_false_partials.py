@@ -13,6 +13,7 @@ import pytest
 from hushfleet.encryption.paillier.partials import Partial, open_one, verify_partial
 from hushfleet.errors import FaultyMember, PeerError, Refusal
 from hushfleet.rounds.cohort import cohort_of
+from hushfleet.rounds.coordinator import Decrypting, decrypting
 from hushfleet.schemes.paillier import orchestrator as paillier_orchestrator
 from hushfleet.schemes.paillier.profile import answer_context
 from hushfleet.sharing.interpolation import integer_coefficients
@@ -99,6 +100,35 @@ def test_control_without_the_proof_nobody_is_named_and_one_liar_ends_the_round(
     assert not named(stage)
     with refused(Refusal.COMBINE_RESIDUE, PeerError):
         stage.judge("orchestrator")
+
+
+def opened_for(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch, copies: int) -> int:
+    """The number of times that the sum is opened while a liar sends its false answer this often."""
+    opened = []
+    original = paillier_orchestrator.combine
+    monkeypatch.setattr(paillier_orchestrator, "combine", lambda *given, **options: opened.append(1) or original(*given, **options))
+    root = begin(stage)
+    lie = FALSE["of ones"](stage.collude("device-02", stage.bodies()), stage.key.modulus)
+    stage.pump("device-01", "device-03")
+    for _ in range(copies):
+        stage.answer_as("device-02", lie, root)
+    stage.running.orchestrator.pump()
+    return len(opened)
+
+
+def test_a_lie_is_opened_once_however_often_it_is_sent(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a sum is the orchestrator's heaviest work: a member must not have it done again and again."""
+    assert opened_for(stage, monkeypatch, copies=12) == 1
+
+
+def test_control_without_the_memory_of_liars_each_copy_costs_the_work_again(stage: AttackedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = decrypting._without
+    monkeypatch.setattr(decrypting, "_without", lambda *given: forgetful(original(*given)))
+    assert opened_for(stage, monkeypatch, copies=12) == 12
+
+
+def forgetful(step: tuple[Decrypting, object]) -> tuple[Decrypting, object]:
+    return replace(step[0], refuted=frozenset()), step[1]
 
 
 @pytest.mark.parametrize("root_of_one", [-1, half_root_of_one("insecure-512")], ids=["minus one", "a root that needs the factors"])

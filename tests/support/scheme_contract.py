@@ -11,7 +11,7 @@ import pytest
 
 from hushfleet.codec import decode, encode
 from hushfleet.documents import GrantedShare
-from hushfleet.errors import FaultyDevice, FaultyMember, HushfleetError, LocalError, Refusal
+from hushfleet.errors import FaultyDevice, FaultyMember, HushfleetError, LocalError, PeerError, Refusal
 from hushfleet.privacy import EncodedVector
 from hushfleet.randomness import Randomness, SeededRandomness, SystemRandomness
 from hushfleet.rounds.cohort import cohort_of, open_body
@@ -120,7 +120,12 @@ class SchemeContract:
         answers = {index: self.answer(fleet, terms, index, sent) for index in others} | {answer.index: answer}
         for one in answers.values():
             total.check_answer(one)
-        return total.open(answers)
+        try:
+            return total.open(answers)
+        except PeerError:
+            for error in total.faulty(answers).values():
+                raise error from None
+            raise
 
     def member_check(self, terms: RoundTerms, sent: Sequence[Sent]) -> None:
         MEMBER_SCHEMES[self.scheme].check(terms, [one.verified for one in sent], SystemRandomness())

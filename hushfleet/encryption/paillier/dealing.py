@@ -81,15 +81,15 @@ def check_primes(p: int, q: int, bits: int) -> None:
 
 
 def check_bases(h: int, v: int, p: int, q: int) -> None:
-    """`LocalError(KEY_MALFORMED)` unless v has order m and h has order 2 m modulo N.
+    """`LocalError(KEY_MALFORMED)` unless v has order m and h has order 2 m and Jacobi symbol 1 modulo N.
 
-    A v of smaller order would let a share verify that differs modulo m.
+    A v of smaller order would let a share verify that differs modulo m; the symbol of an h with -1 would tell each r's parity.
     """
     half_p, half_q, n = (p - 1) // 2, (q - 1) // 2, p * q
     m = half_p * half_q
     if any(power_quiet(v, m // r, n) == 1 for r in (half_p, half_q)) or power_quiet(v, m, n) != 1:
         raise LocalError(Refusal.KEY_MALFORMED, "the verification base v does not generate the squares modulo N")
-    if any(power_quiet(h, 2 * m // r, n) == 1 for r in (2, half_p, half_q)) or power_quiet(h, 2 * m, n) != 1:
+    if any(power_quiet(h, 2 * m // r, n) == 1 for r in (2, half_p, half_q)) or power_quiet(h, 2 * m, n) != 1 or gmpy2.jacobi(h, n) != 1:
         raise LocalError(Refusal.KEY_MALFORMED, "the hiding base h does not have full order")
 
 

@@ -11,7 +11,8 @@ transaction before anything of them is published.
 
 What a refusal leaves behind. A refused contribution or answer leaves the state as it was; its sender gets a receipt with a
 generic reason. A contribution that comes after the cohort is closed gets a refusing receipt, too, so that its sender stops sending
-it. An answer that is proven wrong when the sum is opened is dropped, its member named, and the round goes on with the others. A sum
+it. An answer that is proven wrong when the sum is opened is dropped, its member named and not heard again in this round, which
+goes on with the others while at most f are named: beyond that the fault may be this orchestrator's own, and the round ends. A sum
 or a model that fails a check ends the round by an abort; nobody can be named for it. No round ends for lack of time: what devices
 have paid for waits for more contributions and for answers, until a release, a new roster or the owner's word.
 
@@ -98,7 +99,11 @@ class Collecting:
 
 @dataclass(frozen=True, slots=True)
 class Decrypting:
-    """The cohort is closed and the committee has been asked. `answers` are those that passed, by member index."""
+    """The cohort is closed and the committee has been asked.
+
+    `answers` are those that passed, by member index; `refuted` the members whose answer was proven wrong: nothing more of theirs is
+    opened in this round.
+    """
 
     memory: CoordinatorMemory
     terms: RoundTerms
@@ -107,6 +112,7 @@ class Decrypting:
     accepted: Mapping[str, AcceptedContribution]
     request: DecryptionRequest = field(repr=False)
     answers: Mapping[int, tuple[Answer, Signed]] = field(default_factory=dict)
+    refuted: frozenset[int] = frozenset()
 
 
 Open = Collecting | Decrypting

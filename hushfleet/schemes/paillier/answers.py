@@ -16,7 +16,12 @@ def to_wire(key: PublicKey, partial: Partial) -> EncryptedAnswer:
 
 
 def from_wire(key: PublicKey, index: int, items: Sequence[bytes], proof: bytes) -> Partial:
-    """The inverse, not yet verified. Raises `FaultyMember`, also for a partial that names another member than `index`."""
+    """The inverse, not yet verified. Raises `FaultyMember`, also for a partial that names another member than `index`.
+
+    Each item has its width by itself, so that an answer has one form.
+    """
+    if any(len(item) != key.modulus_bytes for item in items):
+        raise FaultyMember(Refusal.PARTIAL_INVALID, index, f"a partial that is not of {key.modulus_bytes} bytes")
     try:
         partial = Partial.from_bytes(key, proof + b"".join(items), len(items))
     except PeerError as error:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hushfleet.encryption.paillier.packing import unpack
 from hushfleet.encryption.paillier.partials import Partial, check_form, combine, verify_partial
 from hushfleet.encryption.paillier.public import ciphertexts_from_bytes, sum_ciphertexts
-from hushfleet.errors import FaultyDevice, FaultyMember, PeerError, Refusal
+from hushfleet.errors import FaultyDevice, FaultyMember, Refusal
 from hushfleet.labels import concatenated
 from hushfleet.randomness import Randomness
 from hushfleet.schemes.base import OpenedContribution, RoundTerms, VerifiedBody
@@ -47,14 +47,21 @@ class PaillierSum:
         self._partial(answer)
 
     def open(self, answers: Mapping[int, Answer], *, executor: Executor | None = None) -> npt.NDArray[np.int64]:
-        """The plain sum, int64 `(length,)`. Raises as `Sum`: `FaultyMember` names a member by its failing proof, and by nothing else."""
+        """The plain sum, int64 `(length,)`. Raises as `Sum`."""
         key, partials = key_of(self.terms), [self._partial(answers[index]) for index in sorted(answers)]
-        try:
-            plaintexts = combine(key, self.ciphertexts, partials, executor=executor)
-        except PeerError:
-            self._name_faulty(partials, answers)
-            raise
+        plaintexts = combine(key, self.ciphertexts, partials, executor=executor)
         return unpack(plaintexts, self.terms.length, self.terms.plan.privacy.slot_bits, key)
+
+    def faulty(self, answers: Mapping[int, Answer]) -> dict[int, FaultyMember]:
+        """Index -> reason, for every answer whose proof fails: nobody is named in any other way."""
+        found = {}
+        for index, answer in answers.items():
+            try:
+                context = answer_context(self.terms, answer.root, index)
+                verify_partial(key_of(self.terms), self.ciphertexts, self._partial(answer), context)
+            except FaultyMember as error:
+                found[index] = error
+        return found
 
     def _partial(self, answer: Answer) -> Partial:
         """The answer's partial in the form that `combine` takes. Raises `FaultyMember`."""
@@ -64,11 +71,6 @@ class PaillierSum:
         partial = from_wire(key, answer.index, answer.items, answer.proof)
         check_form(key, count, partial)
         return partial
-
-    def _name_faulty(self, partials: Sequence[Partial], answers: Mapping[int, Answer]) -> None:
-        for partial in partials:
-            context = answer_context(self.terms, answers[partial.index].root, partial.index)
-            verify_partial(key_of(self.terms), self.ciphertexts, partial, context)
 
 
 class PaillierOrchestrator:

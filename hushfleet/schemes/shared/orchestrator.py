@@ -72,6 +72,11 @@ class SharedSum:
             raise LocalError(Refusal.COMBINE_TOO_FEW, f"{text}; a further one may open the sum")
         raise PeerError(Refusal.COMBINE_MISFIT, f"{text}, and no {threshold} of them open the sum")
 
+    def faulty(self, answers: Mapping[int, Answer]) -> dict[int, FaultyMember]:
+        """None: shares prove nothing, and a misfit may be a device's fault."""
+        del answers
+        return {}
+
     def _candidates(self, shares: Mapping[int, VectorShare], threshold: int) -> Iterator[IntVector]:
         """The sums that pass the release check, of each quorum among the shares, the lowest members first."""
         n = self.terms.plan.privacy

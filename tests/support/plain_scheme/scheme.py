@@ -128,6 +128,9 @@ class PlainSum:
         plain = [(value - mask) % MODULUS for value in self.values]
         return np.array([value - MODULUS if value > MODULUS // 2 else value for value in plain], dtype=np.int64)
 
+    def faulty(self, answers: Mapping[int, Answer]) -> dict[int, FaultyMember]:
+        return {}
+
 
 class PlainOrchestrator:
     """Satisfies `OrchestratorScheme`."""

@@ -57,6 +57,10 @@ class TestPaillier(ProvingSchemeContract):
             "a partial of zero": ({"items": lambda items: (zero, *items[1:])}, Refusal.PARTIAL_INVALID),
             "one partial less": ({"items": lambda items: items[:-1]}, Refusal.PARTIAL_INVALID),
             "one partial more": ({"items": lambda items: (*items, items[0])}, Refusal.PARTIAL_INVALID),
+            "bytes moved from an item to the proof": (
+                {"items": lambda items: (items[0][1:], *items[1:]), "proof": lambda proof: proof + bytes(1)},
+                Refusal.PARTIAL_INVALID,
+            ),
             "no proof": ({"proof": b""}, Refusal.PARTIAL_INVALID),
             "another index": ({"index": 3}, Refusal.PARTIAL_INVALID),
         }

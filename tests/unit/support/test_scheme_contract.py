@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hushfleet.errors import FaultyMember
+from hushfleet.errors import PeerError
 from hushfleet.randomness import SeededRandomness
 from hushfleet.schemes.devices import DEVICE_SCHEMES
 from hushfleet.schemes.members import MEMBER_SCHEMES
@@ -110,7 +110,7 @@ def test_a_scheme_that_breaks_the_contract_fails_it(monkeypatch, registry, broke
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_a_scheme_that_loses_its_sum_fails_the_contract_by_blaming_an_honest_member(monkeypatch, broken, test):
+def test_a_scheme_that_loses_its_sum_fails_the_contract(monkeypatch, broken, test):
     monkeypatch.setitem(ORCHESTRATOR_SCHEMES, "paillier", broken)
-    with pytest.raises(FaultyMember):
+    with pytest.raises(PeerError):
         getattr(test_paillier.TestPaillier(), test)()

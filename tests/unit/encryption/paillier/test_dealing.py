@@ -148,10 +148,14 @@ def test_a_v_of_lesser_order_is_refused(v):
         check_bases(GOOD_H, v, P, Q)
 
 
+TELLTALE = (-25 * Q * pow(Q, -1, P) + 25 * P * pow(P, -1, Q)) % N
+"""A square modulo q and none modulo p, of order 2m: its Jacobi symbol is -1."""
+
+
 @pytest.mark.parametrize(
     "h",
-    [1, N - 1, 9, pow(GOOD_H, P // 2, N), pow(GOOD_H, Q // 2, N)],
-    ids=["one", "minus one", "a square", "no p' part", "no q' part"],
+    [1, N - 1, 9, pow(GOOD_H, P // 2, N), pow(GOOD_H, Q // 2, N), TELLTALE],
+    ids=["one", "minus one", "a square", "no p' part", "no q' part", "a symbol that tells the parity of r"],
 )
 def test_an_h_of_lesser_order_is_refused(h):
     with refused(Refusal.KEY_MALFORMED, LocalError):

@@ -24,6 +24,7 @@ from hushfleet.rounds.effects import (
     KeepRound,
     Note,
     Publish,
+    Refused,
 )
 from hushfleet.rounds.events import (
     AbortWanted,
@@ -433,13 +434,28 @@ class TestAnswers:
         party.take(AnswerArrived(NAMES[3], party.answer(NAMES[3])))
         assert party.model.version == 1
 
-    def test_an_answer_that_was_dropped_may_come_again_and_right(self):
+    def test_a_member_that_was_named_is_not_opened_again_in_this_round(self):
         party = decrypting()
         party.take(party.reseal(NAMES[0], items=(bytes(63) + b"\x02",) * 2))
-        for name in (NAMES[1], NAMES[2], NAMES[0]):
+        for name in NAMES[1:3]:
             party.take(AnswerArrived(name, party.answer(name)))
+        before = party.state
 
-        assert party.model.version == 1
+        assert party.take(AnswerArrived(NAMES[0], party.answer(NAMES[0]))) == ()
+        assert party.state is before
+        assert before.refuted == {1}
+
+    def test_more_faulty_members_than_the_committee_allows_end_the_round(self):
+        """Beyond f the fault may be the orchestrator's own sum, and honest members would be named for it."""
+        party = decrypting()
+        for place, name in enumerate(NAMES[:2], start=1):
+            party.take(party.reseal(name, place, items=(bytes(63) + b"\x02",) * 2))
+
+        effects = party.take(AnswerArrived(NAMES[2], party.answer(NAMES[2])))
+
+        assert [effect.error.index for effect in of(effects, Refused) if isinstance(effect.error, FaultyMember)] == [1, 2]
+        assert (record_in(effects).outcome, record_in(effects).reason) == (Outcome.ABORTED, Refusal.COMBINE_RESIDUE)
+        assert isinstance(party.state, NoRound)
 
 
 class TestRelease:

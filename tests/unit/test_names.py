@@ -83,7 +83,7 @@ def test_a_name_that_names_nothing_is_found(name: str, wrong: str) -> None:
     assert strange_in_module(name, planted) == {wrong}
 
 
-@pytest.mark.parametrize("wrong", ["hushfleet agent enroll", "--jsn", "docs/nothing.md", "no_such_name", "hushfleet.no.name", "nosuch.toml"])
+@pytest.mark.parametrize("wrong", ["hushfleet agent enroll", "--jsn", "docs/nothing.md", "no_such_name", "hushfleet.no.name", "nope.toml"])
 def test_a_name_that_names_nothing_is_found_on_a_page(wrong: str) -> None:
     assert strange_in_page(f"Type `{wrong}`.") == {wrong}
 

@@ -30,7 +30,10 @@ class InferenceModel:
         self._input = inputs[0]
 
     def predict(self, rows: Array) -> Array:
-        """Class numbers (n,), bits (n, k) or values (n, k). `DataError(DATA_SHAPE)` for rows that the file does not take."""
+        """Class numbers (n,) where the loss is over classes, else what the file gives: values, scores or probabilities (n, ...).
+
+        `DataError(DATA_SHAPE)` for rows that the file does not take.
+        """
         shape = tuple(size for size in self._input.shape[1:] if isinstance(size, int))
         known = len(shape) == len(self._input.shape) - 1
         if known and math.prod(rows.shape[1:]) != math.prod(shape):

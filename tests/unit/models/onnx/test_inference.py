@@ -12,7 +12,7 @@ from models.onnx.trainer import OnnxTrainer
 from tests.support.hand_made_model import hand_made
 from tests.support.refusals import refused
 
-ROWS = np.linspace(-2.0, 2.0, 4 * 300).reshape(300, 4) * np.array([1.0, -2.0, 0.5, 3.0])
+ROWS = np.tile(np.eye(4), (75, 1))
 
 VALUES = np.sin(np.arange(hand_made().manifest.dimension)).astype(np.float32)
 

@@ -38,6 +38,7 @@ _STEPS = {
     MIXED: (1e-3, 3e-4, 3e-3, 1e-4, 3e-5, 1e-2),
     SINGLE: (1e-2, 3e-3, 3e-2, 1e-3),
 }
+_JOINT_STEPS = {**_STEPS, DOUBLE: (1e-7, 1e-8, 1e-9, 1e-6)}  # of many parameters at once, which together reach more kinks
 _GOOD = 0.1  # of what is allowed: no further step is tried then
 _LEAST = {DOUBLE: -6, MIXED: -2, SINGLE: -2}  # the decade below which the loss moves by less than its rounding
 _REACH = 1e3  # times its own size that a parameter may be moved, per unit of the step
@@ -169,11 +170,11 @@ class _Runner:
         """The largest error in random directions of all these parameters, as a share of what one of this decade moves."""
         largest = 0.0
         for _ in range(self._directions):
-            directions = {one.input: self._unit(one) * (self._along(one) + self._across(one)) for one in parameters}
+            directions = {one.input: self._unit(one) * (self._sign() * self._along(one) + self._across(one)) for one in parameters}
             slope = sum(float(np.vdot(self._gradients[one.gradient], directions[one.input])) for one in parameters)
             if not math.isfinite(slope):
                 return float("nan")
-            largest = max(largest, self._best(directions, slope, [(step, 10.0**decade) for step in _STEPS[self.precision]]))
+            largest = max(largest, self._best(directions, slope, [(step, 10.0**decade) for step in _JOINT_STEPS[self.precision]]))
         return largest
 
     def error(self, one: Parameter) -> float:
@@ -211,6 +212,10 @@ class _Runner:
             moved = {name: (self._fed[name] + side * one).astype(self._fed[name].dtype) for name, one in directions.items()}
             losses.append(float(self._session.run([self._manifest.loss_output], {**self._fed, **moved})[0]))
         return (losses[0] - losses[1]) / (2 * step)
+
+    def _sign(self) -> float:
+        """Up or down, so that what bends the loss adds up over many parameters as little as it can."""
+        return 1.0 if self._random.random() < 0.5 else -1.0
 
     def _near(self, value: Array) -> Array:
         """A parameter slightly moved, so that no unit stands on a kink."""

@@ -122,7 +122,9 @@ def _class_axis(graph: Graph, head: Head, options: PrepareOptions) -> int:
         return max(rank - 1, 0)
     if options.class_axis and not 0 < options.class_axis < rank:
         raise Unsupported(f"{head.logits!r} has the axes 0 (rows) to {rank - 1}", next_step="Give one from 1 on with --class-axis.")
-    found = options.class_axis or head.axis or (rank - 1 if rank <= _UNAMBIGUOUS else 0)
+    wide = [axis for axis in range(1, rank) if graph.shape(head.logits)[axis] != 1]
+    usual = wide[0] if len(wide) == 1 else rank - 1 if rank <= _UNAMBIGUOUS else 0
+    found = options.class_axis or head.axis or usual
     if not found and rank > 1:
         shape = " x ".join(map(str, graph.shape(head.logits)))
         step = "Name it with --class-axis: 1 where channels come first, as in PyTorch, the last where they come last, as in Keras."

@@ -146,3 +146,9 @@ def test_a_picture_of_logits_needs_its_class_axis_named(tmp_path: Path):
     assert "--class-axis" in refusal(tmp_path, file, CE).next_step
     assert prepare(tmp_path / "net.onnx", loss=CE, class_axis=1).manifest.targets.shape == (4, 4)
     assert "axes 0 (rows) to 3" in refusal(tmp_path, file, CE, class_axis=4).message
+
+
+def test_the_only_axis_with_several_values_holds_the_classes(tmp_path: Path):
+    nodes = [node("Conv", "x w", "h"), node("GlobalAveragePool", "h", "z")]
+    file = model(nodes, [value("x", ROWS, 2, 4, 4)], [value("z", ROWS, 3, 1, 1)], tensors(w=(3, 2, 1, 1)))
+    assert prepare(saved(tmp_path, file), loss=CE).manifest.targets.shape == (1, 1)

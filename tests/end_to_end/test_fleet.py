@@ -165,13 +165,13 @@ def test_with_noise_one_device_and_one_member_absent_the_account_is_right(fleet:
 def test_killed_orchestrator_and_broker_lose_and_repeat_nothing(fleet: TypedFleet) -> None:
     write_job(fleet, privacy=WITH)
     fleet.start_broker()
-    fleet.start_agents(*DEVICES[:3])
+    fleet.start_agents(*DEVICES[:5])
     fleet.start_orchestrator()
-    eventually(lambda: (orchestrator(fleet, "status")["job"] or {}).get("contributions") == 3)  # no job before it is begun
+    eventually(lambda: (orchestrator(fleet, "status")["job"] or {}).get("contributions") == 5)  # no job before it is begun
     fleet.kill("orchestrator")
 
     fleet.start_orchestrator()
-    fleet.start_agents(*DEVICES[3:])
+    fleet.start_agents(*DEVICES[5:])
     fleet.await_released(1)
     fleet.kill("broker")
     fleet.start_broker()

@@ -134,9 +134,12 @@ def copied(whole: TypedFleet, folder: Path) -> TypedFleet:
     """The same fleet, as it was before anything ran, in another folder."""
     shutil.copytree(whole.folder, folder)
     for path in folder.rglob("*"):
-        if path.is_file() and path.suffix in (".conf", ".toml", ".json", ".acl"):
+        if path.is_file() and path.suffix in (".conf", ".toml", ".json", ".acl") and path.name != "registry.json":
             path.write_text(path.read_text().replace(str(whole.folder), str(folder)))
-    return TypedFleet(folder, whole.devices, whole.port)
+    found = TypedFleet(folder, whole.devices, whole.port)
+    # The vault remembers the broker's folder, and an authenticator keeps it from being changed by another way.
+    found.typed("provision", "broker", "--out", "broker", "--host", "localhost", "--passphrase-file", "passphrase")
+    return found
 
 
 def write_data(found: TypedFleet, rows: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:

@@ -84,6 +84,8 @@ class Store:
             self._check_tables()
             (bring_up if may_change else require_current)(self._connection, folder / _DATABASE)
             self._check_contents()
+            if may_change:
+                self._empty_log()
         except (LocalError, sqlite3.DatabaseError):
             self._connection.close()
             raise
@@ -152,8 +154,11 @@ class Store:
                 if (entry := entry_of(change)) is not None:
                     self._append(self.head().number + 1, entry)
         if any(isinstance(change, DropContribution | DropShare) for change in changes):
-            # The end of a round, or of a secret: a log that is lost takes no round with it, and keeps no copy of a share.
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._empty_log()
+
+    def _empty_log(self) -> None:
+        """At a start, and at the end of a round or of a secret: a log that is lost takes no round with it, and keeps no copy of a share."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
     def head(self) -> JournalHead:
         """The head of the journal: device and member of one agent share it."""

@@ -112,6 +112,11 @@ def test_the_daemon_hands_its_agent_a_thread_for_each_core(tmp_path, monkeypatch
         assert len(list(threads.map(lambda _: all_at_once.wait(LIMIT_S), range(cores)))) == cores
 
 
+def stored(folder):
+    """Everything that the agent's database holds, its log too."""
+    return b"".join(path.read_bytes() for path in folder.glob("agent.db*"))
+
+
 class TestNewKeyEpoch:
     """Device and member follow a roster in one transaction: a share never outlives its key, on the committee or off it."""
 
@@ -125,7 +130,7 @@ class TestNewKeyEpoch:
         bench.announce()
         bench.publish(Kind.INBOX, encode(Inbox(KeyShareDelivery(FLEET.grants[NAME]))), device=NAME, chunk=0)
         bench.agent.pump()
-        assert self.SHARE in (tmp_path / "agent.db").read_bytes()
+        assert self.SHARE in stored(tmp_path)
         return bench
 
     def take(self, bench, newer):
@@ -140,7 +145,7 @@ class TestNewKeyEpoch:
 
         assert len(commits) == 1
         assert bench.agent.roster == newer.roster
-        assert self.SHARE not in (tmp_path / "agent.db").read_bytes()
+        assert self.SHARE not in stored(tmp_path)
 
     @pytest.mark.parametrize("newer", [STAYS, GOES], ids=["stays", "goes"])
     def test_a_crash_before_the_commit_leaves_both_at_the_old_roster(self, bench, tmp_path, newer):
@@ -161,7 +166,7 @@ class TestNewKeyEpoch:
 
         assert bench.agent.roster == newer.roster
         assert bench.agent.is_member == (newer is self.STAYS)
-        assert self.SHARE not in (tmp_path / "agent.db").read_bytes()
+        assert self.SHARE not in stored(tmp_path)
 
 
 def test_a_roster_that_changes_nothing_about_it_changes_nothing(bench):

@@ -18,7 +18,7 @@ from tests.support.refusals import refused
 
 FLEET = make_fleet(devices=8, max_devices=6)
 ROOT = FLEET.parties.owner.root.verify_key
-EXTRA = 3
+FULL = 2
 
 
 @pytest.fixture
@@ -76,5 +76,5 @@ def test_the_next_round_replaces_the_answer(store: Store) -> None:
 
 
 def test_a_commit_is_durable_before_it_returns(store: Store) -> None:
-    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
-    assert store._connection.execute("PRAGMA synchronous").fetchone() == (EXTRA,)
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (FULL,)

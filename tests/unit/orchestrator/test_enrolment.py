@@ -157,7 +157,10 @@ class TestFolder:
         assert given[OrchestratorKeys.FILE] == given["tls.key"] == (owner.st_uid, owner.st_gid)
 
     def test_who_is_not_root_gives_nothing_away(self, folder, monkeypatch):
-        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        folder.path.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(folder.path, 1000, -1)
+            monkeypatch.setattr(os, "geteuid", lambda: 1000)
         monkeypatch.setattr(os, "chown", pytest.fail)
 
         enrol(folder, "hub")

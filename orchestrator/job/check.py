@@ -180,7 +180,7 @@ def read_for_fleet(path: Path, roster: VerifiedRoster) -> tuple[JobFile, str]:
 
 def _stand_ins(roster: VerifiedRoster) -> dict[str, msgspec.Struct]:
     policy = roster.policy
-    known = [one.name for one in policy.models if not catalogue.is_trainable(one.name)]
+    known = [one.name for one in policy.models if ":" in one.name and "@" not in one.name]
     least_noise = float(policy.min_noise_squared) ** 0.5
     return {
         "job": JobTable("job", 1),

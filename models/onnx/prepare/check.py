@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from time import monotonic
+from time import process_time
 
 import numpy as np
 import onnx
@@ -28,6 +28,7 @@ from models.onnx.trainable import TrainableModel
 ROWS, FEWEST, DIRECTIONS, ATTEMPTS = 16, 2, 3, 4
 DOUBLE, MIXED, SINGLE = "float64", "float64 and float32", "float32"
 QUICK_S = 20
+"""CPU seconds of a quick check: what it decides does not hang on what else the machine does."""
 MOST_BYTES = 200 << 20
 """The most that all values of a forward pass together may take: large nets are checked with fewer rows."""
 
@@ -83,7 +84,7 @@ def check_gradients(
     all. `LocalError(MODEL_GRADIENT)` names the parameters that fail.
     """
     left: Sequence[Parameter] = trainable.manifest.parameters
-    deadline = math.inf if full else monotonic() + QUICK_S
+    deadline = math.inf if full else process_time() + QUICK_S
     errors: dict[str, float] = {}
     for attempt in range(ATTEMPTS):
         runner = _Runner(trainable, seed + attempt, deadline)
@@ -95,7 +96,7 @@ def check_gradients(
         left = [one for one in trainable.manifest.parameters if one.name in report.failed]
         if not left:
             return report
-        if monotonic() > deadline:
+        if process_time() > deadline:
             message = f"{len(left)} gradients could not be told from finite differences of the loss in {QUICK_S} s"
             raise LocalError(Refusal.MODEL_GRADIENT, message, next_step="Take the time that it needs: --check full.")
     listed = ", ".join(f"{name!r} by {report.errors[name]:.2g}" for name in report.failed)
@@ -159,7 +160,7 @@ class _Runner:
     @property
     def is_late(self) -> bool:
         """True if the time of a quick check is over."""
-        return monotonic() > self._deadline
+        return process_time() > self._deadline
 
     def decade(self, one: Parameter) -> int:
         """The power of ten by which a parameter can move the loss without being moved far: 0 for as much as any other, -1 for a tenth."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_agent.folder import StateFolder
 
 
-@click.group()
+@click.group(epilog="Example: hushfleet agent config new --data readings.csv, then: hushfleet agent config check --data")
 def config() -> None:
     """The configuration, agent.toml."""
 

@@ -18,7 +18,7 @@ from edge_agent.config import Config
 from edge_agent.data.check import builder, configured_trainers, contract_of
 from edge_agent.data.keeper import DataKeeper, Told
 from edge_agent.data.room import DataRoom, KnownRows
-from edge_agent.data.verdict import Verdict
+from edge_agent.data.verdict import Verdict, none_needed, write_verdict
 from edge_agent.folder import DeviceKeys, StateFolder
 from edge_agent.logs import LOG, RecentProblems
 from edge_agent.model_follower import ModelFollower
@@ -219,6 +219,8 @@ def run(folder: StateFolder, config: Config) -> None:
         threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "answer")
         told = Told(lambda text: LOG.info("%s", text))
         room = DataRoom(folder.path, config.data, progress=told, tell=_tell) if config.training.enabled else None
+        if room is None:
+            write_verdict(folder.path, none_needed())
         agent = Agent(
             enrolment,
             store,

@@ -220,8 +220,12 @@ class NotInstalled(click.ClickException):
 
 def _installed() -> dict[str, EntryPoint]:
     """The commands by name. A plug-in cannot replace one of ours."""
-    found = sorted(entry_points(group=ENTRY_POINT_GROUP), key=_is_ours)
-    return {entry_point.name: entry_point for entry_point in found}
+    commands: dict[str, EntryPoint] = {}
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP):
+        # Whose it is stands in a file with the whole README in it: read only where two have one name.
+        if entry_point.name not in commands or _is_ours(entry_point):
+            commands[entry_point.name] = entry_point
+    return commands
 
 
 def _is_ours(entry_point: EntryPoint) -> bool:

@@ -78,6 +78,21 @@ class ModelName:
         return ":".join([self.family, "x".join(map(str, self.sizes)), *options])
 
 
+@dataclass(frozen=True, slots=True)
+class ContractedName:
+    """A name `FAMILY@CONTRACT[:HIDDEN][:OPTION...]` taken apart; `contract` is a path, or the name by which plans know it."""
+
+    family: str
+    contract: str
+    hidden: str
+    options: tuple[str, ...]
+
+    def sized(self, inputs: int, outputs: int) -> ModelName:
+        """The name of the family with the sizes that a contract says. Raises as `parse`."""
+        sizes = "x".join(filter(None, (str(inputs), self.hidden, str(outputs))))
+        return parse(":".join((self.family, sizes, *self.options)))
+
+
 _ANY_LOSS = ("softmax-cross-entropy", "mse", "binary-cross-entropy")
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -103,6 +118,14 @@ def parse(name: str) -> ModelName:
     if options:
         raise _unknown(f"{name!r}: {options[0]!r} is no option of {kind!r}, or one too many")
     return ModelName(kind, numbers, activation, loss)
+
+
+def parse_contracted(name: str) -> ContractedName:
+    """Take the name of a model under a contract apart."""
+    family, _, rest = name.partition(_AT)
+    contract, *options = rest.split(":")
+    hidden = options.pop(0) if options and re.fullmatch(r"[1-9][0-9x]*", options[0]) else ""
+    return ContractedName(family, contract, hidden, tuple(options))
 
 
 def is_trainable(name: str) -> bool:
@@ -132,21 +155,17 @@ def trainer(name: str, *, threads: int = 1) -> Model:
     if is_trainable(name):
         return OnnxTrainer(_trainable(name), threads=threads)
     if _AT in name:
-        path = name.partition(_AT)[2].partition(":")[0]
-        return contracted(name, load_contract(Path(path)))
+        return contracted(name, load_contract(Path(parse_contracted(name).contract)))
     parsed = parse(name)
     return FAMILIES[parsed.family].build(str(parsed), parsed.sizes, parsed.activation, parsed.loss)
 
 
 def contracted(name: str, contract: Contract) -> Model:
     """The model that `FAMILY@CONTRACT[:HIDDEN][:OPTION...]` stands for: shape and hash follow the contract. Raises as `parse`."""
-    family, _, rest = name.partition(_AT)
-    _, *options = rest.split(":")
-    hidden = options.pop(0) if options and re.fullmatch(r"[1-9][0-9x]*", options[0]) else ""
-    sizes = "x".join(filter(None, (str(len(contract.features)), hidden, str(contract.outputs))))
-    parsed = parse(":".join((family, sizes, *options)))
+    under = parse_contracted(name)
+    parsed = under.sized(len(contract.features), contract.outputs)
     model = FAMILIES[parsed.family].build(str(parsed), parsed.sizes, parsed.activation, parsed.loss)
-    known = ":".join(filter(None, (f"{family}{_AT}{contract.name}", hidden, *str(parsed).split(":")[2:])))
+    known = ":".join(filter(None, (f"{under.family}{_AT}{contract.name}", under.hidden, *str(parsed).split(":")[2:])))
     plain = model.architecture
     graph = plain.graph + b"/contract/" + contract.digest.hex().encode()
     return cast("Model", replace(cast("Any", model), architecture=replace(plain, name=known, graph=graph)))
@@ -171,8 +190,7 @@ def built_in(name: str, contract: Contract | None = None) -> Model | None:
     """The model of a family, or of a family with `contract`, that `name` stands for; None for any other name. Opens no file."""
     try:
         if _AT in name:
-            named = name.partition(_AT)[2].partition(":")[0]
-            return contracted(name, contract) if contract is not None and named == contract.name else None
+            return contracted(name, contract) if contract is not None and parse_contracted(name).contract == contract.name else None
         return None if is_trainable(name) else trainer(name)
     except LocalError:
         return None

@@ -1,9 +1,11 @@
 """`hushfleet orchestrator`: what the person who runs jobs types. Commands import what they need when they run."""
 
+import gc
 import os
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -185,8 +187,7 @@ def run(
 @json_option
 def status(*, watched: bool, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Show how far the current job has come. Works while it runs."""
-    from orchestrator.text_views import status_lines  # noqa: PLC0415 -- as above
-
+    views = _views()
     folder, config = _folder(state), load(config_path)
     fleet = folder.joined()
     with _reading(folder, config) as reports:
@@ -198,7 +199,7 @@ def status(*, watched: bool, state: Path | None, config_path: Path | None, as_js
             return
         job, roster = reports.job(), reports.roster().roster
     if not as_json:
-        say(*status_lines(fleet, roster, job))
+        say(*views.status_lines(fleet, roster, job))
         return
     body: dict[str, Any] = {"fleet": fleet.fleet, "roster": roster.serial, "devices": len(roster.devices), "job": None}
     if job is not None:
@@ -212,14 +213,13 @@ def status(*, watched: bool, state: Path | None, config_path: Path | None, as_js
 @json_option
 def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Every enrolled device: whether it is there, and when it last contributed."""
-    from orchestrator.text_views import device_lines  # noqa: PLC0415 -- as above
-
+    views = _views()
     with _reading(_folder(state), load(config_path)) as reports:
         found = reports.devices()
     if as_json:
         print_json({"devices": [asdict(one) for one in found]})
     else:
-        say(*device_lines(found))
+        say(*views.device_lines(found))
 
 
 @orchestrator.command(epilog="Example: hushfleet orchestrator rounds")
@@ -228,14 +228,13 @@ def devices(*, state: Path | None, config_path: Path | None, as_json: bool) -> N
 @json_option
 def rounds(*, state: Path | None, config_path: Path | None, as_json: bool) -> None:
     """The current job's rounds, a line each."""
-    from orchestrator.text_views import round_lines  # noqa: PLC0415 -- as above
-
+    views = _views()
     with _reading(_folder(state), load(config_path)) as reports:
         found = reports.rounds()
     if as_json:
         print_json({"rounds": [asdict(one) for one in found]})
     else:
-        say(*round_lines(found))
+        say(*views.round_lines(found))
 
 
 @orchestrator.command("round", epilog="Example: hushfleet orchestrator round 3")
@@ -257,7 +256,7 @@ def one_round(*, number: int, state: Path | None, config_path: Path | None, as_j
 orchestrator.add_command(job_commands)
 
 
-@orchestrator.group()
+@orchestrator.group(epilog="Example: hushfleet orchestrator model export model.npz")
 def model() -> None:
     """The model of the current job."""
 
@@ -361,6 +360,16 @@ def _folder(state: Path | None) -> "StateFolder":
     from orchestrator.folder import StateFolder, default_state  # noqa: PLC0415 -- as above
 
     return StateFolder(state or default_state())
+
+
+def _views() -> ModuleType:
+    """The texts of `orchestrator.text_views`, loaded with SQLAlchemy while the collector rests: all that is loaded stays."""
+    gc.disable()
+    try:
+        from orchestrator import text_views  # noqa: PLC0415 -- as above
+    finally:
+        gc.enable()
+    return text_views
 
 
 def _reading(folder: "StateFolder", config: Config) -> Any:  # noqa: ANN401 -- a context with `orchestrator.store.reports.Reports`, not yet imported

@@ -18,7 +18,7 @@ def job() -> None:
 
 @job.command(epilog="Example: hushfleet orchestrator job new --model softmax:64x10, then look at job.toml, then: "
              "hushfleet orchestrator check job.toml")  # fmt: skip
-@click.option("--model", required=True, help="A model that the owner's policy allows: a name such as softmax:64x10, or net.trainable.")
+@click.option("--model", required=True, help="Of those that the policy allows: softmax:64x10, softmax@wine.contract, net.trainable")
 @click.option("--out", default="job.toml", show_default=True, type=click.Path(dir_okay=False, path_type=Path), help="Where it goes.")
 @click.option("--name", default=None, help="Its name: a-z, 0-9 and '-'. Default: that of the file.")
 @click.option("--rounds", default=8, show_default=True, type=click.IntRange(min=1), help="Released rounds.")

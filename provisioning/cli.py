@@ -144,7 +144,7 @@ def broker(*, command: OwnerCommand, out: Path | None, hosts: tuple[str, ...], p
     command.tell(result, lines)
 
 
-@provision.group()
+@provision.group(epilog="Example: hushfleet provision roster export fleet.roster")
 def roster() -> None:
     """The signed list of who is in the fleet."""
 

@@ -21,7 +21,7 @@ _BITS = 3072
 _REPORT_EVERY_S = 2.0
 
 
-@click.group()
+@click.group(epilog="Example: hushfleet provision committee deal pi-01 pi-02 pi-03 pi-04")
 def committee() -> None:
     """Choose the members that open sums: with shares of a dealt key, or with their sealing keys alone."""
 

@@ -9,7 +9,7 @@ from hushfleet.program.terminal import json_option, print_json, say, yes_option
 from hushfleet.typed import typed
 
 
-@click.group()
+@click.group(epilog="Example: hushfleet provision contract new sample.csv --label diagnosis")
 def contract() -> None:
     """Data contracts: the features in their order, the labels, and what an empty cell means."""
 

@@ -12,7 +12,7 @@ from provisioning.command import OwnerCommand, owner_command
 from provisioning.contents import Identity, VaultContents
 
 
-@click.group()
+@click.group(epilog="Example: hushfleet provision device list")
 def device() -> None:
     """List, show, revoke: the devices of the fleet."""
 

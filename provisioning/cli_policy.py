@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from provisioning.vault import Vault
 
 
-@click.group()
+@click.group(epilog="Example: hushfleet provision policy show")
 def policy() -> None:
     """The limits that no orchestrator can lower."""
 

@@ -13,7 +13,7 @@ from hushfleet.system.files import read_named
 from provisioning.command import OwnerCommand, owner_command
 
 
-@click.group()
+@click.group(epilog="Example: hushfleet provision vault recover --roster newest.roster")
 def vault() -> None:
     """The vault itself, after it was lost or changed."""
 

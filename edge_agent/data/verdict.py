@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """True or false since `since` (the wall clock's time, ISO 8601), with everything that is wrong.
 
     `zeros` counts the contributions since then that were zero plus noise, and `last_zero` says why the last one was; both are empty
-    while the last contribution was made of the data.
+    while the last contribution was made of the data. A box that only decrypts has none to use: `needed` is false.
     """
 
     usable: bool
@@ -43,15 +43,18 @@ class Verdict(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     zeros: int = 0
     last_zero: str = ""
+    needed: bool = True
 
     @property
     def healthy(self) -> bool:
         """True if nobody needs to act."""
-        return self.usable and not self.last_zero
+        return not self.needed or (self.usable and not self.last_zero)
 
     @property
     def text(self) -> str:
         """One line for a person."""
+        if not self.needed:
+            return "not needed: this device does not train ([training] enabled = false)"
         spent = f"; {self.zeros} contributions of zero since, their budget spent" if self.zeros else ""
         if not self.usable:
             first = self.why[0] if self.why else Why("not known", "")
@@ -63,7 +66,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
     def since_before(self, before: "Verdict | None") -> "Verdict":
         """The same verdict with the time from which it has held, and the zeros counted since, if `before` says the same."""
-        if before is None or before.usable != self.usable:
+        if before is None or (before.usable, before.needed) != (self.usable, self.needed):
             return self
         return msgspec.structs.replace(self, since=before.since, zeros=before.zeros, last_zero=before.last_zero)
 
@@ -84,6 +87,11 @@ def write_verdict(folder: Path, verdict: Verdict) -> None:
     """Keep it for `hushfleet agent status`. A full disk is told of elsewhere."""
     with suppress(OSError):
         write_durably(folder / VERDICT_FILE, msgspec.json.encode(verdict))
+
+
+def none_needed() -> Verdict:
+    """The verdict on a device that does not train."""
+    return Verdict(usable=False, since=now_text(), needed=False)
 
 
 def verdict_of(found: "Findings") -> Verdict:

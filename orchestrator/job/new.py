@@ -119,11 +119,22 @@ def _noise(rounds: int, left_nano: int, least_squared: float) -> float:
 
 
 def _model_line(model: str, path: Path) -> str:
-    if not catalogue.is_trainable(model):
+    if catalogue.is_trainable(model):
+        return f"onnx = {_path_line(Path(model), path)}"
+    if not catalogue.names_a_file(model):
         return f"name = {json.dumps(str(catalogue.parse(model)))}"
-    whole = Path(model).absolute()
-    folder = path.absolute().parent
-    return f"onnx = {json.dumps(str(whole.relative_to(folder) if whole.is_relative_to(folder) else whole))}"
+    under = catalogue.parse_contracted(model)
+    parsed = under.sized(1, 1)
+    lines = [f"name = {json.dumps(under.family)}", f"contract = {_path_line(Path(under.contract), path)}   # says inputs and outputs"]
+    lines += [f"hidden = [{under.hidden.replace('x', ', ')}]"] if under.hidden else []
+    chosen = {"activation": parsed.activation, "loss": parsed.loss}
+    return "\n".join([*lines, *(f"{key} = {json.dumps(value)}" for key, value in chosen.items() if value in under.options)])
+
+
+def _path_line(file: Path, path: Path) -> str:
+    """The text of `file` in the job file at `path`: as it counts from there."""
+    whole, folder = file.expanduser().absolute(), path.absolute().parent
+    return json.dumps(str(whole.relative_to(folder) if whole.is_relative_to(folder) else whole))
 
 
 def _parsed(text: str, path: Path) -> tuple[job_file.JobFile, str]:

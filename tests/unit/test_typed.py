@@ -73,6 +73,8 @@ def refused(typed_words: list[str]) -> str:
         values, left, _ = command.make_parser(context).parse_args(list(rest))
     except click.UsageError as error:
         return error.format_message()
+    if "--help" in rest:
+        return ""
     said = {name for name, value in values.items() if isinstance(value, str | tuple) and value}
     missing = [one.name for one in command.params if one.required and one.name not in said]
     return f"{typed_words}: missing {missing}, too many {left}" if missing or left else ""
@@ -141,13 +143,28 @@ def test_every_example_in_the_help_would_be_taken():
     seen = 0
     for path, command in commands():
         text = " ".join((command.epilog or "").split())
-        if not isinstance(command, click.Group):
-            assert "Example: " in text, path
+        assert "Example: " in text, path
         for example in EXAMPLE.findall(text):
             seen += 1
             given = shlex.split(re.sub(r"(?<=[\w'])\.$", "", example))[1:]
             assert refused(given) == "", (path, example)
     assert seen > 30
+
+
+WITHOUT_JSON = {
+    ("agent", "run"): "a service: its log is for people, `agent status --json` for programs",
+    ("agent", "install"): "its --dry-run lists the actions, `agent status --service --json` the outcome",
+    ("agent", "uninstall"): "as install",
+}
+
+
+def test_every_command_speaks_json_or_there_is_a_reason():
+    without = {path for path, command in commands() if not (isinstance(command, click.Group) or speaks_json(command))}
+    assert without == set(WITHOUT_JSON)
+
+
+def speaks_json(command: click.Command) -> bool:
+    return any("--json" in one.opts for one in command.params)
 
 
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:

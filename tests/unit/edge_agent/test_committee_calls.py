@@ -11,6 +11,7 @@ import pytest
 
 from edge_agent import daemon as daemon_module
 from edge_agent.config import Config, TestingSettings, TrainingChoice
+from edge_agent.status import read_status
 from edge_agent.store import Store
 from hushfleet.codec import encode
 from hushfleet.rounds.device import Working
@@ -110,6 +111,23 @@ def test_the_daemon_hands_its_agent_a_thread_for_each_core(tmp_path, monkeypatch
     (threads,) = begun.value.args
     with threads:
         assert len(list(threads.map(lambda _: all_at_once.wait(LIMIT_S), range(cores)))) == cores
+
+
+def test_a_box_that_only_decrypts_says_that_it_needs_no_data(tmp_path, monkeypatch):
+    folder, _ = joined(tmp_path / "state")
+
+    def begin(*_: object, **__: object):
+        raise Begun
+
+    monkeypatch.setattr(daemon_module, "_link", lambda *_: nullcontext(AgentOnALink(tmp_path / "bench", connects=False).link))
+    monkeypatch.setattr(daemon_module, "Agent", begin)
+    with pytest.raises(Begun):
+        daemon_module.run(folder, Config(training=TrainingChoice(enabled=False), testing=TestingSettings(insecure_keys=True)))
+
+    status = read_status(folder)
+    assert status.healthy
+    assert "not needed: this device does not train" in "\n".join(status.as_lines())
+    assert status.as_json()["data"]["needed"] is False
 
 
 def stored(folder):

@@ -1,15 +1,19 @@
 """The view of `status --watch`: what it shows, in 60 columns, without colour, and until Ctrl-C."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from hushfleet.cli import ExitCode
 from hushfleet.errors import Refusal
+from hushfleet.program.contract import Contract, Feature
 from hushfleet.wire import Presence, Readiness
+from models import catalogue
 from orchestrator.store.reports import reading
 from orchestrator.watch import watch
+from tests.support.fleet import allowing, make_fleet
 from tests.support.fleet.orchestrator import TypedOrchestrator
 from tests.support.jobs import job_fleet, write_job
 
@@ -99,3 +103,23 @@ class TestNewJob:
         assert code != ExitCode.DONE
         assert "It allows: softmax:4x2" in err
         assert not (tmp_path / "job.toml").exists()
+
+    @pytest.mark.parametrize("model", ["softmax@data/flats.contract", "mlp@data/flats.contract:5x4:tanh"])
+    def test_a_data_contract_stands_in_it_and_says_the_shape(self, model, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        Path("data").mkdir()
+        Path("data/flats.contract").write_text(FLATS.to_text())
+        typed = TypedOrchestrator(tmp_path, contract_fleet(model), monkeypatch, capsys)
+
+        values = typed.json("job", "new", "--model", model, "--out", "fresh.toml")["values"]
+
+        checked = typed.json("check", "fresh.toml")
+        assert (checked["model"], checked["values"]) == (model.replace("data/flats.contract", "flats"), values)
+        assert 'contract = "data/flats.contract"' in Path("fresh.toml").read_text()
+
+
+FLATS = Contract("flats", (Feature("area"), Feature("rooms"), Feature("floor")), "let", ("no", "yes"))
+
+
+def contract_fleet(model):
+    return make_fleet(policy={"models": allowing(catalogue.architecture(model))}, job={"architecture": catalogue.architecture(model)})

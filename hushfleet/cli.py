@@ -30,6 +30,7 @@ SUMMARIES = {
     "model": ("ONNX files made trainable with plain onnxruntime, and checked.", "models"),
     "orchestrator": ("Training jobs: check, run and watch them, and take the model home.", "orchestrator"),
     "provision": ("The owner's vault: who is in the fleet, and what no orchestrator may do.", "provisioning"),
+    "simulate": ("A whole fleet through a storm of faults that one number decides.", "demo"),
     "up": ("A real, lasting fleet on this machine, to go on with.", "demo"),
     "verify": ("Check a finished job's archive as an outsider.", ""),
 }

@@ -167,6 +167,18 @@ def speaks_json(command: click.Command) -> bool:
     return any("--json" in one.opts for one in command.params)
 
 
+def test_readme_needs_at_most_eight_commands_from_a_clone_to_a_fleet_that_learned():
+    _, _, section = (ROOT / "README.md").read_text().partition("\n## A fleet of your own, in eight commands\n")
+    found = re.search(r"<!-- example: own-fleet -->\n```bash\n(.*?)^```$", section.partition("\n## ")[0], re.MULTILINE | re.DOTALL)
+    assert found
+    lines = [shlex.split(line, comments=True) for line in found[1].splitlines()]
+    assert len(lines) == 8
+    assert not {"&&", ";", "|", "\\"} & {word for line in lines for word in line}
+    ours = [line[1:] for line in lines if line[0] == "hushfleet"]
+    assert [line[0] for line in ours] == ["up", "agent", "verify", "down"]
+    assert [refused(line) for line in ours] == [""] * 4
+
+
 def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     code = run(list(arguments))
     out, err = capsys.readouterr()

@@ -89,12 +89,12 @@ def _privacy(repeats: int) -> Iterator[Row]:
 def _round(dealing: Dealing, repeats: int) -> Iterator[Row]:
     """One contribution, a cohort of fifty, a committee's answers."""
     key, plan = dealing.public, _plan(650)
-    plaintexts = pack(encode_vector(clip(np.linspace(-1, 1, 650), 1.0), plan, PLAN_HASH, RANDOM).values, plan.slot_bits, key)
+    plaintexts = _plaintexts(key, plan)
     count, encryption = len(plaintexts), encrypt(key, plaintexts, RANDOM)
     context = proof_context(PLAN_HASH, "device-01", masked_vector_hash(b""))
     yield measured("device", "encrypt, per ciphertext", lambda: encrypt(key, plaintexts, RANDOM), repeats, per=count)
     yield measured("device", "prove knowledge", lambda: prove(key, encryption, plaintexts, context, RANDOM), repeats)
-    statements = [_statement(key, plaintexts, f"device-{number:02d}") for number in range(COHORT)]
+    statements = [_statement(key, _plaintexts(key, plan), f"device-{number:02d}") for number in range(COHORT)]
     first = statements[0]
     yield measured("orchestrator", "verify one contribution", lambda: verify(key, first.ciphertexts, first.context, first.proof), repeats)
     yield measured(EVERYBODY, f"verify {COHORT} contributions in one batch", lambda: verify_batch(key, statements, RANDOM), repeats)
@@ -120,6 +120,11 @@ def _plan(dimension: int) -> PlanIntegers:
     return derive(dimension=dimension, clip_norm=1.0, noise_multiplier=Fraction(4), k_min=40, k_max=COHORT, colluding=2)
 
 
+def _plaintexts(key: PublicKey, plan: PlanIntegers) -> list[int]:
+    """One device's update with noise of its own: fifty times one draw would overflow a slot now and then."""
+    return pack(encode_vector(clip(np.linspace(-1, 1, 650), 1.0), plan, PLAN_HASH, RANDOM).values, plan.slot_bits, key)
+
+
 def _statement(key: PublicKey, plaintexts: list[int], device_id: str) -> Statement:
     context, encryption = proof_context(PLAN_HASH, device_id, masked_vector_hash(b"")), encrypt(key, plaintexts, RANDOM)
     return Statement(encryption.ciphertexts, context, prove(key, encryption, plaintexts, context, RANDOM))
@@ -127,7 +132,7 @@ def _statement(key: PublicKey, plaintexts: list[int], device_id: str) -> Stateme
 
 def _release(key: PublicKey, opened: tuple[int, ...], plan: PlanIntegers) -> None:
     total = unpack(opened, plan.padded, plan.slot_bits, key)
-    check_norm(total, count=COHORT, b2=plan.b2 * COHORT, variance=plan.variance * COHORT)  # fifty times one contribution
+    check_norm(total, count=COHORT, b2=plan.b2, variance=plan.variance)
     mean_update(total, plan_hash=PLAN_HASH, dimension=650, scale=plan.scale, count=COHORT, slot_bits=plan.slot_bits)
 
 

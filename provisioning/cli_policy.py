@@ -45,7 +45,7 @@ def _not_yet(name: str, value: str, in_force: dict[str, str] | None) -> str:
 @click.argument("assignments", nargs=-1, metavar="[TABLE.KEY=VALUE]...")
 @owner_command(passphrase=True, consent=True)
 def set_command(*, command: OwnerCommand, assignments: tuple[str, ...]) -> None:
-    """Proposal values in policy.toml, comments kept, and sign a roster with the policy.
+    """Set values in policy.toml, comments kept, and sign a roster with the policy.
 
     Without a value: sign the file as it stands, after editing it by hand. Before the first committee nothing is signed yet.
     """

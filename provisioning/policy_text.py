@@ -3,6 +3,7 @@
 import json
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import click
 
@@ -19,8 +20,8 @@ DEFAULT = files("provisioning").joinpath("policy.toml").read_text(encoding="utf-
 def with_settings(text: str, assignments: tuple[str, ...]) -> str:
     """`text` with `table.key=value` carried out one after the other; comments stay.
 
-    A value is TOML, or for a list its words with commas between them. `click.UsageError` for another form. Whether table, key
-    and value make sense shows when the result is parsed.
+    A value is TOML, or for a list its words with commas between them, where a model's path counts from the working directory.
+    `click.UsageError` for another form. Whether table, key and value make sense shows when the result is parsed.
     """
     for assignment in assignments:
         found = _SETTING.fullmatch(assignment)
@@ -32,10 +33,17 @@ def with_settings(text: str, assignments: tuple[str, ...]) -> str:
 
 def _as_toml(key: str, value: str) -> str:
     if key in _LISTS and not value.startswith("["):
-        return json.dumps([word.strip() for word in value.split(",") if word.strip()])
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        return json.dumps([_placed(word) for word in words] if key == "allowed" else words)
     if not _parses(f"{key} = {value}"):
         raise click.UsageError(f"{value!r} is not a value of TOML; a text stands in quotes")
     return value
+
+
+def _placed(model: str) -> str:
+    from models import catalogue  # noqa: PLC0415 -- numpy, when it is needed
+
+    return catalogue.placed(model, Path.cwd())
 
 
 def _with_value(text: str, table: str, key: str, value: str) -> str:

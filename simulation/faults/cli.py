@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hushfleet.program.terminal import ExitCode, json_option, print_json, say
+from hushfleet.typed import typed
 
 if TYPE_CHECKING:
     from simulation.faults.run import SeedOutcome
@@ -67,7 +68,7 @@ def _tell(outcome: "SeedOutcome", scheme: str, *, whole: bool, err: bool) -> Non
     if whole:
         say(*outcome.trace, err=err)
     for broken in outcome.violations:
-        say(f"seed {outcome.seed}: {broken}", f"To see it again: hushfleet simulate --scheme {scheme} --seed {outcome.seed}", err=err)
+        say(f"seed {outcome.seed}: {broken}", f"To see it again: {typed('simulate', '--scheme', scheme, '--seed', str(outcome.seed))}", err=err)
 
 
 def _numbers(seed: int | None, seeds: str | None) -> range:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import click
@@ -36,6 +37,12 @@ def test_several_values_change_at_once():
 @pytest.mark.parametrize("value", ["softmax:4x2,mlp:4x3x2", "softmax:4x2, mlp:4x3x2", '["softmax:4x2", "mlp:4x3x2"]'])
 def test_a_list_may_be_words_with_commas(value):
     assert parse_policy(with_settings(DEFAULT, (f"models.allowed={value}",)), SOURCE).models.allowed == ("softmax:4x2", "mlp:4x3x2")
+
+
+def test_a_path_in_a_list_of_words_counts_from_where_it_is_typed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = with_settings(DEFAULT, ("models.allowed=softmax:4x2,mlp@wine.contract:5,nets/a.trainable",))
+    assert json.dumps(["softmax:4x2", f"mlp@{tmp_path}/wine.contract:5", f"{tmp_path}/nets/a.trainable"]) in text
 
 
 def test_a_list_may_become_empty():

@@ -68,7 +68,8 @@ def _tell(outcome: "SeedOutcome", scheme: str, *, whole: bool, err: bool) -> Non
     if whole:
         say(*outcome.trace, err=err)
     for broken in outcome.violations:
-        say(f"seed {outcome.seed}: {broken}", f"To see it again: {typed('simulate', '--scheme', scheme, '--seed', str(outcome.seed))}", err=err)
+        again = typed("simulate", "--scheme", scheme, "--seed", str(outcome.seed))
+        say(f"seed {outcome.seed}: {broken}", f"To see it again: {again}", err=err)
 
 
 def _numbers(seed: int | None, seeds: str | None) -> range:

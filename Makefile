@@ -15,7 +15,7 @@ help:
 	@echo 'make demo    a whole fleet on this machine: trains on real data, then attacks itself (ARGS="--devices 20")'
 	@echo 'make test    every test that needs neither root nor a network'
 	@echo 'make check   lint, types, import contracts, documentation, generated files, systemd units'
-	@echo 'make soak    an hour of altered inputs and long random histories, progress shown (MINUTES=5)'
+	@echo 'make soak    altered inputs, long random histories and 10,000 storms of faults, progress shown (MINUTES=5 SEEDS=100)'
 	@echo 'make oracle  torch, scikit-learn and Keras give the stored gradients again (an environment of its own; ARGS= writes them anew)'
 	@echo 'make bench   a training step of ONNX graphs beside torch, on one thread of a quiet machine'
 	@echo 'make clean   remove what these targets made, .venv included'
@@ -46,11 +46,13 @@ check-units:
 	@! command -v systemd-analyze >/dev/null || { systemd-analyze verify --man=no build/units/*.service && for unit in build/units/*.service; do \
 	  systemd-analyze security --offline=yes --no-pager --threshold=15 $$unit >$$unit.log || { cat $$unit.log; exit 1; }; tail -n 1 $$unit.log; done; }
 
-# Half of the time for the readers, with atheris where a wheel of it exists; then identities in long random orders.
+# Half of the time for the readers, with atheris where a wheel of it exists; then storms of faults (two hours), then identities in long random orders.
 soak: MINUTES = 60
+soak: SEEDS = 10000
 soak: $(VENV)/installed-dev
 	@$(PIP) install --quiet atheris || echo 'Without atheris inputs are altered by chance alone.'
 	@$(BIN)/python -m tests.soak.readers --minutes $$(( ($(MINUTES) + 1) / 2 ))
+	@$(BIN)/hushfleet simulate --seeds 0:$(SEEDS)
 	@SOAK_SEEDS=$(MINUTES) $(BIN)/python -m pytest -n 2 -q tests/attacks/test_identities.py
 
 # A CPU build of torch is enough, and far smaller: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu

@@ -27,7 +27,9 @@ class Held:
         if self.round != last:
             return self.round > last or self.journal.number > memory.journal.number
         if isinstance(state, NoRound):
-            return state.closed is not None and state.closed.plan.digest != self.plan_hash
+            # A round that a person has settled is above the last one of which this store knows the plan.
+            closed = state.closed.plan if state.closed is not None else None
+            return closed is not None and closed.plan.round == self.round and closed.digest != self.plan_hash
         # The store believes that the round is open: a record, or another plan of it, says that it has forgotten.
         return self.ended or state.terms.plan_hash != self.plan_hash
 

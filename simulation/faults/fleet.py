@@ -1,5 +1,6 @@
 """The fleet of every run: five devices, four of them members, a model of ten values, and programs as in production."""
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from orchestrator.absence import Absence
 from orchestrator.attendance import Attendance
 from orchestrator.loop import Goal, Loop, Surroundings
 from orchestrator.service import Orchestrator
+from orchestrator.store.recovery import recover
 from orchestrator.store.restore import coordinator_state
 from orchestrator.store.stale_topics import removals
 from simulation.faults.chance import Chance, Power
@@ -38,6 +40,7 @@ FLEET, DEVICES, MEMBERS, ROUNDS = "simulated", 5, 4, 2
 TRAINER = catalogue.trainer("softmax:4x2")
 _DATA = Data(np.ones((3, 4)), np.array([0, 1, 0]))
 BUDGET_NANO = 10**12
+DEADLINE_S = 60
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Paper:
             budget_nano_rho=BUDGET_NANO,
         )
         task = TrainingTask(architecture, LocalTraining.make(2, 4, 0.5))
-        job = Job(task, 1.0, 4, DEVICES, DEVICES, scheme=scheme)
+        job = Job(task, 1.0, 4, DEVICES, DEVICES, scheme=scheme, deadline_s=DEADLINE_S)
         return cls(parties, dealing, parties.roster(dealing, policy), job)
 
 
@@ -115,6 +118,15 @@ class SimulatedDevice:
         if self.daemon is not None:
             self.daemon.step()
 
+    def recover(self) -> None:
+        """As `hushfleet agent recover`, if the device has noticed that its store forgets. It goes on at the next step."""
+        if self.running and self.paper.roster.key_id in self.agent.state.memory.rolled_back:
+            self.die()
+            store = WitnessedDeviceStore.under(self.folder, self.power, self.witness)
+            store.recover()
+            store.close()
+            self.chance.tell(self.name, "its owner says that it goes on")
+
     def die(self) -> None:
         """The power is gone, and with it what was not stored."""
         if self.daemon is not None:
@@ -132,6 +144,7 @@ class SimulatedOrchestrator:
         self.broker, self.chance = broker, broker.chance
         self.power = Power("orchestrator", self.chance)
         self.loop: Loop | None = None
+        self.wish: str | None = None
 
     @staticmethod
     def enrol(paper: Paper, folder: Path) -> None:
@@ -168,7 +181,7 @@ class SimulatedOrchestrator:
             report=lambda happening: self.chance.tell("orchestrator", str(happening)[:160]),
         )
         job = self.store.job()
-        around = Surroundings(now_s=self.chance, stale_topics=partial(removals, self.store))
+        around = Surroundings(now_s=self.chance, stale_topics=partial(removals, self.store), given_up=self._take_wish)
         goal = Goal(job.released if job else 0, ROUNDS)
         self.loop = Loop(self.orchestrator, self.messenger, self.store, _Silent(self.chance), goal, surroundings=around)
 
@@ -179,11 +192,29 @@ class SimulatedOrchestrator:
         if self.loop is not None:
             self.loop.step()
 
+    def _take_wish(self) -> str | None:
+        wish, self.wish = self.wish, None
+        return wish
+
+    def recover(self) -> None:
+        """As `hushfleet orchestrator recover`."""
+        self.die()
+        store = WitnessedStore(self.folder, self.paper.parties.owner.root.verify_key, now_s=self.chance, recovering=True)
+        store.witness = self.witness
+        recover(store, self.paper.parties.orchestrator.signing.verify_key, _restored)
+        store.close()
+        self.chance.tell(self.name, "its operator recovers it")
+
     def die(self) -> None:
         """The power is gone, and with it what was not stored."""
         if self.loop is not None:
             self.store.close()
             self.loop = None
+
+
+def _restored(result: bytes, version: int) -> TrainingProgress:
+    dimension = TRAINER.architecture.dimension
+    return TrainingProgress.start(GlobalModel.from_bytes(result, version=version, dimension=dimension, max_abs=math.inf))
 
 
 class _Silent:

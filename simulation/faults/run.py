@@ -4,28 +4,30 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from hushfleet.audit import verify_job
 from hushfleet.codec import encode
 from hushfleet.encryption.paillier.dealing import deal
-from hushfleet.errors import HushfleetError
+from hushfleet.errors import HushfleetError, Refusal
 from hushfleet.program.archive_folder import read_archive
 from hushfleet.randomness import SystemRandomness
 from hushfleet.wire import Inbox, KeyShareDelivery, Kind, Topic
 from simulation.faults.chance import Chance, PowerCut
-from simulation.faults.fleet import FLEET, ROUNDS, Paper, SimulatedDevice, SimulatedOrchestrator
+from simulation.faults.fleet import DEVICES, FLEET, ROUNDS, Paper, SimulatedDevice, SimulatedOrchestrator
 from simulation.faults.invariants import Witness
 from simulation.faults.network import FaultyBroker
 
 STORM_EVENTS = 150
 CALM_TURNS = 150
+SETTLED_TURNS = 3
+STUCK_TURNS = 40
 _CALM_S = 11.0
 _INSECURE_BITS = 512
 SITE_SHARE = 0.4
-TIME, CUTS, CRASHES = 0.15, 0.03, 0.05
+TIME, CUTS, CRASHES, RETURNS = 0.15, 0.03, 0.05, 0.03
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,19 @@ class World:
     """The fleet of one run."""
 
     def __init__(self, paper: Paper, folder: Path, seed: int) -> None:
-        self.paper, self.folder, self.chance = paper, folder, Chance(seed)
+        self.folder, self.chance = folder, Chance(seed)
+        returning = self.chance.below(4 * (DEVICES + 1))
+        if returning <= DEVICES:  # it may have to do without the one that forgets
+            paper = replace(paper, job=replace(paper.job, min_devices=DEVICES - 1))
+        self.paper = paper
         self.witness = Witness(paper.parties.orchestrator.signing.verify_key)
         broker = FaultyBroker(paper.parties.owner.fleet, self.chance, self.witness.left)
         self.site = SimulatedOrchestrator(paper, folder / "orchestrator", broker, self.witness.kept)
         self.devices = [SimulatedDevice(paper, name, folder / name, broker, self.witness.kept) for name in paper.parties.devices]
         self._parties: tuple[SimulatedOrchestrator | SimulatedDevice, ...] = (self.site, *self.devices)
+        self._returns = self._parties[returning] if returning <= DEVICES else None
         self.events = 0
+        self._old: Path | None = None
 
     def run(self, *, storm: bool) -> SeedOutcome:
         """Storm, calm, verdict."""
@@ -141,7 +149,25 @@ class World:
             party.link.reconnect()
         elif what < TIME + CUTS + CRASHES:
             party.power.cut_in = chance.below(12)
+        elif self._returns and what > 1 - RETURNS:
+            self._put_back(self._returns)
         self._step(party)
+
+    def _put_back(self, party: "SimulatedOrchestrator | SimulatedDevice") -> None:
+        """The first time a copy of the store is made, with the power off; the second time it is put back. Archives stay."""
+        party.die()
+        left_out = shutil.ignore_patterns("archive")
+        if self._old is None:
+            self._old = self.folder / "old"
+            shutil.copytree(party.folder, self._old, ignore=left_out)
+            self.chance.tell(party.name, "a backup is made")
+        elif party.name not in self.witness.excused:
+            for path in party.folder.iterdir():
+                if path.name != "archive":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.copytree(self._old, party.folder, dirs_exist_ok=True)
+            self.chance.hit("put back", party.name)
+            self.witness.excused.add(party.name)
 
     def _step(self, party: "SimulatedOrchestrator | SimulatedDevice") -> None:
         """One step of a party, and a look at what must hold."""
@@ -151,7 +177,13 @@ class World:
         except PowerCut:
             party.die()
         except HushfleetError as error:
+            if error.reason is Refusal.STORE_ROLLED_BACK and party.name in self.witness.excused:
+                party.recover()
+                return
             self.witness.note("stands-up", f"{party.name} ended: {error}")
+            party.die()
+        except Exception as error:  # noqa: BLE001 -- a program that ends by a defect is what is looked for
+            self.witness.note("stands-up", f"{party.name} ended: {type(error).__name__}: {error}")
             party.die()
         for device in self.devices:
             if device.running:
@@ -163,7 +195,11 @@ class World:
             party.power.cut_in = None
             if party.running:
                 party.link.reconnect()
-        for _ in range(CALM_TURNS):
+        for turn in range(CALM_TURNS):
+            for party in self.devices if turn > SETTLED_TURNS else ():
+                party.recover()
+            if self._returns is self.site and turn == STUCK_TURNS:
+                self.site.wish = "a store was put back in the midst of a round"
             for party in self._parties:
                 self._step(party)
             self.chance.now_s += _CALM_S
@@ -182,7 +218,7 @@ class World:
             self.witness.note("liveness", f"{len(self.witness.cohorts)} of {ROUNDS} rounds were released")
             return
         for device in self.devices:
-            self.witness.settled(device.name, device.store)
+            self.witness.settled(device.name, device.store, whole=self._returns is None)
         job = self.site.store.job()
         root = self.paper.parties.owner.root.verify_key
         if job is not None:

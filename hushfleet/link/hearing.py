@@ -8,7 +8,7 @@ sends in earnest it sends again until it has a receipt.
 from collections.abc import Callable, Iterable
 
 from hushfleet.link.messenger import Messenger
-from hushfleet.wire.topics import Kind
+from hushfleet.wire.topics import Kind, subscription
 
 UNHEARD_S = 60.0
 """The time for which a device that floods is not heard."""
@@ -59,27 +59,25 @@ class Hearing:
             self._name_the_others()
 
     def _hear_everybody(self) -> None:
-        for kind in self._kinds:
-            self._messenger.subscribe(self._fleet, kind)
-        self._forget(self._named)
+        everybody = [(self._filter(kind), True) for kind in self._kinds]
+        self._messenger.link.change([*everybody, *((self._filter(*name), False) for name in self._named)])
+        self._named.clear()
 
     def _name_the_others(self) -> None:
         """First nobody, for the flood goes on meanwhile, then those that are heard: what is missed is sent again, or retained.
 
-        Evidence is sent once, by few: there the order is the other way round.
+        Evidence is sent once, by few: there the order is the other way round. Nothing waits for an answer in between: with one
+        wait for each device the flood would fill the queue meanwhile.
         """
         wanted = {(kind, device) for kind, device in self._senders() if device not in self._unheard}
-        self._forget(self._named - wanted)
-        for kind in sorted(self._kinds, key=lambda kind: kind in _SENT_ONCE):
-            if kind not in _SENT_ONCE:
-                self._messenger.unsubscribe(self._fleet, kind)
-            for device in sorted(device for other, device in wanted - self._named if other is kind):
-                self._messenger.subscribe(self._fleet, kind, device=device)
-            if kind in _SENT_ONCE:
-                self._messenger.unsubscribe(self._fleet, kind)
-        self._named |= wanted
+        fresh = wanted - self._named
+        wishes = [(self._filter(kind), False) for kind in self._kinds if kind not in _SENT_ONCE]
+        wishes += [(self._filter(*name), False) for name in self._named - wanted]
+        wishes += [(self._filter(*name), True) for name in fresh if name[0] in _SENT_ONCE]
+        wishes += [(self._filter(kind), False) for kind in self._kinds if kind in _SENT_ONCE]
+        wishes += [(self._filter(*name), True) for name in fresh if name[0] not in _SENT_ONCE]
+        self._messenger.link.change(wishes)
+        self._named = wanted
 
-    def _forget(self, named: set[tuple[Kind, str]]) -> None:
-        for kind, device in tuple(named):
-            self._messenger.unsubscribe(self._fleet, kind, device=device)
-            self._named.discard((kind, device))
+    def _filter(self, kind: Kind, device: str | None = None) -> str:
+        return subscription(self._fleet, kind, device=device)

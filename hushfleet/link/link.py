@@ -1,5 +1,6 @@
 """The interface of a link to the programs: publish, subscribe, take what arrived."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,6 +57,9 @@ class Link(Protocol):
 
     def unsubscribe(self, pattern: str) -> None:
         """Stop receiving what matches."""
+
+    def change(self, wishes: Iterable[tuple[str, bool]]) -> None:
+        """Subscribe (True) and unsubscribe (False), in this order, without waiting for each answer before the next question."""
 
     def receive(self, timeout_s: float | None = 0) -> Delivery | None:
         """The next message, or None after `timeout_s` without one; None waits for ever."""

@@ -6,7 +6,7 @@ All parties then share one process; nothing but the link is different.
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from hushfleet.errors import Refusal
@@ -139,6 +139,11 @@ class MemoryLink:
     def unsubscribe(self, pattern: str) -> None:
         """Stop receiving what matches."""
         self._broker.unsubscribe(self, pattern)
+
+    def change(self, wishes: Iterable[tuple[str, bool]]) -> None:
+        """Subscribe (True) and unsubscribe (False), in this order."""
+        for pattern, wanted in wishes:
+            (self.subscribe if wanted else self.unsubscribe)(pattern)
 
     def offer(self, delivery: Delivery) -> None:
         """Queue a delivery if this session asked for it and may read it. Called by the broker."""

@@ -173,6 +173,12 @@ class LinkContract:
         sessions.orchestrator.publish(PLAN, b"after")
         sessions.nothing_more_arrives(sessions.device)
 
+    def test_filters_change_together_and_in_order(self, sessions):
+        sessions.device.subscribe(filter_of(Kind.PLAN))
+        sessions.device.change([(filter_of(Kind.PLAN), False), (filter_of(Kind.ROSTER), True), (filter_of(Kind.ROSTER), False)])
+        sessions.orchestrator.publish(PLAN, b"a plan")
+        sessions.nothing_more_arrives(sessions.device)
+
     def test_unsubscribing_from_what_was_never_subscribed_to_is_harmless(self, sessions):
         sessions.device.unsubscribe(filter_of(Kind.PLAN))
         sessions.nothing_more_arrives(sessions.device)

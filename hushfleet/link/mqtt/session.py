@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hushfleet.errors import Refusal
@@ -132,11 +132,23 @@ class Session:
 
         Returns once the broker has it, or at once without a connection. Raises `LinkError(LINK_FORBIDDEN)` if the broker refuses.
         """
-        self._change(pattern, wanted=True)
+        self.change([(pattern, True)])
 
     def unsubscribe(self, pattern: str) -> None:
         """Stop receiving what matches. Returns and raises as `subscribe`."""
-        self._change(pattern, wanted=False)
+        self.change([(pattern, False)])
+
+    def change(self, wishes: Iterable[tuple[str, bool]]) -> None:
+        """Subscribe (True) and unsubscribe (False), in this order. Returns once the broker answered all; raises as `subscribe`."""
+        with self._changed:
+            changes = [self._filters.change(pattern, wanted=wanted) for pattern, wanted in wishes]
+            if self._connected:
+                self._changes.extend(changes)
+                self._network.wake()
+                self._changed.wait_for(lambda: all(change.over for change in changes), _ANSWER_S)
+        for change in changes:
+            if change.refusal:
+                raise LinkError(Refusal.LINK_FORBIDDEN, f"the broker refuses the filter {change.pattern}: {change.refusal}")
 
     def receive(self, timeout_s: float | None = 0) -> Delivery | None:
         """The next message, or None after `timeout_s` without one, or once the link is closed."""
@@ -227,16 +239,6 @@ class Session:
             raise LinkError(Refusal.LINK_AWAY, f"the broker has taken nothing for {self._options.patience_s:g} s and the queue is full")
         if self._closed:
             raise LinkError(Refusal.LINK_AWAY, "the link is closed")
-
-    def _change(self, pattern: str, *, wanted: bool) -> None:
-        with self._changed:
-            change = self._filters.change(pattern, wanted=wanted)
-            if self._connected:
-                self._changes.append(change)
-                self._network.wake()
-                self._changed.wait_for(lambda: change.over, _ANSWER_S)
-        if change.refusal:
-            raise LinkError(Refusal.LINK_FORBIDDEN, f"the broker refuses the filter {pattern}: {change.refusal}")
 
     def _ask(self, connection: Connection, change: FilterChange) -> None:
         number = connection.ask(change)

@@ -83,10 +83,10 @@ class Witness:
         charged = [event.round_number for event in ledger.events if hasattr(event, "round_number")]
         self._require(len(charged) == len(set(charged)), "one-charge", f"{name} was charged twice for one round: {charged}")
         gone = {number for party, number, _ in self.sent if party == name} - set(charged)
-        self._require(not gone, "ledger-covers-sent", f"{name} sent rounds {sorted(gone)} that its ledger does not know")
+        self._require(not gone, "sent-is-charged", f"{name} sent rounds {sorted(gone)} that its ledger does not know")
 
     def _compare(self, name: str, store: Store) -> None:
-        """What the device says that it spent covers what the orchestrator says of it."""
+        """A device's own account covers what the orchestrator says of it."""
         ledger, reported = store.ledger(), sum(self.rho[number] for number in self.counted.get(name, ()))
         self._require(ledger.spent_nano >= reported, "epsilon", f"{name} says {ledger.spent_nano}, the orchestrator {reported}")
 

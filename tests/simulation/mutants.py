@@ -120,16 +120,16 @@ def _without(patch: pytest.MonkeyPatch, owner: type, kind: type) -> None:
 
 
 PLANTED: tuple[tuple[Plant, int, str], ...] = (
-    (send_before_persist, 0, "ledger-covers-sent"),
+    (send_before_persist, 0, "sent-is-charged"),
     (member_forgets_its_log, 2, "stands-up"),
     (round_number_is_used_again, 0, "stands-up"),
     (resend_is_charged, 0, "stands-up"),
     (timer_ends_the_round, 0, "paid-is-counted"),
     (accepted_is_forgotten, 0, "liveness"),
     (answer_is_not_stored, 2, "one-answer"),
-    (contribution_is_not_stored, 0, "ledger-covers-sent"),
+    (contribution_is_not_stored, 0, "sent-is-charged"),
     (sent_is_forgotten, 0, "liveness"),
-    (charge_is_lost, 0, "ledger-covers-sent"),
+    (charge_is_lost, 0, "sent-is-charged"),
     (trains_again, 0, "stands-up"),
     (contribution_never_goes_again, 0, "liveness"),
 )

@@ -277,7 +277,7 @@ def restart(stage: AttackedFleet, name: str) -> None:
 
 
 def test_a_device_whose_memory_was_taken_does_not_start_anew(stage: AttackedFleet) -> None:
-    """Else whoever can delete a file gives it a new budget. An older file put back is another matter (docs/threat_model.md)."""
+    """Else whoever can delete a file gives it a new budget. An older file put back: test_rolled_back.py."""
     stage.collect(VICTIM)
     folder = stage.running.folder / "devices" / VICTIM
     (folder / "agent.db").unlink()

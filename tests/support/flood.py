@@ -141,6 +141,7 @@ class Fleet:
         finally:
             process.kill()
             process.wait()
+            process.stdout.close()
 
     def contribute(self, name: str, limit_s: float) -> float:
         """Seconds from a device's first chunk to its receipt; the orchestrator and the device take turns. `limit_s` at most."""

@@ -9,9 +9,12 @@ import pytest
 from edge_agent.agent import Agent
 from edge_agent.store import Store as DeviceStore
 from hushfleet.privacy import Ledger
+from hushfleet.rounds import device
 from hushfleet.rounds.effects import Change, KeepAccepted, KeepAnswer, KeepContribution
+from hushfleet.rounds.events import RolledBack
 from orchestrator.service import Orchestrator
 from orchestrator.store import restore
+from orchestrator.store.archive_folder import Archive, Files
 from orchestrator.store.store import Store
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -92,6 +95,23 @@ def trains_again(patch: pytest.MonkeyPatch) -> None:
     _after(patch, DeviceStore, "device_state", fresh)
 
 
+def old_store_is_believed(patch: pytest.MonkeyPatch) -> None:
+    """A device does not notice that its store was put back, whatever others hold of it."""
+    both = Agent._both
+    patch.setattr(Agent, "_both", lambda self, event: None if isinstance(event, RolledBack) else both(self, event))
+    patch.setattr(device, "_proves_another", lambda *_: False)
+
+
+def archive_is_altered(patch: pytest.MonkeyPatch) -> None:
+    """The model in the archive is another one than was released."""
+    prepare = Archive.prepare
+
+    def other(self: Archive, key_epoch: int, round_number: int, files: Files) -> str:
+        return prepare(self, key_epoch, round_number, {**files, "after": bytes(len(files["after"]))})
+
+    patch.setattr(Archive, "prepare", other)
+
+
 def contribution_never_goes_again(patch: pytest.MonkeyPatch) -> None:
     """Neither a new connection nor the want of a receipt makes a device send again."""
     send = Agent._send
@@ -131,6 +151,8 @@ PLANTED: tuple[tuple[Plant, int, str], ...] = (
     (sent_is_forgotten, 0, "liveness"),
     (charge_is_lost, 0, "sent-is-charged"),
     (trains_again, 0, "stands-up"),
+    (old_store_is_believed, 91, "one-contribution"),
+    (archive_is_altered, 0, "stands-up"),
     (contribution_never_goes_again, 0, "liveness"),
 )
 """Each with a seed that finds it, and the invariant that it breaks; without the bug these seeds are among those that hold."""

@@ -9,7 +9,7 @@ from hushfleet.link import MemoryBroker, Messenger
 from hushfleet.rounds.coordinator import NoRound
 from hushfleet.rounds.tasks.train import TrainingProgress, own
 from hushfleet.training import GlobalModel
-from hushfleet.wire import Kind
+from hushfleet.wire import Kind, Topic, encode_signed
 from orchestrator.service import Orchestrator
 from orchestrator.store import database, journals
 from orchestrator.store.recovery import recover
@@ -193,3 +193,15 @@ def test_a_copy_of_the_folder_does_not_start(life, tmp_path):
     recover(copy, FLEET.roster.orchestrator, restored)
     journals.require_place(copy.engine, tmp_path / "copy" / database.FILE)
     copy.close()
+
+
+def test_a_settled_round_of_which_only_the_floor_is_known_is_no_news(life, tmp_path):
+    folder, _, _ = life
+    store = Store(folder, ROOT)
+    with store.engine.begin() as connection:
+        journals.keep_floor(connection, FLEET.roster.key_id, 2, settled=True)
+    store.close()
+    broker, plan = MemoryBroker(NAME), FLEET.plan(2)
+    messenger = Messenger(broker.connect("orchestrator", orchestrator=True), tmp_path / "spool")
+    messenger.send(Topic(NAME, Kind.PLAN), encode_signed(plan.signed))
+    assert start(folder, broker).state.memory.read_back

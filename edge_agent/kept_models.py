@@ -18,6 +18,7 @@ from hushfleet.errors import LocalError, Refusal
 from hushfleet.labels import sha256
 from hushfleet.system.durable import write_durably, write_quickly
 from hushfleet.system.folders import require_private
+from hushfleet.system.formats import UnreadableError, from_json
 from hushfleet.typed import typed
 
 FOLDER = "models"
@@ -109,8 +110,8 @@ class KeptModels:
     def pinned(self) -> KeptModel | None:
         """The pinned version, or None."""
         try:
-            pin = msgspec.json.decode((self.folder / _PIN).read_bytes(), type=Pin)
-        except (OSError, msgspec.MsgspecError):
+            pin = from_json((self.folder / _PIN).read_bytes(), Pin)
+        except (OSError, UnreadableError):
             return None
         return next((one for one in self.versions() if (one.card.job, one.card.version) == (pin.job, pin.version)), None)
 
@@ -212,8 +213,8 @@ class KeptModels:
 
 def _read(folder: Path) -> KeptModel | None:
     try:
-        return KeptModel(folder, msgspec.json.decode((folder / CARD).read_bytes(), type=Card))
-    except (OSError, msgspec.MsgspecError):
+        return KeptModel(folder, from_json((folder / CARD).read_bytes(), Card))
+    except (OSError, UnreadableError):
         return None
 
 

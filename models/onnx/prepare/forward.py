@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 
 from hushfleet.errors import LocalError, Refusal
 from models.onnx.prepare.graph import Array, attribute
 from models.onnx.prepare.half import is_half
 from models.onnx.prepare.model import session
 from models.onnx.prepare.probe import sample
+from models.onnx.prepare.reading import as_it_is
 from models.onnx.prepare.simplify import as_inference
 from models.onnx.prepare.source import Source
 from models.onnx.trainable import TrainableModel
@@ -24,7 +24,7 @@ def check_forward(path: Path, source: Source, trainable: TrainableModel) -> floa
 
     `LocalError(MODEL_GRADIENT)` if it is above 1e-5, for half precision 2e-2, or if `train.onnx` does not give the loss of the logits.
     """
-    original = onnx.load(path)
+    original = as_it_is(path)
     allowed = HALF_CLOSE if is_half(original.graph) else CLOSE
     as_inference(original.graph.node)
     theirs = session(original)

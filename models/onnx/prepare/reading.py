@@ -43,14 +43,19 @@ _LATER: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def read(path: Path) -> ModelProto:
-    """The file as opset 18 without functions of its own. `Unsupported` for what is no ONNX model or older than opset 7."""
+def as_it_is(path: Path) -> ModelProto:
+    """The model in the file. `Unsupported` for what is none, FileNotFoundError."""
     try:
-        model = onnx.load(path)
+        return onnx.load(path)
     except FileNotFoundError:
         raise
     except Exception as error:  # protobuf raises its own kinds, onnx others
         raise Unsupported(f"{path} is not an ONNX model: {error}", next_step="Export it anew.") from error
+
+
+def read(path: Path) -> ModelProto:
+    """The file as opset 18 without functions of its own. `Unsupported` for what is no ONNX model or older than opset 7."""
+    model = as_it_is(path)
     if not model.graph.output:
         raise Unsupported(f"{path} is not an ONNX model, or one without outputs", next_step="Export it anew.")
     with damaged_refused(path):

@@ -75,6 +75,7 @@ from hushfleet.wire import (
     sign_status,
 )
 from hushfleet.wire.chunks import Chunk
+from hushfleet.wire.status import MAX_SHOWN, STAYS_OUT, Readiness
 from tests.support import documents as example
 from tests.support.twins import flipped, packed
 
@@ -88,6 +89,13 @@ ordinals = st.integers(1, 2**63 - 1)
 integers = st.integers(-(2**63), 2**64 - 1)
 floats = st.floats(allow_nan=False)
 texts = st.text(max_size=20)
+readinesses = st.builds(
+    Readiness,
+    st.none() | st.sampled_from(sorted(STAYS_OUT)),
+    st.none() | counts,
+    st.integers(0, 1_000_000),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=MAX_SHOWN),
+)
 reasons = st.from_regex(r"[a-z0-9-]{0,63}", fullmatch=True)
 blobs = st.binary(max_size=20)
 signed = st.builds(Signed, blobs, blobs)
@@ -220,6 +228,7 @@ messages = st.one_of(
         st.from_regex(r"[0-9a-z.+]{0,40}", fullmatch=True),
         st.binary(min_size=16, max_size=16),
         heads,
+        readinesses,
     ),
     heads,
     trainings,

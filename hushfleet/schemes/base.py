@@ -225,7 +225,6 @@ class Sum(Protocol):
         no sum: `faulty` says which of them are proven wrong, and the others may open it.
         """
 
-
     def faulty(self, answers: Mapping[int, Answer]) -> Mapping[int, FaultyMember]:
         """Index -> reason, for every checked answer that is proven wrong; none where a scheme's answers prove nothing."""
 
